@@ -1,0 +1,125 @@
+"""Every error that the recorder raises on purpose.
+
+    RecorderError               code, sentence, detail
+    +-- SettingsError           the environment does not describe a job
+    +-- DirectoryError          the job's directory cannot be used
+    +-- ProgramError            a program is missing, did not start, or ended
+    |   +-- DisplayError        Xvfb
+    |   +-- SoundError          PulseAudio
+    |   +-- BrowserError        Chromium or its driver
+    |   +-- CaptureError        ffmpeg
+    +-- CallError               the call page did not join, or left by itself
+    +-- RecordingError          the file cannot be finished or is not fit to publish
+    +-- DeadlineError           a step took longer than it may
+    +-- MattermostError         the server
+        +-- ServerUnavailable   network, 5xx, 429, a busy session: may heal, worth a retry
+        +-- AccessRefused       401, 403: will not heal by itself
+        +-- RequestRejected     any other 4xx: will not heal by itself
+        +-- JobOver             the plugin no longer runs this job
+
+`code` is stable and short, for logs, reports and metrics. `sentence` is shown to people in the call: short, plain, no
+secrets, no program output. `detail` is for the log and the report: what the program or the server said.
+"""
+
+from __future__ import annotations
+
+
+class RecorderError(Exception):
+    """An expected failure, with a stable code, a sentence for people and a detail for engineers."""
+
+    code = "internal"
+    sentence = "The recorder failed."
+
+    def __init__(self, sentence: str = "", *, detail: str = "", code: str = "") -> None:
+        self.sentence = sentence or self.sentence
+        self.detail = detail
+        self.code = code or self.code
+        super().__init__(f"{self.sentence} ({detail})" if detail else self.sentence)
+
+
+class SettingsError(RecorderError):
+    code = "settings"
+    sentence = "The recording job is not configured correctly."
+
+
+class DirectoryError(RecorderError):
+    code = "directory"
+    sentence = "The recorder cannot write to its data directory."
+
+
+class ProgramError(RecorderError):
+    code = "program"
+    sentence = "A program that the recorder needs did not run."
+
+
+class DisplayError(ProgramError):
+    code = "display"
+    sentence = "The virtual display failed."
+
+
+class SoundError(ProgramError):
+    code = "sound"
+    sentence = "The sound server failed."
+
+
+class BrowserError(ProgramError):
+    code = "browser"
+    sentence = "The recorder's browser failed."
+
+
+class CaptureError(ProgramError):
+    code = "capture"
+    sentence = "The screen capture failed."
+
+
+class CallError(RecorderError):
+    code = "call"
+    sentence = "The recorder could not join the call."
+
+
+class RecordingError(RecorderError):
+    code = "recording"
+    sentence = "The recording could not be finished."
+
+
+class DeadlineError(RecorderError):
+    code = "deadline"
+    sentence = "The recorder took too long."
+
+
+class MattermostError(RecorderError):
+    """The server refused or could not be reached. `status` is the HTTP status, 0 where there was no reply."""
+
+    code = "mattermost"
+    sentence = "Mattermost did not accept the recorder's request."
+
+    def __init__(self, sentence: str = "", *, detail: str = "", code: str = "", status: int = 0) -> None:
+        super().__init__(sentence, detail=detail, code=code)
+        self.status = status
+
+
+class ServerUnavailable(MattermostError):
+    code = "server_unavailable"
+    sentence = "Mattermost could not be reached."
+
+
+class AccessRefused(MattermostError):
+    code = "access_refused"
+    sentence = "Mattermost refused the recorder's access."
+
+
+class RequestRejected(MattermostError):
+    code = "request_rejected"
+
+
+class JobOver(MattermostError):
+    """The plugin says that this job ended. `maybe_started`: an earlier `started` of ours may have been accepted."""
+
+    code = "job_over"
+    sentence = "The recording was already stopped."
+
+    def __init__(
+        self, sentence: str = "", *, detail: str = "", status: int = 400, maybe_started: bool = False
+    ) -> None:
+        super().__init__(sentence, detail=detail, status=status)
+        self.maybe_started = maybe_started
