@@ -1,0 +1,45 @@
+// Troubles on demand: the server sends `standin_command`, the page obeys.
+
+import { element } from "./dom.js";
+
+const TROUBLES = {
+  crash: () => crash(),
+  hang: () => hang(),
+  rtc_loss: ({ client }) => client.disconnect(new Error("rtc peer close")),
+  ws_loss: ({ client }) => client.loseSocket(),
+  close_error: ({ client }, { reason }) => client.disconnect(new Error(reason ?? "closed by the stand-in")),
+  alert: () => window.alert("The stand-in shows an alert."),
+  open_window: () => window.open("about:blank", "_blank", "popup"),
+  navigate_away: () => location.assign("/"),
+  flood_console: (_, { lines }) => floodConsole(lines ?? 10_000),
+  silence: ({ stage }) => stage.sound.mute(),
+  blank: ({ stage }) => stage.view.root.append(element("div", { class: "blank" })),
+};
+
+export function obey(page, data) {
+  const trouble = TROUBLES[data.command];
+  if (!trouble) {
+    console.warn("unknown command", data.command);
+    return;
+  }
+  trouble(page, data);
+}
+
+function hang() {
+  for (;;) {
+    // never gives the thread back
+  }
+}
+
+function crash() {
+  const kept = [];
+  for (;;) {
+    kept.push(new Array(1_000_000).fill({}));
+  }
+}
+
+function floodConsole(lines) {
+  for (let i = 0; i < lines; i += 1) {
+    console.log(`line ${i} of ${lines}: ${"noise ".repeat(20)}`);
+  }
+}

@@ -1,0 +1,63 @@
+// Sound and picture of the call together: what the client connects and stops, what the page shows and takes away.
+
+import { CallView } from "./call_view.js";
+import { element } from "./dom.js";
+import { Loopback } from "./loopback.js";
+import { PatternView } from "./pattern_view.js";
+import { SharedScreen } from "./shared_screen.js";
+import { Sound } from "./sound.js";
+
+export class Stage {
+  sound;
+  view;
+  #shared = null;
+  #screen = null;
+  #loopback = null;
+  #player = element("audio", { autoplay: true, hidden: true });
+
+  constructor(parent, { scene, avatar }) {
+    this.sound = new Sound(scene);
+    if (scene.share) {
+      this.#shared = new SharedScreen(window.innerWidth);
+      this.#screen = scene.rtc ? element("video", { autoplay: true }) : this.#shared.canvas;
+      this.#screen.id = "screen-player";
+      this.#screen.muted = true;
+      this.#shared.start();
+    }
+    this.#loopback = scene.rtc ? new Loopback() : null;
+    const parts = { scene, sound: this.sound, screen: this.#screen, avatar };
+    this.view = scene.mode === "pattern" ? new PatternView(parent, parts) : new CallView(parent, parts);
+  }
+
+  // Resolves when sound and picture flow.
+  async connect() {
+    this.sound.start();
+    if (!this.#loopback) {
+      return;
+    }
+    const sent = [this.sound.track, this.#shared?.captureTrack()].filter(Boolean);
+    for (const track of await this.#loopback.connect(sent)) {
+      const player = track.kind === "audio" ? this.#player : this.#screen;
+      player.srcObject = new MediaStream([track]);
+      player.play().catch((error) => console.debug("waiting for a click:", error.name));
+    }
+    this.view.root.append(this.#player);
+  }
+
+  // A person's browser wants a click before it plays.
+  resume() {
+    this.sound.resume();
+    this.#player.play().catch(() => {});
+  }
+
+  stop() {
+    this.sound.stop();
+    this.#shared?.stop();
+    this.#loopback?.close();
+    this.#player.srcObject = null;
+  }
+
+  unmount() {
+    this.view.unmount();
+  }
+}
