@@ -38,8 +38,17 @@ class RecorderError(Exception):
 
 
 class SettingsError(RecorderError):
+    """`variable` is the environment variable at fault. The text is `detail` alone: it begins as the original's."""
+
     code = "settings"
     sentence = "The recording job is not configured correctly."
+
+    def __init__(self, sentence: str = "", *, detail: str = "", code: str = "", variable: str = "") -> None:
+        super().__init__(sentence, detail=detail, code=code)
+        self.variable = variable
+
+    def __str__(self) -> str:
+        return self.detail or self.sentence
 
 
 class DirectoryError(RecorderError):
