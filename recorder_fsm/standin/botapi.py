@@ -1,0 +1,134 @@
+"""The bot routes of the plugin: file name, job status, save (contract 2.2 to 2.4)."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from aiohttp import web
+
+from recorder_fsm.standin.access import Undecodable, folded, plugin_reply, read_json, require_bot, text_of
+from recorder_fsm.standin.calls import Calls
+from recorder_fsm.standin.state import Call, Post, State, StatusReport, StoredFile, new_id
+
+PLUGIN = "/plugins/com.mattermost.calls"
+ID = "[a-z0-9]{26}"
+NAME_LIMIT = 24
+JOB_TYPES = frozenset({"recording", "transcribing"})
+
+
+class BotApi:
+    """Serve the routes by which a recorder asks its name, reports its status and publishes its file."""
+
+    def __init__(self, state: State, calls: Calls) -> None:
+        self._state = state
+        self._calls = calls
+
+    def routes(self) -> list[web.RouteDef]:
+        call = f"{PLUGIN}/bot/calls/{{call_id:{ID}}}"
+        return [
+            web.get(f"{call}/filename", self.filename, name="filename", allow_head=False),
+            web.post(f"{call}/jobs/{{recording_id:{ID}}}/status", self.status, name="status"),
+            web.post(f"{call}/recordings", self.save, name="save"),
+        ]
+
+    async def filename(self, request: web.Request) -> web.Response:
+        """Reply with the name that the recording shall have, without a suffix."""
+        require_bot(request, self._state)
+        knob = self._state.knobs.filename
+        call_id = request.match_info["call_id"]
+        call = self._state.calls.get(call_id)
+        name = file_name(call.name if call else call_id) if knob is None else knob
+        return web.json_response({"filename": name})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """Take a job status; 400 with the plugin's text where the job cannot take it (contract 2.4)."""
+        require_bot(request, self._state)
+        call_id, recording_id = request.match_info["call_id"], request.match_info["recording_id"]
+        try:
+            fields = folded(await read_json(request))
+            job_type, status = text_of(fields, "jobtype"), text_of(fields, "status")
+            # The error text travels under `omitempty`: the tag's name part in the plugin (contract 2.3).
+            error = text_of(fields, "omitempty")
+        except Undecodable as problem:
+            return plugin_reply(400, f"failed to decode request body: {problem}")
+        refusal = self._apply_status(self._state.calls.get(call_id), recording_id, job_type, status, error)
+        reply = plugin_reply(400, refusal) if refusal else plugin_reply(200, "success")
+        self._state.statuses.append(StatusReport(call_id, recording_id, status, error, reply.status))
+        self._state.changed()
+        return reply
+
+    def _apply_status(
+        self, call: Call | None, recording_id: str, job_type: str, status: str, error: str
+    ) -> str:
+        """Return why a status is refused, or nothing once it is applied."""
+        if call is None or call.end_at:
+            return "no call ongoing"
+        if job_type not in JOB_TYPES:
+            return "invalid job type"
+        job = call.job
+        # The calls of this server have recordings only.
+        if job is None or job.end_at or job_type != "recording":
+            return "no job ongoing"
+        if job.id != recording_id:
+            return "invalid job ID"
+        if status == "failed":
+            self._calls.fail(job, error)
+        elif status == "started":
+            if job.start_at:
+                return "job has already started"
+            self._calls.start(job)
+        else:
+            return "unsupported status type"
+        return ""
+
+    async def save(self, request: web.Request) -> web.Response:
+        """Append a post with the file, every time, whatever the job's state is; the same file twice is two posts."""
+        require_bot(request, self._state)
+        try:
+            fields = folded(await read_json(request))
+            post_id, recording_id = text_of(fields, "postid"), text_of(fields, "jobid")
+            file_ids = fields.get("fileids") or []
+            if not isinstance(file_ids, list) or not all(isinstance(one, str) for one in file_ids):
+                raise Undecodable("json: cannot unmarshal fileids into field of type []string")
+        except Undecodable as problem:
+            return plugin_reply(400, f"failed to decode request body: {problem}")
+        if not post_id:
+            return plugin_reply(400, "PostID should not be empty")
+        if not file_ids:
+            return plugin_reply(400, "invalid FileIDs length")
+        if not recording_id:
+            return plugin_reply(400, "JobID should not be empty")
+        call = self._state.call_of_post(post_id)
+        if call is None:
+            return plugin_reply(500, "failed to get call post: resource not found")
+        post = Post(new_id(), call.id, post_id, recording_id, file_ids[0])
+        self._state.posts.append(post)
+        call.recordings[recording_id] = {"file_id": post.file_id, "post_id": post.id}
+        if (stored := self._state.files.get(post.file_id)) is not None:
+            publish(stored, self._state.data_dir / "published")
+        self._state.changed()
+        return plugin_reply(200, "success")
+
+
+def file_name(name: str) -> str:
+    """Return the plugin's name for a recording: truncated, made plain, stamped with UTC (contract 2.2)."""
+    short = name if len(name) <= NAME_LIMIT else name[: NAME_LIMIT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", short)
+    return f"Call_{plain}_{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}"
+
+
+def publish(stored: StoredFile, folder: Path) -> Path:
+    """Link a saved file into `folder` under its own name; a name already taken by another file gets a number."""
+    name = PurePosixPath(stored.name.replace("\\", "/")).name.replace("\0", "")
+    name = name if name not in {"", ".", ".."} else "recording"
+    target = folder / name
+    number = 2
+    while target.exists() and not target.samefile(stored.path):
+        target = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
+        number += 1
+    if not target.exists():
+        os.link(stored.path, target)
+    return target

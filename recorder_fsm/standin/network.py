@@ -1,0 +1,63 @@
+"""Faults below HTTP: a connection reset, and a network that is gone for a while."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from recorder_fsm.standin.state import State
+
+NEVER_LINGER = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: closing sends RST and drops what is unsent
+
+
+def reset(request: web.BaseRequest) -> None:
+    """Close a request's connection with RST; does nothing where it is already gone."""
+    transport = request.transport
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NEVER_LINGER)
+    transport.abort()
+
+
+def is_ours(path: str) -> bool:
+    """Say whether a path belongs to the stand-in itself and not to the Mattermost that it plays."""
+    return path == "/" or path.startswith("/standin/")
+
+
+class Network:
+    """Own the server's connections: cut them all, and refuse new ones while the network is down."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.server: web.Server | None = None
+
+    def drop(self, seconds: float, *, spare: web.Request | None = None) -> int:
+        """Reset every open connection but the asking one, and all requests for `seconds`; returns how many."""
+        self._state.network_down_until = time.monotonic() + seconds
+        self._state.changed()
+        dropped = 0
+        for protocol in self.server.connections if self.server is not None else []:
+            transport = protocol.transport
+            if transport is None or (spare is not None and transport is spare.transport):
+                continue
+            connection = transport.get_extra_info("socket")
+            if connection is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NEVER_LINGER)
+            transport.close() if not hasattr(transport, "abort") else transport.abort()
+            dropped += 1
+        return dropped
+
+    @web.middleware
+    async def gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Reset what asks Mattermost while the network is down."""
+        if self._state.network_down and not is_ours(request.path):
+            request["dropped"] = True
+            reset(request)
+            return web.Response()
+        return await handler(request)

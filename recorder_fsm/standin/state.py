@@ -1,0 +1,208 @@
+"""What the stand-in knows. Plain data, one place that announces every change; no I/O but the file names."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from recorder_fsm.standin.knobs import Knobs
+
+ID_LENGTH = 26
+ID_ALPHABET = string.ascii_lowercase + string.digits
+FOLDERS = ("uploads", "files", "published", "jobs")
+
+
+def new_id() -> str:
+    """Return a fresh id of 26 characters of [a-z0-9] (contract 1.1)."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
+def now_ms() -> int:
+    """Return the wall clock in milliseconds since 1970, as Mattermost stamps everything."""
+    return int(time.time() * 1000)
+
+
+@attrs.frozen
+class CallIds:
+    """Hold what a recorder is told about its job: CALL_ID, POST_ID, RECORDING_ID and AUTH_TOKEN."""
+
+    call_id: str
+    post_id: str
+    recording_id: str
+    token: str = attrs.field(repr=False)
+
+
+@attrs.define
+class Job:
+    """Hold one recording job of a call; stamps are milliseconds, 0 while the moment has not come."""
+
+    id: str
+    call_id: str
+    init_at: int = attrs.Factory(now_ms)
+    start_at: int = 0
+    end_at: int = 0
+    err: str = ""
+    bot_connection_id: str = ""
+
+    def wire(self) -> dict[str, Any]:
+        """Return the job as `call_job_state` carries it (contract 3.5)."""
+        return {
+            "type": "recording",
+            "init_at": self.init_at,
+            "start_at": self.start_at,
+            "end_at": self.end_at,
+            "err": self.err,
+        }
+
+
+@attrs.define
+class Call:
+    """Hold one call; `id` is its channel's id. The last of `jobs` is the one that counts."""
+
+    id: str
+    post_id: str
+    name: str
+    create_at: int = attrs.Factory(now_ms)
+    end_at: int = 0
+    everyone_left: bool = False
+    viewable: bool = True
+    scene: dict[str, Any] = attrs.Factory(dict)
+    jobs: list[Job] = attrs.Factory(list)
+    recordings: dict[str, dict[str, str]] = attrs.Factory(dict)
+
+    @property
+    def job(self) -> Job | None:
+        return self.jobs[-1] if self.jobs else None
+
+
+@attrs.define
+class UploadSession:
+    """Hold one upload; its bytes lie in `path`. `previous_offset` is the offset before the last part."""
+
+    id: str
+    channel_id: str
+    filename: str
+    file_size: int
+    path: Path
+    create_at: int = attrs.Factory(now_ms)
+    file_offset: int = 0
+    previous_offset: int = 0
+    bytes_received: int = 0
+    parts: int = 0
+    busy: bool = False
+    done: bool = False
+    file_id: str = ""
+
+
+@attrs.define
+class StoredFile:
+    """Hold one complete file; `path` is where its bytes lie, `name` what its uploader called it."""
+
+    id: str
+    name: str
+    size: int
+    channel_id: str
+    mime_type: str
+    path: Path
+    create_at: int = attrs.Factory(now_ms)
+
+
+@attrs.define
+class Post:
+    """Hold one post in a call's thread, made by the save route."""
+
+    id: str
+    call_id: str
+    call_post_id: str
+    recording_id: str
+    file_id: str
+    create_at: int = attrs.Factory(now_ms)
+
+
+@attrs.define
+class StatusReport:
+    """Hold one status that a recorder posted and what it was told; `reply` is an HTTP status."""
+
+    call_id: str
+    recording_id: str
+    status: str
+    error: str
+    reply: int
+    at: int = attrs.Factory(now_ms)
+
+
+@attrs.define
+class LogEntry:
+    """Hold one request. `status` is None while it runs, an HTTP status, or `dropped` where no reply was sent."""
+
+    time: float
+    method: str
+    path: str
+    route: str
+    query: str
+    headers: dict[str, str]
+    auth: dict[str, Any]
+    body: str | None = None
+    status: int | str | None = None
+    elapsed_s: float | None = None
+
+
+class State:
+    """Hold everything the server knows; `changed()` after each write wakes those who wait."""
+
+    def __init__(self, data_dir: Path, knobs: Knobs) -> None:
+        self.data_dir = data_dir
+        self.initial_knobs = knobs.to_json()
+        self.bot_id = new_id()
+        self.bot_token = new_id()
+        self.person_token = new_id()
+        self.network_down_until = 0.0
+        self.closing = asyncio.Event()
+        self._next_change = asyncio.Event()
+        for folder in FOLDERS:
+            (data_dir / folder).mkdir(parents=True, exist_ok=True)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all calls, posts and files and return to the first knobs; the tokens stay valid."""
+        self.knobs = Knobs.from_json(self.initial_knobs)
+        self.calls: dict[str, Call] = {}
+        self.sessions: dict[str, UploadSession] = {}
+        self.files: dict[str, StoredFile] = {}
+        self.posts: list[Post] = []
+        self.statuses: list[StatusReport] = []
+        self.log: list[LogEntry] = []
+        self.joins: list[dict[str, str]] = []
+        self.network_down_until = 0.0
+        self.changed()
+
+    def changed(self) -> None:
+        """Wake everyone in `wait_for`; call it after each change."""
+        self._next_change.set()
+        self._next_change = asyncio.Event()
+
+    async def wait_for(self, predicate: Callable[[], Any], limit_s: float) -> Any:
+        """Return the first true value of `predicate`; raises TimeoutError after `limit_s` seconds."""
+        async with asyncio.timeout(limit_s):
+            while not (value := predicate()):
+                await self._next_change.wait()
+            return value
+
+    @property
+    def network_down(self) -> bool:
+        return time.monotonic() < self.network_down_until
+
+    def call_of_post(self, post_id: str) -> Call | None:
+        return next((call for call in self.calls.values() if call.post_id == post_id), None)
+
+    def find_job(self, recording_id: str) -> Job | None:
+        return next(
+            (job for call in self.calls.values() for job in call.jobs if job.id == recording_id), None
+        )
