@@ -1,10 +1,14 @@
 // The websocket to the server: log in, keep alive, come back after a loss.
 //
-// Emits `ready` (first login), `resumed` (login after a loss), `event` (name, data) and `gone` (no connection for
-// GIVE_UP_MS). What an event means for the call is left to the client.
+// Emits `ready` (first login), `resumed` (a login after a loss that got a new connection), `event` (name, data) and
+// `gone` (no connection for GIVE_UP_MS). What an event means for the call is left to the client.
+//
+// A server that still knows the connection takes the challenge and sends the missed events; one that does not greets
+// with a new id.
 
 import { EventEmitter } from "./emitter.js";
 
+const CHALLENGE_SEQ = 1;
 const PING_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
 const RETRY_STEP_MS = 500;
@@ -65,24 +69,30 @@ export class CallSocket extends EventEmitter {
     if (typeof message.seq === "number") {
       this.#serverSeq = message.seq + 1;
     }
-    if (message.event === "hello") {
+    if (message.seq_reply === CHALLENGE_SEQ && message.status === "OK") {
+      this.#settled();
+    } else if (message.event === "hello") {
       this.#welcomed(message.data?.connection_id ?? "");
     } else if (message.event) {
       this.emit("event", message.event, message.data ?? {});
     }
   }
 
-  #welcomed(connectionId) {
-    const previousId = this.connectionId;
-    this.connectionId = connectionId;
+  // The connection holds: count losses anew.
+  #settled() {
     this.#stopTimers();
     this.#lostAt = null;
     this.#retries = 0;
     this.#timers.ping = setInterval(() => this.send("ping"), PING_MS);
-    if (previousId) {
-      this.emit("resumed", previousId);
-    } else {
+  }
+
+  #welcomed(connectionId) {
+    const previousId = this.connectionId;
+    this.connectionId = connectionId;
+    if (!previousId) {
       this.emit("ready");
+    } else if (previousId !== connectionId) {
+      this.emit("resumed", previousId);
     }
   }
 

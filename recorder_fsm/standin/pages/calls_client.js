@@ -32,16 +32,18 @@ class Membership extends EventEmitter {
   }
 
   async init() {
-    const { faults, token } = this.#config;
+    const { callId, faults, token } = this.#config;
     if (faults.reject_init) {
       throw new Error("insecure context");
     }
-    if (!token) { // a person looks at the page: no call behind it
+    if (!callId) { // somebody looks at the page itself: no call behind it
       await this.#media.connect();
       this._opened();
       return;
     }
-    await this.#openMicrophone();
+    if (token) { // a person only listens
+      await this.#openMicrophone();
+    }
     this.#socket = new CallSocket(token)
       .on("ready", () => this.#join())
       .on("resumed", (previousId) => this.#rejoin(previousId))
@@ -109,7 +111,7 @@ class Membership extends EventEmitter {
   #refused(data) {
     const mine = !data.connID || data.connID === this.#socket.connectionId;
     if (mine) {
-      const error = new Error(typeof data.data === "string" ? data.data : "join refused");
+      const error = new Error(data.data || "join refused");
       error.reason = CLOSE_REASON.joinFailure;
       this.disconnect(error);
     }
@@ -122,11 +124,6 @@ class Membership extends EventEmitter {
     }
     this.#joined = true;
     const { faults } = this.#config;
-    if (faults.join_refused) {
-      const text = faults.join_refused;
-      this.#refused({ data: typeof text === "string" ? text : "job not in progress or already started" });
-      return;
-    }
     if (faults.never_connect) {
       return;
     }

@@ -2,6 +2,8 @@
 
 import { element } from "./dom.js";
 
+const CRASH_DEPTH = 20_000;
+
 const TROUBLES = {
   crash: () => crash(),
   hang: () => hang(),
@@ -31,11 +33,14 @@ function hang() {
   }
 }
 
+// Layout walks the tree by recursion, so a chain this deep overflows the renderer's stack: the process dies within
+// some seconds and needs no memory for it.
 function crash() {
-  const kept = [];
-  for (;;) {
-    kept.push(new Array(1_000_000).fill({}));
+  let deepest = document.body;
+  for (let i = 0; i < CRASH_DEPTH; i += 1) {
+    deepest = deepest.appendChild(document.createElement("div"));
   }
+  document.body.getBoundingClientRect();
 }
 
 function floodConsole(lines) {

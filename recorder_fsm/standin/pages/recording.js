@@ -1,7 +1,7 @@
 // The recording page of the stand-in: joins the call by the plugin's protocol and shows it.
 //
 // Order as in the real page: REST prefetch, `window.callsClient`, view, init. With a token in the fragment it is a
-// recorder's page; without one a person is looking, and the page shows the scene without a call behind it.
+// recorder's page. Without one a person is looking: at the call that `call_id` names, or at a scene with no call behind.
 
 import { CallsClient, RoomCallsClient } from "./calls_client.js";
 import { obey } from "./commands.js";
@@ -47,6 +47,9 @@ async function join(config, scene, faults) {
     client.removeAllListeners();
     window.removeEventListener("beforeunload", leavePage);
     delete window.callsClient;
+    if (!config.token) {
+      root.append(element("p", { class: "over" }, "The call has ended."));
+    }
   };
   client.on("close", closed);
   client.on("command", (data) => obey({ client, stage }, data));

@@ -8,7 +8,7 @@ import { Voices } from "./voices.js";
 
 // Shared with measure.py: the tones of the pattern and of `sync`.
 const PATTERN_BEEP = { frequency_hz: 1000, peak: 0.25, length_s: 0.1 };
-const SYNC_TICK = { frequency_hz: 3000, peak: 0.05, length_s: 0.06, ramp_s: 0.002 };
+const SYNC_TICK = { frequency_hz: 3000, peak: 0.03, length_s: 0.06, ramp_s: 0.002 };
 
 export class Sound {
   beats = null;

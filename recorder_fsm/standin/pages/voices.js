@@ -5,7 +5,7 @@
 
 const AHEAD_S = 6;
 const REFILL_MS = 500;
-const LEVEL = 1; // calibrated to about -20 dBFS RMS while somebody talks
+const LEVEL = 0.22; // about -20 dBFS RMS while somebody talks, peaks below -6
 const TICK_HZ = 3000; // kept free for the tick of `sync`
 const VOWELS = [[730, 1090], [530, 1750], [400, 1900], [570, 880], [440, 1020], [640, 1200]];
 const PITCHES_HZ = [112, 196, 138, 220, 98, 175, 125, 205];
