@@ -7,7 +7,7 @@ import { element, hueOf, icon, initials } from "./dom.js";
 
 const SPEAKER_POLL_MS = 100;
 const FOOTER_PX = 32;
-const TILE = { widest: 208, narrowest: 96, tallest: 292, shortest: 164, gap: 12 };
+const TILE = { widest: 208, narrowest: 96, tallest: 292, shortest: 164, last: 40, gap: 12 };
 const MARGIN = 0.12;
 
 export class CallView {
@@ -128,28 +128,37 @@ export class CallView {
   #fit() {
     const { clientWidth, clientHeight } = this.#root;
     const scale = Math.max(1, Math.min(clientWidth / 1920, clientHeight / 1080));
-    const width = (clientWidth * (1 - 2 * MARGIN)) / scale;
-    const height = (clientHeight / scale - FOOTER_PX) * (1 - MARGIN);
-    const { tile, columns } = fitTiles(this.#scene.participants.length, width, height);
-    const tall = TILE.shortest
-      + ((tile - TILE.narrowest) * (TILE.tallest - TILE.shortest)) / (TILE.widest - TILE.narrowest);
+    const { tile, columns } = fitTiles(
+      this.#scene.participants.length,
+      clientWidth / scale,
+      (clientHeight / scale - FOOTER_PX) * (1 - MARGIN),
+    );
     const style = this.#root.style;
     style.setProperty("--scale", scale);
     style.setProperty("--tile-width", tile);
-    style.setProperty("--tile-height", tall);
+    style.setProperty("--tile-height", heightOf(tile));
     style.setProperty("--columns", columns);
   }
 }
 
-// The widest tile with which `count` tiles fit, and the columns that make the rows even.
+// The widest tile with which `count` tiles fit, and the columns that make the rows even. A crowd gets the margins as
+// well, and in the end tiles smaller than the real page's, so that nobody is cut off.
 function fitTiles(count, width, height) {
   for (let tile = TILE.widest; ; tile -= 4) {
-    const tall = TILE.shortest
-      + ((tile - TILE.narrowest) * (TILE.tallest - TILE.shortest)) / (TILE.widest - TILE.narrowest);
-    const most = Math.max(1, Math.floor((width + TILE.gap) / (tile + TILE.gap)));
+    const margin = tile > TILE.narrowest ? MARGIN : MARGIN / 8;
+    const room = width * (1 - 2 * margin);
+    const most = Math.max(1, Math.floor((room + TILE.gap) / (tile + TILE.gap)));
     const rows = Math.ceil(count / most);
-    if (rows * (tall + TILE.gap) - TILE.gap <= height || tile <= TILE.narrowest) {
+    if (rows * (heightOf(tile) + TILE.gap) - TILE.gap <= height || tile <= TILE.last) {
       return { tile, columns: Math.ceil(count / rows) || 1 };
     }
   }
+}
+
+function heightOf(width) {
+  if (width < TILE.narrowest) {
+    return (width * TILE.shortest) / TILE.narrowest;
+  }
+  const grown = (width - TILE.narrowest) / (TILE.widest - TILE.narrowest);
+  return TILE.shortest + grown * (TILE.tallest - TILE.shortest);
 }
