@@ -13,7 +13,8 @@
     launcher.py   recorders started as an offloader would
     control.py    the /standin/* calls for tests and people
 
-It stands in for Mattermost where the recorder can see it, and nowhere else: no accounts, no media server, no database.
+It stands in for Mattermost where the recorder can see it, and nowhere else: no accounts, no media server, no
+database.
 """
 
 from __future__ import annotations

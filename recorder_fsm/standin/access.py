@@ -11,7 +11,13 @@ from aiohttp import web
 from recorder_fsm.standin.state import State
 
 COOKIE = "MMAUTHTOKEN"
+BODY = web.RequestKey("body", str)
 JSON_BODY_LIMIT_BYTES = 1024 * 1024
+CORE_ERRORS: dict[int, type[web.HTTPClientError]] = {
+    400: web.HTTPBadRequest,
+    401: web.HTTPUnauthorized,
+    404: web.HTTPNotFound,
+}
 
 
 @attrs.frozen
@@ -79,17 +85,7 @@ def require_core_session(request: web.Request, state: State) -> None:
 def core_error(status: int, error_id: str, message: str) -> web.HTTPException:
     """Return an error of the core API, to be raised."""
     body = json.dumps({"id": error_id, "message": message, "detailed_error": "", "status_code": status})
-    kinds: dict[int, type[web.HTTPException]] = {
-        400: web.HTTPBadRequest,
-        401: web.HTTPUnauthorized,
-        404: web.HTTPNotFound,
-        413: web.HTTPRequestEntityTooLarge,
-    }
-    if status == 413:
-        return web.HTTPRequestEntityTooLarge(
-            max_size=0, actual_size=0, text=body, content_type="application/json"
-        )
-    return kinds[status](text=body, content_type="application/json")
+    return CORE_ERRORS[status](text=body, content_type="application/json")
 
 
 def plugin_reply(status: int, message: str) -> web.Response:
@@ -101,35 +97,35 @@ def plugin_reply(status: int, message: str) -> web.Response:
     return web.Response(status=status, text=json.dumps(body) + "\n", content_type="text/plain")
 
 
-class Undecodable(ValueError):
+class BodyError(ValueError):
     """Say why a JSON body cannot be read."""
 
 
 async def read_json(request: web.Request) -> Any:
-    """Return the JSON body; raises `Undecodable` if there is none, it is broken or longer than 1 MiB."""
+    """Return the JSON body; raises `BodyError` if there is none, it is broken or longer than 1 MiB."""
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
-        raise Undecodable("http: request body too large") from error
-    request["body"] = raw.decode(errors="replace")
+        raise BodyError("http: request body too large") from error
+    request[BODY] = raw.decode(errors="replace")
     try:
         return json.loads(raw)
     except ValueError as error:
-        raise Undecodable(str(error)) from error
+        raise BodyError(str(error)) from error
 
 
 def folded(body: Any) -> dict[str, Any]:
-    """Return an object with lower-case keys, as Go matches them; a later key wins. Raises `Undecodable`."""
+    """Return an object with lower-case keys, as Go matches them; a later key wins. Raises `BodyError`."""
     if not isinstance(body, dict):
-        raise Undecodable(f"json: cannot unmarshal {type(body).__name__} into a struct")
+        raise BodyError(f"json: cannot unmarshal {type(body).__name__} into a struct")
     return {str(key).lower(): value for key, value in body.items()}
 
 
 def text_of(fields: dict[str, Any], key: str) -> str:
-    """Return a text field of a folded object, empty when missing or null; raises `Undecodable` for other types."""
+    """Return a text field of a folded object, empty when missing or null; raises `BodyError`."""
     value = fields.get(key)
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Undecodable(f"json: cannot unmarshal {type(value).__name__} into field {key} of type string")
+        raise BodyError(f"json: cannot unmarshal {type(value).__name__} into field {key} of type string")
     return value

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from aiohttp import web
 
-from recorder_fsm.standin.access import Undecodable, folded, plugin_reply, read_json, require_bot, text_of
+from recorder_fsm.standin.access import BodyError, folded, plugin_reply, read_json, require_bot, text_of
 from recorder_fsm.standin.calls import Calls
 from recorder_fsm.standin.state import Call, Post, State, StatusReport, StoredFile, new_id
 
@@ -52,48 +52,30 @@ class BotApi:
             job_type, status = text_of(fields, "jobtype"), text_of(fields, "status")
             # The error text travels under `omitempty`: the tag's name part in the plugin (contract 2.3).
             error = text_of(fields, "omitempty")
-        except Undecodable as problem:
+        except BodyError as problem:
             return plugin_reply(400, f"failed to decode request body: {problem}")
-        refusal = self._apply_status(self._state.calls.get(call_id), recording_id, job_type, status, error)
+        call = self._state.calls.get(call_id)
+        refusal = refusal_of_status(call, recording_id, job_type, status)
+        if not refusal and call is not None and call.job is not None:
+            if status == "started":
+                self._calls.start(call.job)
+            else:
+                self._calls.fail(call.job, error)
         reply = plugin_reply(400, refusal) if refusal else plugin_reply(200, "success")
         self._state.statuses.append(StatusReport(call_id, recording_id, status, error, reply.status))
         self._state.changed()
         return reply
 
-    def _apply_status(
-        self, call: Call | None, recording_id: str, job_type: str, status: str, error: str
-    ) -> str:
-        """Return why a status is refused, or nothing once it is applied."""
-        if call is None or call.end_at:
-            return "no call ongoing"
-        if job_type not in JOB_TYPES:
-            return "invalid job type"
-        job = call.job
-        # The calls of this server have recordings only.
-        if job is None or job.end_at or job_type != "recording":
-            return "no job ongoing"
-        if job.id != recording_id:
-            return "invalid job ID"
-        if status == "failed":
-            self._calls.fail(job, error)
-        elif status == "started":
-            if job.start_at:
-                return "job has already started"
-            self._calls.start(job)
-        else:
-            return "unsupported status type"
-        return ""
-
     async def save(self, request: web.Request) -> web.Response:
-        """Append a post with the file, every time, whatever the job's state is; the same file twice is two posts."""
+        """Append a post with the file, every time, whatever the job's state is."""
         require_bot(request, self._state)
         try:
             fields = folded(await read_json(request))
             post_id, recording_id = text_of(fields, "postid"), text_of(fields, "jobid")
             file_ids = fields.get("fileids") or []
             if not isinstance(file_ids, list) or not all(isinstance(one, str) for one in file_ids):
-                raise Undecodable("json: cannot unmarshal fileids into field of type []string")
-        except Undecodable as problem:
+                raise BodyError("json: cannot unmarshal fileids into field of type []string")
+        except BodyError as problem:
             return plugin_reply(400, f"failed to decode request body: {problem}")
         if not post_id:
             return plugin_reply(400, "PostID should not be empty")
@@ -113,6 +95,25 @@ class BotApi:
         return plugin_reply(200, "success")
 
 
+def refusal_of_status(call: Call | None, recording_id: str, job_type: str, status: str) -> str:
+    """Return why the plugin refuses a status, in its words, or nothing (contract 2.4)."""
+    job = call.job if call is not None else None
+    refusal = ""
+    if call is None or call.end_at:
+        refusal = "no call ongoing"
+    elif job_type not in JOB_TYPES:
+        refusal = "invalid job type"
+    elif job is None or job.end_at or job_type != "recording":  # the calls here have recordings only
+        refusal = "no job ongoing"
+    elif job.id != recording_id:
+        refusal = "invalid job ID"
+    elif status not in {"started", "failed"}:
+        refusal = "unsupported status type"
+    elif status == "started" and job.start_at:
+        refusal = "job has already started"
+    return refusal
+
+
 def file_name(name: str) -> str:
     """Return the plugin's name for a recording: truncated, made plain, stamped with UTC (contract 2.2)."""
     short = name if len(name) <= NAME_LIMIT else name[: NAME_LIMIT - 1] + "\N{HORIZONTAL ELLIPSIS}"
@@ -121,7 +122,7 @@ def file_name(name: str) -> str:
 
 
 def publish(stored: StoredFile, folder: Path) -> Path:
-    """Link a saved file into `folder` under its own name; a name already taken by another file gets a number."""
+    """Link a saved file into `folder` under its own name; if another file has that name, with a number."""
     name = PurePosixPath(stored.name.replace("\\", "/")).name.replace("\0", "")
     name = name if name not in {"", ".", ".."} else "recording"
     target = folder / name

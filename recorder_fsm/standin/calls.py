@@ -14,7 +14,7 @@ DEMO_POST_ID = "democa11post00000000000000"
 DEMO_RECORDING_ID = "democa11recording000000000"
 
 
-class UnknownCall(LookupError):
+class NoSuchCallError(LookupError):
     """Say which call or recording there is none of."""
 
 
@@ -60,11 +60,11 @@ class Calls:
         return CallIds(call.id, call.post_id, job.id if job else "", self._state.bot_token)
 
     def find(self, call_id: str) -> Call:
-        """Return a call; raises `UnknownCall`."""
+        """Return a call; raises `NoSuchCallError`."""
         try:
             return self._state.calls[call_id]
         except KeyError as error:
-            raise UnknownCall(f"there is no call {call_id}") from error
+            raise NoSuchCallError(f"there is no call {call_id}") from error
 
     def refusal_to_join(self, call_id: str, recording_id: str) -> str:
         """Return why the plugin refuses the bot to join, in its words, or nothing (contract 3.2)."""
@@ -86,10 +86,10 @@ class Calls:
         self._end_job(job)
 
     def stop_recording(self, recording_id: str) -> None:
-        """End a job as its host does: the job is over, then the page is told. Raises `UnknownCall`."""
+        """End a job as its host does: the job is over, then the page is told. Raises `NoSuchCallError`."""
         job = self._state.find_job(recording_id)
         if job is None:
-            raise UnknownCall(f"there is no recording {recording_id}")
+            raise NoSuchCallError(f"there is no recording {recording_id}")
         self._end_job(job)
         self._hub.to_bot("job_stop", {"job_id": job.id})
 

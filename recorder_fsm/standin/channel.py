@@ -1,4 +1,4 @@
-"""The channel page's data: the thread of recordings, their files and posters, and recorders to start and stop."""
+"""The channel page's data: the thread of recordings, their files and posters, recorders to start and stop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from aiohttp import web
 
 from recorder_fsm.errors import RecorderError
-from recorder_fsm.standin.access import Undecodable, read_json
+from recorder_fsm.standin.access import BodyError, read_json
 from recorder_fsm.standin.botapi import ID
-from recorder_fsm.standin.calls import Calls, UnknownCall
+from recorder_fsm.standin.calls import Calls, NoSuchCallError
 from recorder_fsm.standin.launcher import Launcher, recorded_s
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import Post, State
@@ -76,7 +76,7 @@ class Channel:
             if not isinstance(options, dict):
                 raise ValueError("options are a JSON object")
             recorder = await self._launcher.start(options, self.site_url)
-        except (Undecodable, ValueError) as problem:
+        except (BodyError, ValueError) as problem:
             raise web.HTTPBadRequest(text=str(problem)) from problem
         except RecorderError as problem:
             raise web.HTTPInternalServerError(text=str(problem)) from problem
@@ -99,7 +99,7 @@ class Channel:
     def _recorder(self, request: web.Request) -> Any:
         try:
             return self._launcher.find(request.match_info["recording_id"])
-        except UnknownCall as problem:
+        except NoSuchCallError as problem:
             raise web.HTTPNotFound(text=str(problem)) from problem
 
     def _poster(self, recording_id: str) -> Any:

@@ -11,8 +11,8 @@ import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from recorder_fsm.standin.access import Undecodable, read_json
-from recorder_fsm.standin.calls import DEMO_CALL_ID, Calls, UnknownCall
+from recorder_fsm.standin.access import BodyError, read_json
+from recorder_fsm.standin.calls import DEMO_CALL_ID, Calls, NoSuchCallError
 from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.knobs import KnobError, Knobs
 from recorder_fsm.standin.network import Network, reset
@@ -23,7 +23,7 @@ GUARDED = frozenset({"control", "knobs", "log", "state", "calls", "reset"})
 
 
 class Control:
-    """Serve /standin/control, knobs, log, state, calls and reset; `restart` puts the server back to its start."""
+    """Serve /standin/control, knobs, log, state, calls and reset; `restart` brings the first state back."""
 
     def __init__(
         self, state: State, hub: Hub, calls: Calls, network: Network, restart: Callable[[], Awaitable[None]]
@@ -59,14 +59,12 @@ class Control:
         return await handler(request)
 
     async def act(self, request: web.Request) -> web.Response:
-        """Do one action, in one call or in all; replies with how many calls, connections or pages it reached."""
+        """Do one action, in one call or in all; replies with how many calls, sockets or pages it reached."""
         body = await _object(request)
         action, call_id = body.get("action"), body.get("call_id")
         try:
-            calls = (
-                [self._calls.find(str(call_id))] if call_id is not None else list(self._state.calls.values())
-            )
-        except UnknownCall as problem:
+            calls = [self._calls.find(str(call_id))] if call_id is not None else list(self._state.calls.values())
+        except NoSuchCallError as problem:
             raise web.HTTPNotFound(text=str(problem)) from problem
         calls = [call for call in calls if not call.end_at]
         match action:
@@ -88,9 +86,7 @@ class Control:
             case "ws_drop":
                 reached = self.drop_websockets(call_id)
             case "page":
-                reached = self.page_command(
-                    call_id, {k: v for k, v in body.items() if k not in {"action", "call_id"}}
-                )
+                reached = self.page_command(call_id, {k: v for k, v in body.items() if k not in {"action", "call_id"}})
             case _:
                 raise web.HTTPBadRequest(text=f"unknown action {action!r}")
         return web.json_response({"reached": reached})
@@ -179,7 +175,7 @@ class Control:
                     scene=scene,
                     viewable=bool(body.get("viewable", True)),
                 )
-        except UnknownCall as problem:
+        except NoSuchCallError as problem:
             raise web.HTTPNotFound(text=str(problem)) from problem
         return web.json_response(attrs.asdict(ids), status=201)
 
@@ -200,7 +196,7 @@ def is_loopback(address: str | None) -> bool:
 async def _object(request: web.Request) -> dict[str, Any]:
     try:
         body = await read_json(request)
-    except Undecodable as problem:
+    except BodyError as problem:
         raise web.HTTPBadRequest(text=str(problem)) from problem
     if not isinstance(body, dict):
         raise web.HTTPBadRequest(text="a JSON object is needed")

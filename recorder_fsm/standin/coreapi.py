@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from recorder_fsm.standin.access import (
-    Undecodable,
+    BodyError,
     core_error,
     read_json,
     require_bot,
@@ -42,7 +42,7 @@ class RateLimit:
 
 
 class CoreApi:
-    """Serve posts, files, users, the client's configuration, and what the call page fetches before it joins."""
+    """Serve posts, files, users, the client's configuration, and what a call page fetches before it joins."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -102,7 +102,7 @@ class CoreApi:
         require_core_session(request, self._state)
         try:
             wanted = await read_json(request)
-        except Undecodable:
+        except BodyError:
             wanted = None
         if not isinstance(wanted, list):
             raise core_error(400, "api.context.invalid_body_param.app_error", "Invalid or missing user_ids.")

@@ -97,9 +97,7 @@ class Hub:
         """Return the connections that joined this call, or any call for None."""
         return [one for one in self.connections.values() if one.call_id and call_id in {None, one.call_id}]
 
-    def publish(
-        self, event: str, data: dict[str, Any], to: Iterable[Connection], channel_id: str = ""
-    ) -> int:
+    def publish(self, event: str, data: dict[str, Any], to: Iterable[Connection], channel_id: str = "") -> int:
         """Send one event to each connection; returns how many there were."""
         receivers = list(to)
         for connection in receivers:
@@ -111,7 +109,7 @@ class Hub:
         return self.publish(PREFIX + event, data, self.of_bot())
 
     def to_call(self, event: str, data: dict[str, Any], call_id: str) -> int:
-        """Send to those in the call, and to bot connections that joined none, with the `channelID` they go by."""
+        """Send to those in the call, and to bot connections that joined none; they go by the `channelID`."""
         receivers = [
             one
             for one in self.connections.values()
@@ -121,7 +119,6 @@ class Hub:
 
     async def close_all(self) -> None:
         """Say goodbye to every open socket, for a shutdown."""
-        for connection in list(self.connections.values()):
-            if connection.socket is not None:
-                await connection.socket.close(code=1001, message=b"server stops")
+        sockets = [one.socket for one in self.connections.values() if one.socket is not None]
+        await asyncio.gather(*(socket.close(code=1001, message=b"server stops") for socket in sockets))
         self.connections.clear()

@@ -1,7 +1,7 @@
 """Faults applied to requests: those that need no knowledge of what the request does.
 
 The others (`cut_at`, `no_progress`, `stale_offset`, `lie_offset`, `busy`, a slow reader) are left in
-`request["fault"]` for the upload routes.
+`request[FAULT]` for the upload routes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from recorder_fsm.standin.network import is_ours, reset
 from recorder_fsm.standin.state import State
 
 HANG_LIMIT_S = 120.0
+FAULT = web.RequestKey("fault", Fault)
 ENDLESS_CHUNK = b" " * 16 * 1024
 ENDLESS_PAUSE_S = 0.02
 
 
-def route_name(request: web.BaseRequest) -> str:
+def route_name(request: web.Request) -> str:
     """Return the name of the route that a request hits, empty where it hits none."""
-    return (
-        getattr(getattr(request, "match_info", None), "route", None) and request.match_info.route.name or ""
-    )  # type: ignore[attr-defined]
+    return request.match_info.route.name or ""
 
 
 def body_bytes(request: web.Request) -> int | None:
@@ -49,7 +48,7 @@ class Faults:
         fault = self._state.knobs.fault_for(route_name(request), body_bytes(request))
         if fault is None:
             return await handler(request)
-        request["fault"] = fault
+        request[FAULT] = fault
         return await self._play(fault, request, handler)
 
     async def _play(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -60,23 +59,19 @@ class Faults:
                 return web.Response(status=302, headers={"Location": fault.location})
             case "endless":
                 return await self._endless(fault, request)
-            case "reset":
-                reset(request)
-                return web.Response()
-            case "hang":
-                await self._pause(HANG_LIMIT_S)
+            case "reset" | "hang":
+                await self._pause(HANG_LIMIT_S if fault.kind == "hang" else 0)
                 reset(request)
                 return web.Response()
             case "drop_reply":
                 return await _without_reply(request, handler)
-            case "slow":
-                await self._pause(fault.delay_s)
-                return await handler(request)
-            case _:
-                return await handler(request)
+        await self._pause(fault.delay_s)
+        return await handler(request)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of the server."""
+        if not seconds:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._state.closing.wait()

@@ -1,7 +1,7 @@
 """The knobs: what people and tests may change about the server while it runs, and the faults they order.
 
-Read from JSON and given back as JSON; a key that does not exist is refused, since a misspelt fault would let a test
-pass for nothing.
+Read from JSON and given back as JSON; a key that does not exist is refused, since a misspelt fault would let
+a test pass for nothing.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def _one_of(known: frozenset[str]) -> Any:
 class Fault:
     """Hold one fault: which route, what kind, how often. It counts itself down.
 
-    `times` 0 means always; `skip` lets so many matching requests pass first. `above_bytes` restricts it to bodies
-    that declare more than this length, or none at all (chunked).
+    `times` 0 means always; `skip` lets so many matching requests pass first. `above_bytes` restricts it to
+    bodies that declare more than this length, or none at all (chunked). Every kind waits `delay_s` before the
+    request goes on, where it goes on.
     """
 
     route: str = attrs.field(validator=_one_of(ROUTES))
@@ -135,7 +136,7 @@ class Knobs:
         return cls().patched(raw)
 
     def patched(self, raw: Mapping[str, Any]) -> Knobs:
-        """Return new knobs with the keys of `raw` replaced; raises `KnobError` and changes nothing if one is bad."""
+        """Return new knobs with the keys of `raw` replaced; raises `KnobError`."""
         if not isinstance(raw, Mapping):
             raise KnobError("knobs are a JSON object")
         known = {field.name for field in attrs.fields(type(self))}

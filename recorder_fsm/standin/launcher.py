@@ -1,4 +1,4 @@
-"""Recorders started as the offloader starts them: one process, its job in the environment (contract 1.1, 1.3)."""
+"""Recorders started as an offloader starts them: one process, its job in the environment (contract 1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from recorder_fsm.processes import ChildProcess
-from recorder_fsm.standin.calls import Calls, UnknownCall
+from recorder_fsm.standin.calls import Calls, NoSuchCallError
 from recorder_fsm.standin.state import CallIds, Job, State
 
 RECORDER = (sys.executable, "-m", "recorder_fsm", "run")
@@ -63,9 +63,7 @@ class Launcher:
         ids = self._calls.create_call(name=str(options.get("name") or "Town Square"), scene=scene)
         job_dir = self._state.data_dir / "jobs" / ids.recording_id
         job_dir.mkdir(parents=True)
-        child = await ChildProcess.spawn(
-            "recorder", self._argv, env=self._environment(ids, options, site_url)
-        )
+        child = await ChildProcess.spawn("recorder", self._argv, env=self._environment(ids, options, site_url))
         recorder = Recorder(ids, child, seconds)
         recorder.watch = asyncio.create_task(self._watch(recorder), name="recorder watch")
         if seconds is not None:
@@ -75,14 +73,14 @@ class Launcher:
         return recorder
 
     def find(self, recording_id: str) -> Recorder:
-        """Return a started recorder; raises `UnknownCall`."""
+        """Return a started recorder; raises `NoSuchCallError`."""
         try:
             return self.recorders[recording_id]
         except KeyError as error:
-            raise UnknownCall(f"no recorder was started for {recording_id}") from error
+            raise NoSuchCallError(f"no recorder was started for {recording_id}") from error
 
     def describe(self, recorder: Recorder) -> dict[str, Any]:
-        """Return what people are told about a recorder: ids, state, exit code, elapsed seconds, last lines."""
+        """Return what people are told about a recorder: ids, state, exit code, seconds, last lines."""
         job = self._state.find_job(recorder.ids.recording_id)
         until_s = recorder.ended_at_s if recorder.ended_at_s is not None else time.monotonic()
         return {
@@ -119,7 +117,7 @@ class Launcher:
             "RECORDING_ID": ids.recording_id,
             "AUTH_TOKEN": ids.token,
             "DATA_DIR": str((self._state.data_dir / "jobs").resolve()),
-            # Chromium's sandbox does not run as root; the recorder gives it up in this mode only (contract 1.1).
+            # Chromium's sandbox does not run as root; the recorder gives it up in this mode (contract 1.1).
             "DEV_MODE": "true" if os.geteuid() == 0 else "false",
             **{key.upper(): str(options[key]) for key in OPTIONS if options.get(key) is not None},
         }

@@ -38,7 +38,7 @@ class Network:
         self.server: web.Server | None = None
 
     def drop(self, seconds: float, *, spare: web.Request | None = None) -> int:
-        """Reset every open connection but the asking one, and all requests for `seconds`; returns how many."""
+        """Reset every open connection but `spare`'s, and all requests for `seconds`; returns how many."""
         self._state.network_down_until = time.monotonic() + seconds
         self._state.changed()
         dropped = 0
@@ -49,7 +49,7 @@ class Network:
             connection = transport.get_extra_info("socket")
             if connection is not None:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NEVER_LINGER)
-            transport.close() if not hasattr(transport, "abort") else transport.abort()
+            transport.abort()
             dropped += 1
         return dropped
 
@@ -57,7 +57,6 @@ class Network:
     async def gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Reset what asks Mattermost while the network is down."""
         if self._state.network_down and not is_ours(request.path):
-            request["dropped"] = True
             reset(request)
             return web.Response()
         return await handler(request)

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from recorder_fsm.standin.access import identify
+from recorder_fsm.standin.access import BODY, identify
 from recorder_fsm.standin.faults import route_name
 from recorder_fsm.standin.network import is_ours
 from recorder_fsm.standin.state import LogEntry, State
@@ -55,7 +55,7 @@ class RequestLog:
             gone = request.transport is None or request.transport.is_closing()
             entry.status = DROPPED if gone and status != 101 else status
             entry.elapsed_s = round(time.monotonic() - started, 3)
-            body = request.get("body")
+            body = request.get(BODY)
             entry.body = None if body is None else self._masked(body)
             self._state.changed()
 
@@ -67,9 +67,7 @@ class RequestLog:
             path=request.path,
             route=route_name(request),
             query=self._masked(masked_query(request.query)),
-            headers={
-                name: self._masked(request.headers[name]) for name in KEPT_HEADERS if name in request.headers
-            },
+            headers={name: self._masked(request.headers[name]) for name in KEPT_HEADERS if name in request.headers},
             auth={"kind": session.kind, "right": session.user is not None, "user": session.user},
         )
         self._state.log.append(entry)

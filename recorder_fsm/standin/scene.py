@@ -19,32 +19,15 @@ PEOPLE: tuple[dict[str, Any], ...] = (
 DEFAULT_SCENE: dict[str, Any] = {"mode": "call", "share": False, "rtc": False, "v2": False, "sync": False}
 
 
-def default_participants() -> list[dict[str, Any]]:
-    """Return the people of an ordinary call, with initials and a colour of their own."""
-    return [dressed(person) for person in PEOPLE]
-
-
-def dressed(person: dict[str, Any]) -> dict[str, Any]:
-    """Return a participant with what the page draws filled in where it is missing."""
-    name = str(person.get("name", "Somebody"))
-    return {
-        "initials": initials(name),
-        "colour": colour(str(person.get("id", name))),
-        "host": False,
-        **person,
-    }
-
-
 def scene_of(state: State, call: Call | None) -> dict[str, Any]:
-    """Return the scene: the defaults, then the knobs', then the call's own; `page_faults` are merged by key."""
+    """Return a call's scene: the defaults, the knobs', its own; `page_faults` are merged key by key."""
     layers = [state.knobs.scene, call.scene if call else {}]
-    scene: dict[str, Any] = {**DEFAULT_SCENE, "participants": default_participants(), "page_faults": {}}
+    scene: dict[str, Any] = {**DEFAULT_SCENE, "participants": list(PEOPLE), "page_faults": {}}
     for layer in layers:
         faults = {**scene["page_faults"], **layer.get("page_faults", {})}
         scene = {**scene, **layer, "page_faults": faults}
-    scene["participants"] = (
-        [] if call and call.everyone_left else [dressed(one) for one in scene["participants"]]
-    )
+    if call is not None and call.everyone_left:
+        scene["participants"] = []
     scene["call_name"] = call.name if call else ""
     return scene
 
@@ -73,7 +56,7 @@ def avatar(identity: str, name: str) -> str:
 
 def everyone(state: State) -> dict[str, dict[str, Any]]:
     """Return all people of all scenes by id."""
-    found = {person["id"]: person for person in default_participants()}
+    found = {person["id"]: person for person in PEOPLE}
     for call in state.calls.values():
         found |= {person["id"]: person for person in scene_of(state, call)["participants"] if "id" in person}
     return found

@@ -22,7 +22,7 @@ from recorder_fsm.standin.control import Control
 from recorder_fsm.standin.coreapi import CoreApi
 from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.faults import Faults
-from recorder_fsm.standin.knobs import Fault, Knobs
+from recorder_fsm.standin.knobs import Fault, KnobError, Knobs
 from recorder_fsm.standin.launcher import RECORDER, Launcher, default_environ
 from recorder_fsm.standin.network import Network
 from recorder_fsm.standin.pages import Pages
@@ -120,7 +120,7 @@ class StandIn:
         return self.calls.create_call(name=name, scene=scene, viewable=viewable)
 
     def create_job(self, call_id: str) -> CallIds:
-        """Make a newer recording job in a call; raises `UnknownCall`."""
+        """Make a newer recording job in a call; raises `NoSuchCallError`."""
         return self.calls.create_job(call_id)
 
     def set_faults(self, *faults: Fault | Mapping[str, Any]) -> None:
@@ -128,15 +128,15 @@ class StandIn:
         self.state.knobs.faults = [one if isinstance(one, Fault) else Fault.from_json(one) for one in faults]
 
     def stop_recording(self, recording_id: str) -> None:
-        """Stop a recording as its host does; raises `UnknownCall`."""
+        """Stop a recording as its host does; raises `NoSuchCallError`."""
         self.calls.stop_recording(recording_id)
 
     def end_call(self, call_id: str) -> None:
-        """End a call for everyone; raises `UnknownCall`."""
+        """End a call for everyone; raises `NoSuchCallError`."""
         self.calls.end_call(call_id)
 
     def everyone_leaves(self, call_id: str) -> None:
-        """Let all people leave a call; raises `UnknownCall`."""
+        """Let all people leave a call; raises `NoSuchCallError`."""
         self.calls.everyone_leaves(call_id)
 
     def drop_network(self, seconds: float) -> int:
@@ -187,6 +187,14 @@ class StandIn:
         return application
 
 
+def read_knobs(path: Path) -> Knobs:
+    """Read knobs from a JSON file; raises `KnobError` where they are not understood, OSError without a file."""
+    try:
+        return Knobs.from_json(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise KnobError(f"{path} is not JSON: {error}") from error
+
+
 async def serve(
     host: str = "127.0.0.1",
     port: int = 8065,
@@ -196,13 +204,13 @@ async def serve(
 ) -> None:
     """Run a server until SIGTERM or SIGINT; raises `KnobError`, or OSError where the port is taken.
 
-    Prints one line with the address. Without `data_dir` its files live in a temporary directory and go with it.
+    Prints one line with the address. Without `data_dir` its files live in a temporary directory.
     """
     if data_dir is None:
         with tempfile.TemporaryDirectory(prefix="recorder-standin-") as folder:
             await serve(host, port, Path(folder), knobs_file, environ)
         return
-    knobs = json.loads(knobs_file.read_text()) if knobs_file is not None else {}
+    knobs = read_knobs(knobs_file) if knobs_file is not None else Knobs()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

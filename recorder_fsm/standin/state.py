@@ -140,7 +140,7 @@ class StatusReport:
 
 @attrs.define
 class LogEntry:
-    """Hold one request. `status` is None while it runs, an HTTP status, or `dropped` where no reply was sent."""
+    """Hold one request. `status` is None while it runs, then an HTTP status, or `dropped` without a reply."""
 
     time: float
     method: str
@@ -203,6 +203,4 @@ class State:
         return next((call for call in self.calls.values() if call.post_id == post_id), None)
 
     def find_job(self, recording_id: str) -> Job | None:
-        return next(
-            (job for call in self.calls.values() for job in call.jobs if job.id == recording_id), None
-        )
+        return next((job for call in self.calls.values() for job in call.jobs if job.id == recording_id), None)

@@ -9,8 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from recorder_fsm.standin.access import Undecodable, plugin_reply, read_json, require_bot
+from recorder_fsm.standin.access import BodyError, plugin_reply, read_json, require_bot
 from recorder_fsm.standin.botapi import ID, PLUGIN
+from recorder_fsm.standin.faults import FAULT
 from recorder_fsm.standin.knobs import MIB, Fault
 from recorder_fsm.standin.network import reset
 from recorder_fsm.standin.state import State, StoredFile, UploadSession, new_id
@@ -39,7 +40,7 @@ class Uploads:
         require_bot(request, self._state)
         try:
             body = await read_json(request)
-        except Undecodable as problem:
+        except BodyError as problem:
             return plugin_reply(400, f"failed to decode request body: {problem}")
         fields = body if isinstance(body, dict) else {}
         channel_id, filename, size = (fields.get(key) for key in ("channel_id", "filename", "file_size"))
@@ -63,7 +64,7 @@ class Uploads:
         session = self._find(request)
         if session is None:
             return plugin_reply(404, "Unable to find upload session.")
-        fault: Fault | None = request.get("fault")
+        fault = request.get(FAULT)
         offset = session.file_offset
         if fault is not None and fault.kind == "stale_offset":
             offset = session.previous_offset
@@ -77,11 +78,12 @@ class Uploads:
         session = self._find(request)
         if session is None:
             return plugin_reply(404, "Unable to find upload session.")
-        fault: Fault | None = request.get("fault")
+        fault = request.get(FAULT)
         if session.busy or (fault is not None and fault.kind == "busy"):
             return plugin_reply(400, "Unable to upload data from more than one request.")
         if fault is not None and fault.kind == "no_progress":
-            await request.content.read()
+            async for _ in _chunks(request, 0):
+                pass
             return web.Response(status=204)
         session.busy = True
         session.parts += 1
@@ -107,12 +109,12 @@ class Uploads:
             session.busy = False
             self._state.changed()
         if longer:
-            # The server answers while the client still sends, lingers and closes; see `lingering_time` in server.py.
+            # Answered while the client still sends; then linger and close: `lingering_time` in server.py.
             reply.force_close()
         return reply
 
     async def _take(self, request: web.Request, session: UploadSession, fault: Fault | None) -> bool:
-        """Store the body's bytes up to the cap, what is missing, or the fault's cut; say whether more was coming.
+        """Store the body up to the cap, to what is missing, or to the fault's cut; say whether it went on.
 
         A client that vanishes looks like the end of its part: what came so far stays (contract 2.5).
         """

@@ -15,6 +15,7 @@ from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import State
 
 HEARTBEAT_S = 30.0
+CLOSE_LIMIT_S = 0.5  # a hung page never says goodbye
 REFUSED_BY_SCENE = "job not in progress or already started"
 
 
@@ -38,7 +39,7 @@ class Websocket:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Talk with one client until its socket is lost."""
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSE_LIMIT_S)
         await socket.prepare(request)
         connection: Connection | None = None
         writer: asyncio.Task[None] | None = None
