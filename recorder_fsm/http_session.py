@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -33,6 +34,18 @@ REPLY_LIMIT_BYTES = 1024 * 1024
 ERROR_TEXT_BYTES = 4096
 READ_BYTES = 1024
 IDLE_LIMIT_S = 30.0
+DEAD_PEER_S = 30
+
+# tcp(7). A network that is gone shows within half a minute, also while we only wait for an answer; a slow one,
+# whose bytes are acknowledged late, may take its time.
+SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_S // 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_S // 6),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_S * 1000),
+]
 SHOWN_CHARACTERS = 300
 
 UNREACHABLE = "server_unreachable"  # the request never reached the server, so it cannot have had an effect
@@ -77,22 +90,25 @@ class Bearer(AuthBase):
         return request
 
 
-class TrustingAdapter(HTTPAdapter):
-    """Verifies servers against one TLS context, made from the system's authorities and ours."""
+class CarefulAdapter(HTTPAdapter):
+    """Notices dead connections soon, and verifies servers against one TLS context made by `trust`."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._options: dict[str, Any] = {"socket_options": SOCKET_OPTIONS}
+        if context is not None:
+            self._options["ssl_context"] = context
         super().__init__(max_retries=0)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **self._options, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
+        return super().proxy_manager_for(proxy, **self._options, **kwargs)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Require a valid certificate; the bundle that requests would load here is already in the context."""
-        conn.cert_reqs = "CERT_REQUIRED"
+        if url.lower().startswith("https"):
+            conn.cert_reqs = "CERT_REQUIRED"
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -124,8 +140,9 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         self._session.trust_env = False  # proxies are taken from the environment below, nothing else
         self._session.auth = Bearer(self.token)
         self._session.headers.update({"User-Agent": f"recorder-fsm/{__version__}", "Accept-Encoding": "identity"})
-        if options["scheme"] == "https":
-            self._session.mount("https://", TrustingAdapter(trust(options["ca_file"])))
+        https = options["scheme"] == "https"
+        adapter = CarefulAdapter(trust(options["ca_file"]) if https else None)
+        self._session.mount(f"{options['scheme']}://", adapter)
         self._used_at = 0.0
 
     def make_request(  # noqa: PLR0917 - the driver's signature

@@ -45,7 +45,7 @@ class Pace:
     save_read_s: float = 20.0
     call_limit_s: float = 20.0
     send_s: float = 30.0
-    stall_s: float = 120.0
+    stall_s: float = 180.0
     looks: int = 6
     stuck_rounds: int = 6
     busy_rounds: int = 24

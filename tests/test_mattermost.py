@@ -1,0 +1,459 @@
+"""The bot's calls against the stand-in: name, status, save, look-ups, and what every request has in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from recorder_fsm.errors import AccessRefused, JobOver, MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.mattermost import CallsBot
+from recorder_fsm.pace import Pace
+from recorder_fsm.standin import CallIds, StandIn
+
+QUICK = Pace(first_wait_s=0, settle_s=0, connect_s=1, read_s=1, save_read_s=1, call_limit_s=2, watch_s=0.02)
+LIMIT_S = 5.0
+
+
+@pytest.fixture
+async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with StandIn(data_dir=tmp_path / "server") as server:
+        yield server
+
+
+@pytest.fixture
+async def ids(standin: StandIn) -> CallIds:
+    return standin.create_call()
+
+
+@pytest.fixture
+def bot(standin: StandIn, ids: CallIds) -> Iterator[CallsBot]:
+    made = bot_for(standin.url, ids)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="TRACE")
+    yield lines
+    logger.remove(sink)
+
+
+def bot_for(url: str, ids: CallIds, pace: Pace = QUICK, ca_file: Path | None = None, token: str = "") -> CallsBot:
+    return CallsBot(
+        site_url=url,
+        token=token or ids.token,
+        call_id=ids.call_id,
+        post_id=ids.post_id,
+        recording_id=ids.recording_id,
+        ca_file=ca_file,
+        pace=pace,
+    )
+
+
+def plenty() -> float:
+    return 60.0
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def raw_server(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server that says exactly what `talk` writes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await talk(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    yield f"{'https' if context else 'http'}://127.0.0.1:{port}"
+    server.close()
+
+
+def reply_json(body: dict[str, Any]) -> bytes:
+    text = json.dumps(body).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(text), text)
+
+
+async def test_filename_is_the_plugins_and_safe(standin: StandIn, bot: CallsBot) -> None:
+    """The plugin's name comes back without an extension, hostile characters replaced."""
+    assert (await bot.filename()).startswith("Call_Town_Square_")
+    standin.state.knobs.filename = "../../etc/pass wd\n"
+    assert await bot.filename() == "_.._etc_pass_wd_"
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 502}, {"kind": "reset"}, {"kind": "drop_reply"}])
+async def test_filename_is_asked_again_after_trouble(standin: StandIn, bot: CallsBot, fault: dict[str, Any]) -> None:
+    """One gateway error or cut connection does not lose the recording (S4)."""
+    standin.set_faults({"route": "filename", **fault})
+    assert await bot.filename(LIMIT_S)
+    assert len(standin.requests("filename")) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "status", "status": 401, "body": "Unauthorized", "content_type": "text/plain"}, AccessRefused),
+        ({"kind": "status", "status": 403, "body": "Forbidden", "content_type": "text/plain"}, AccessRefused),
+        ({"kind": "status", "status": 404, "body": "404 page not found"}, RequestRejected),
+        ({"kind": "status", "status": 200, "body": "<html>log in</html>"}, RequestRejected),
+        ({"kind": "status", "status": 200, "body": '["filename"]'}, RequestRejected),
+        ({"kind": "status", "status": 200, "body": '{"filename": 7}'}, RequestRejected),
+        ({"kind": "endless"}, RequestRejected),
+        ({"kind": "redirect", "location": "https://elsewhere.example.com/"}, RequestRejected),
+    ],
+)
+async def test_filename_that_cannot_heal_fails_at_once(
+    standin: StandIn, bot: CallsBot, fault: dict[str, Any], error: type[MattermostError]
+) -> None:
+    """A refusal or an answer that is none is asked once and said in plain words (S4, U9)."""
+    standin.set_faults({"route": "filename", "times": 0, **fault})
+    with pytest.raises(error) as caught:
+        await bot.filename(LIMIT_S)
+    assert len(standin.requests("filename")) == 1
+    assert caught.value.sentence
+    assert len(caught.value.detail) < 400
+
+
+@pytest.mark.parametrize("name", ["", "...", "-.-"])
+async def test_filename_of_which_nothing_is_left_is_a_failure(standin: StandIn, bot: CallsBot, name: str) -> None:
+    """A name without a usable character starts no recording."""
+    standin.state.knobs.filename = name
+    with pytest.raises(RequestRejected, match="no name"):
+        await bot.filename(LIMIT_S)
+
+
+async def test_filename_gives_up_in_time_when_the_server_hangs(standin: StandIn, bot: CallsBot) -> None:
+    """A server that never answers costs no more than the limit."""
+    standin.set_faults({"route": "filename", "kind": "hang", "times": 0})
+    begun = time.monotonic()
+    with pytest.raises(ServerUnavailable):
+        await bot.filename(0.3)
+    assert time.monotonic() - begun < 1.5
+
+
+async def test_started_goes_out_with_the_wire_keys(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
+    """The plugin gets the keys of contract 2.3 and starts the job."""
+    await bot.report_started(LIMIT_S)
+    (entry,) = standin.requests("status")
+    assert json.loads(entry.body or "") == {
+        "JobType": "recording",
+        "Status": "started",
+        "omitempty": "",
+        "Error": "",
+    }
+    job = standin.state.find_job(ids.recording_id)
+    assert job is not None
+    assert job.start_at
+
+
+async def test_started_whose_reply_is_lost_is_success(standin: StandIn, bot: CallsBot) -> None:
+    """`job has already started` on the second attempt means that the first one landed (S7)."""
+    standin.set_faults({"route": "status", "kind": "drop_reply"})
+    await bot.report_started(LIMIT_S)
+    assert [report.reply for report in standin.state.statuses] == [200, 400]
+
+
+async def test_started_that_is_refused_says_that_the_job_is_over(standin: StandIn, ids: CallIds) -> None:
+    """A host's stop, a newer job and an ended call are no trouble: the job is over, and never began (S6)."""
+    for end in (standin.stop_recording, standin.create_job, standin.end_call):
+        one = standin.create_call()
+        end(one.call_id if end != standin.stop_recording else one.recording_id)
+        bot = bot_for(standin.url, one)
+        with pytest.raises(JobOver) as caught:
+            await bot.report_started(LIMIT_S)
+        assert caught.value.maybe_started is False
+        assert caught.value.status == 400
+        bot.close()
+
+
+@pytest.mark.parametrize(("status", "maybe"), [(502, True), (429, False)])
+async def test_started_that_may_have_landed_is_told_apart(
+    standin: StandIn, ids: CallIds, bot: CallsBot, status: int, maybe: bool
+) -> None:
+    """If an attempt may have reached the plugin before the job was over, the error says so."""
+    standin.set_faults({"route": "status", "kind": "status", "status": status})
+    standin.stop_recording(ids.recording_id)
+    with pytest.raises(JobOver) as caught:
+        await bot.report_started(LIMIT_S)
+    assert caught.value.maybe_started is maybe
+
+
+async def test_started_gives_up_after_its_limit(standin: StandIn, bot: CallsBot) -> None:
+    """A server that only fails is left after the limit, with an error that may heal."""
+    standin.set_faults({"route": "status", "kind": "status", "status": 500, "times": 0})
+    with pytest.raises(ServerUnavailable):
+        await bot.report_started(0.2)
+
+
+async def test_failed_text_reaches_the_host(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
+    """The text travels under `omitempty`, on one short line, without the token (contract 2.3)."""
+    assert await bot.report_failed(f"It broke\n{ids.token} " + "x" * 500, LIMIT_S)
+    (report,) = standin.state.statuses
+    assert report.error.startswith("It broke *** xxx")
+    assert len(report.error) == 200
+    (entry,) = standin.requests("status")
+    assert json.loads(entry.body or "")["Error"] == report.error
+
+
+async def test_failed_never_raises(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
+    """A failure that nobody takes is answered with False: job over, refused, or no server at all."""
+    standin.stop_recording(ids.recording_id)
+    assert await bot.report_failed("x", LIMIT_S) is False
+    standin.set_faults({"route": "status", "kind": "status", "status": 401, "times": 0})
+    assert await bot.report_failed("x", LIMIT_S) is False
+    nobody = bot_for("http://127.0.0.1:9", ids)
+    assert await nobody.report_failed("x", 0.2) is False
+
+
+async def test_max_file_size_is_read_with_the_token(standin: StandIn, bot: CallsBot) -> None:
+    """MaxFileSize is a text in the client's configuration; anything unreadable is None."""
+    assert await bot.max_file_size() == standin.state.knobs.max_file_size
+    for body in ('{"MaxFileSize": "many"}', "{}", '{"MaxFileSize": "0"}', "<html>", "[]", '{"MaxFileSize": null}'):
+        standin.set_faults({"route": "config", "kind": "status", "status": 200, "body": body})
+        assert await bot.max_file_size() is None
+    standin.set_faults({"route": "config", "kind": "status", "status": 500})
+    assert await bot.max_file_size() is None
+
+
+async def test_save_posts_once_with_the_wire_keys(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
+    """One request, the three keys, one post."""
+    await bot.save("f" * 26, plenty)
+    (entry,) = standin.requests("save")
+    assert json.loads(entry.body or "") == {
+        "PostID": ids.post_id,
+        "FileIDs": ["f" * 26],
+        "JobID": ids.recording_id,
+    }
+    assert len(standin.state.posts) == 1
+    assert not standin.requests("post")
+
+
+@pytest.mark.parametrize("fault", [{"kind": "drop_reply"}, {"kind": "status", "status": 500}, {"kind": "reset"}])
+async def test_save_is_repeated_without_a_second_post(standin: StandIn, bot: CallsBot, fault: dict[str, Any]) -> None:
+    """A lost reply is found out by a look at the call's post; a failure is just repeated (U8)."""
+    standin.set_faults({"route": "save", **fault})
+    await bot.save("f" * 26, plenty)
+    assert len(standin.state.posts) == 1
+    assert len(standin.requests("post")) == 1
+
+
+async def test_save_is_repeated_where_the_post_cannot_be_read(standin: StandIn, bot: CallsBot) -> None:
+    """Without the right to read the post a failed save is still repeated."""
+    standin.set_faults(
+        {"route": "save", "kind": "status", "status": 500, "times": 2},
+        {"route": "post", "kind": "status", "status": 403, "times": 0},
+    )
+    await bot.save("f" * 26, plenty)
+    assert len(standin.requests("save")) == 3
+    assert len(standin.state.posts) == 1
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AccessRefused), (403, AccessRefused), (400, RequestRejected)])
+async def test_save_that_cannot_heal_is_tried_once(
+    standin: StandIn, bot: CallsBot, status: int, error: type[MattermostError]
+) -> None:
+    """A refusal is not repeated (U9)."""
+    standin.set_faults({"route": "save", "kind": "status", "status": status, "times": 0})
+    with pytest.raises(error):
+        await bot.save("f" * 26, plenty)
+    assert len(standin.requests("save")) == 1
+
+
+async def test_save_ends_when_no_time_is_left(standin: StandIn, bot: CallsBot) -> None:
+    """`give_up` is asked after every failure and ends the repetition (U10)."""
+    left = [30.0, 10.0, 0.0]
+    standin.set_faults({"route": "save", "kind": "status", "status": 503, "times": 0})
+    with pytest.raises(ServerUnavailable):
+        await bot.save("f" * 26, lambda: left.pop(0))
+    assert len(standin.requests("save")) == 3
+
+
+async def test_already_saved_tells_yes_no_and_unknown(standin: StandIn, bot: CallsBot) -> None:
+    """A restart can ask whether its recording is already shown."""
+    assert await bot.already_saved() is False
+    await bot.save("f" * 26, plenty)
+    assert await bot.already_saved() is True
+    for fault in ({"status": 403}, {"status": 404}, {"status": 200, "body": "<html>"}):
+        standin.set_faults({"route": "post", "kind": "status", **fault})
+        assert await bot.already_saved() is None
+    standin.set_faults({"route": "post", "kind": "status", "status": 200, "body": '{"props": {"recordings": [1]}}'})
+    assert await bot.already_saved() is False
+
+
+async def test_published_size_is_that_of_the_file(standin: StandIn, bot: CallsBot, tmp_path: Path) -> None:
+    """The size of a file on the server is known to the bot, unless the server hides it."""
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"12345")
+    file_id = await bot.upload(
+        file, session_id=None, on_session=lambda _: None, give_up=plenty, on_progress=lambda *_: None
+    )
+    assert await bot.published_size(file_id) == 5
+    assert await bot.published_size("x" * 26) is None
+
+
+async def test_token_goes_as_bearer_and_gets_have_no_body(standin: StandIn, bot: CallsBot) -> None:
+    """Every request is the bot's, and a GET carries neither body nor content type."""
+    await bot.filename()
+    await bot.max_file_size()
+    await bot.already_saved()
+    assert len(standin.requests()) == 3
+    for entry in standin.requests():
+        assert entry.auth == {"kind": "bearer", "right": True, "user": "bot"}
+        assert not {"Content-Type", "Content-Length", "Transfer-Encoding"} & set(entry.headers)
+
+
+async def test_redirect_is_not_followed_with_the_token(
+    standin: StandIn, ids: CallIds, bot: CallsBot, tmp_path: Path
+) -> None:
+    """The token stays with the address that was given; the refusal names the other one."""
+    async with StandIn(data_dir=tmp_path / "other") as other:
+        standin.set_faults({"route": "any", "kind": "redirect", "location": other.url + "/", "times": 0})
+        with pytest.raises(RequestRejected, match="another address") as caught:
+            await bot.filename(LIMIT_S)
+        assert other.url in caught.value.detail
+        assert not other.requests()
+
+
+async def test_netrc_does_not_replace_the_token(
+    standin: StandIn, bot: CallsBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry for the host in .netrc is ignored."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    await bot.filename()
+    assert standin.requests()[0].auth["kind"] == "bearer"
+
+
+async def test_proxy_of_the_environment_is_used(ids: CallIds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`http_proxy` is honoured: the request goes to the proxy with its full address."""
+    lines: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(await reader.readline())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply_json({"filename": "Call_by_proxy"}))
+
+    async with raw_server(proxy) as url:
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        bot = bot_for("http://mattermost.invalid", ids)
+        assert await bot.filename() == "Call_by_proxy"
+        bot.close()
+    assert lines[0].startswith(b"GET http://mattermost.invalid:80/plugins/com.mattermost.calls/bot/calls/")
+
+
+async def test_answer_that_dribbles_in_is_cut_off(ids: CallIds) -> None:
+    """A server that sends one header byte now and then keeps nobody beyond the call's limit."""
+
+    async def dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    pace = Pace(first_wait_s=0, connect_s=0.2, read_s=0.2, call_limit_s=0.3)
+    async with raw_server(dribble) as url:
+        bot = bot_for(url, ids, pace)
+        begun = time.monotonic()
+        assert await bot.max_file_size() is None
+        assert time.monotonic() - begun < 2
+        bot.close()
+
+
+async def test_token_is_in_no_log_line_even_if_the_server_echoes_it(
+    standin: StandIn, ids: CallIds, bot: CallsBot, log: list[str]
+) -> None:
+    """Whatever the server writes back, our lines and errors do not show the token."""
+    standin.set_faults(
+        {"route": "filename", "kind": "status", "status": 500, "body": f"bad {ids.token}", "times": 2},
+        {"route": "filename", "kind": "redirect", "location": f"/?t={ids.token}", "times": 1},
+    )
+    with pytest.raises(RequestRejected) as caught:
+        await bot.filename(LIMIT_S)
+    assert "***" in caught.value.detail
+    assert ids.token not in str(caught.value)
+    assert log
+    assert ids.token not in "".join(log)
+
+
+async def test_error_text_is_one_short_clean_line(standin: StandIn, bot: CallsBot) -> None:
+    """A long answer with control characters becomes one line of about 300 characters."""
+    standin.set_faults(
+        {"route": "filename", "kind": "status", "status": 404, "body": "a\r\n\x1b[31mb\x00" + "y" * 9000}
+    )
+    with pytest.raises(RequestRejected) as caught:
+        await bot.filename(LIMIT_S)
+    assert caught.value.detail.isprintable()
+    assert len(caught.value.detail) < 420
+
+
+@pytest.mark.parametrize("url", ["http://", "https:", "ftp://h", "http://h:99999", "http://[::1", "chat.example.com"])
+async def test_address_that_cannot_be_used_is_refused_at_once(ids: CallIds, url: str) -> None:
+    """An address without a host, or one that is none, is an error with a clear detail."""
+    with pytest.raises(RequestRejected, match="address is not valid") as caught:
+        bot_for(url, ids)
+    assert "SITE_URL" in caught.value.detail
+
+
+async def test_unreachable_server_is_told_apart(ids: CallIds) -> None:
+    """A request that cannot have arrived has a code of its own."""
+    bot = bot_for("http://127.0.0.1:9", ids)
+    with pytest.raises(ServerUnavailable) as caught:
+        await bot.save("f" * 26, lambda: 0)
+    assert caught.value.code == "server_unreachable"
+    assert "object at" not in caught.value.detail
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+async def test_own_authority_is_trusted_beside_the_systems(ids: CallIds, tmp_path: Path) -> None:
+    """A server with a private certificate is refused at once, and accepted with TLS_CA_CERT_FILE."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: ASYNC221
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    async def name(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply_json({"filename": "Call_over_TLS"}))
+
+    async with raw_server(name, context) as url:
+        trusting = bot_for(url, ids, ca_file=cert)
+        assert await trusting.filename(LIMIT_S) == "Call_over_TLS"
+        trusting.close()
+        wary = bot_for(url, ids)
+        with pytest.raises(MattermostError, match="does not trust") as caught:
+            await wary.filename(LIMIT_S)
+        assert caught.value.code == "certificate"
+        assert not isinstance(caught.value, ServerUnavailable)
+        wary.close()
+
+
+async def test_certificate_file_that_is_none_is_said(ids: CallIds, tmp_path: Path) -> None:
+    """A file that holds no certificate is an error with its name in the detail."""
+    broken = tmp_path / "ca.pem"
+    broken.write_text("no certificate")
+    with pytest.raises(MattermostError, match="certificate file") as caught:
+        bot_for("https://chat.example.com", ids, ca_file=broken)
+    assert "ca.pem" in caught.value.detail
