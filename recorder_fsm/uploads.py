@@ -242,8 +242,8 @@ class Upload:
         if error.code == UNREADABLE:
             raise ServerUnavailable(detail=reason(error)) from error
         if error.status == 413:
-            least = self._sizes.first_part if offset == 0 else self._sizes.smallest
-            smaller = max(length // 2, least)
+            first = self._sizes.first_part if offset == 0 else 0
+            smaller = max(length // 2, self._sizes.smallest, first)
             if smaller >= length:
                 raise error
             logger.warning("a part of {} bytes is too large for a server on the way, now {}", length, smaller)

@@ -1,0 +1,475 @@
+"""Uploads over HTTP against the stand-in: parts, resumption, refusals, and when to stop (contract 2.4, 2.5)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from recorder_fsm.errors import (
+    AccessRefused,
+    MattermostError,
+    RecordingError,
+    RequestRejected,
+    ServerUnavailable,
+)
+from recorder_fsm.mattermost import CallsBot
+from recorder_fsm.pace import Pace, PartSizes, Patience
+from recorder_fsm.parts import Abandoned, PartBody
+from recorder_fsm.standin import StandIn
+from recorder_fsm.standin.state import UploadSession
+
+MIB = 1024 * 1024
+QUICK = Pace(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02)
+SMALL = PartSizes(part=1000, first_part=1, smallest=100)
+SIZE = 10_000
+
+
+class Uploader:
+    """One file, one bot, and what the upload told its caller."""
+
+    def __init__(self, standin: StandIn, folder: Path, size: int, sizes: PartSizes, pace: Pace = QUICK) -> None:
+        self.standin = standin
+        self.ids = standin.create_call()
+        self.bot = CallsBot(
+            site_url=standin.url,
+            token=self.ids.token,
+            call_id=self.ids.call_id,
+            post_id=self.ids.post_id,
+            recording_id=self.ids.recording_id,
+            pace=pace,
+            sizes=sizes,
+        )
+        self.file = folder / "Call.mp4"
+        self.file.write_bytes(random.Random(size).randbytes(size))  # noqa: S311
+        self.sessions: list[str] = []
+        self.progress: list[tuple[int, int]] = []
+
+    async def run(self, session_id: str | None = None, give_up: Callable[[], float] = lambda: 60.0) -> str:
+        return await self.bot.upload(
+            self.file,
+            session_id=session_id,
+            on_session=self.sessions.append,
+            give_up=give_up,
+            on_progress=lambda done, total: self.progress.append((done, total)),
+        )
+
+    def parts(self) -> list[int]:
+        return [int(entry.headers.get("Content-Length", 0)) for entry in self.standin.requests("upload_data")]
+
+    def session(self, number: int = -1) -> UploadSession:
+        return self.standin.state.sessions[self.sessions[number]]
+
+    def arrived(self, file_id: str) -> bool:
+        return self.standin.uploaded(file_id).read_bytes() == self.file.read_bytes()
+
+
+@pytest.fixture
+async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with StandIn(data_dir=tmp_path / "server", knobs={"five_mib_rule": False}) as server:
+        yield server
+
+
+@pytest.fixture
+async def small(standin: StandIn, tmp_path: Path) -> AsyncIterator[Uploader]:
+    """10 000 bytes in parts of 1000, the 5 MiB rule switched off."""
+    uploader = Uploader(standin, tmp_path, SIZE, SMALL)
+    yield uploader
+    uploader.bot.close()
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="TRACE")
+    yield lines
+    logger.remove(sink)
+
+
+async def test_small_file_goes_in_one_part(standin: StandIn, tmp_path: Path) -> None:
+    """A file below the first part's limit is sent whole, under its own name, for the call's channel."""
+    standin.state.knobs.five_mib_rule = True
+    one = Uploader(standin, tmp_path, SIZE, PartSizes())
+    assert one.arrived(await one.run())
+    assert one.parts() == [SIZE]
+    assert (one.session().filename, one.session().channel_id) == ("Call.mp4", one.ids.call_id)
+    assert one.progress[-1] == (SIZE, SIZE)
+    one.bot.close()
+
+
+async def test_parts_keep_to_max_file_size_and_the_first_part_rule(standin: StandIn, tmp_path: Path) -> None:
+    """A file larger than MaxFileSize goes in parts that fit, the first of at least 5 MiB (U6)."""
+    standin.state.knobs.five_mib_rule = True
+    standin.state.knobs.max_file_size = 6 * MIB
+    one = Uploader(standin, tmp_path, 13 * MIB + 7, PartSizes())
+    assert one.arrived(await one.run())
+    assert one.parts() == [6 * MIB, 6 * MIB, MIB + 7]
+    one.bot.close()
+
+
+async def test_limit_that_can_never_work_is_said_at_once(standin: StandIn, tmp_path: Path) -> None:
+    """With MaxFileSize below 5 MiB a larger file is refused before a session is opened; a smaller one is not."""
+    standin.state.knobs.five_mib_rule = True
+    standin.state.knobs.max_file_size = 4 * MIB
+    one = Uploader(standin, tmp_path, 4 * MIB + 1, PartSizes())
+    with pytest.raises(RequestRejected, match="file size limit is too small"):
+        await one.run()
+    assert not standin.requests("upload_create")
+    one.file.write_bytes(b"x" * 4 * MIB)
+    assert one.arrived(await one.run())
+    one.bot.close()
+
+
+async def test_unknown_max_file_size_is_no_obstacle(standin: StandIn, small: Uploader) -> None:
+    """Where MaxFileSize cannot be read, and is smaller than a part, the server's early end is followed."""
+    standin.state.knobs.max_file_size = 300
+    standin.set_faults({"route": "config", "kind": "status", "status": 403, "times": 0})
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 1
+
+
+@pytest.mark.parametrize("at_byte", [0, 1, 450, 999, 1000])
+@pytest.mark.parametrize("skip", [0, 4, 9])
+async def test_cut_connection_resumes_where_the_server_stopped(
+    standin: StandIn, small: Uploader, at_byte: int, skip: int
+) -> None:
+    """After a cut at any byte of any part, no stored byte is sent into the file twice (U5)."""
+    standin.set_faults({"route": "upload_data", "kind": "cut_at", "at_byte": at_byte, "skip": skip})
+    assert small.arrived(await small.run())
+    assert small.session(0).bytes_received <= SIZE
+    last = skip == 9 and at_byte == 1000  # then the file was complete and only its reply was lost
+    assert len(small.sessions) == (2 if last and small.session(0).done else 1)
+
+
+async def test_earlier_session_is_continued(standin: StandIn, small: Uploader) -> None:
+    """A restart with the session's id sends only what is missing."""
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 503, "skip": 4, "times": 0})
+    with pytest.raises(ServerUnavailable):
+        await small.run(give_up=lambda: 0.0)
+    assert small.session().file_offset == 4000
+    standin.set_faults()
+    before = len(small.parts())
+    assert small.arrived(await small.run(small.sessions[0]))
+    assert sum(small.parts()[before:]) == SIZE - 4000
+    assert len(small.sessions) == 1
+
+
+@pytest.mark.parametrize("session_id", ["z" * 26, "../../../../etc", ""])
+async def test_unknown_session_is_replaced(small: Uploader, session_id: str) -> None:
+    """A session that the server does not know, or an id that is none, leads to a new one."""
+    assert small.arrived(await small.run(session_id))
+    assert len(small.sessions) == 1
+
+
+async def test_session_of_another_size_is_replaced(standin: StandIn, small: Uploader) -> None:
+    """A session for another number of bytes cannot be for this file."""
+    other = await small.bot._routes.create("Call.mp4", SIZE + 1)
+    assert small.arrived(await small.run(other.id))
+    assert small.sessions != [other.id]
+
+
+async def test_session_that_vanishes_is_replaced(standin: StandIn, small: Uploader, log: list[str]) -> None:
+    """When the server forgets the session half way, the file goes into a new one (U5)."""
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 404, "skip": 3})
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 2
+    assert any("is lost" in line for line in log)
+
+
+async def test_session_of_somebody_else_is_replaced(standin: StandIn, small: Uploader) -> None:
+    """403 for this session alone is not taken for a missing right."""
+    text = "not allowed to upload data for this session"
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 403, "body": text})
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 2
+
+
+async def test_sessions_are_not_replaced_for_ever(standin: StandIn, small: Uploader) -> None:
+    """A server that loses every session is left after a few (U5: no endless loop)."""
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 404, "times": 0})
+    with pytest.raises(RequestRejected, match="again and again"):
+        await small.run()
+    assert len(small.sessions) == QUICK.new_sessions
+
+
+async def test_lost_final_reply_leads_to_a_new_session(standin: StandIn, small: Uploader, log: list[str]) -> None:
+    """The file's id is gone with the reply, so the file is sent again, and the log tells of the orphan."""
+    standin.set_faults({"route": "upload_data", "kind": "drop_reply", "skip": 9})
+    assert small.arrived(await small.run())
+    assert [standin.state.sessions[one].done for one in small.sessions] == [True, True]
+    assert any("no post shows" in line for line in log)
+
+
+async def test_parts_that_are_not_kept_end_the_upload(standin: StandIn, small: Uploader) -> None:
+    """204 again and again without a stored byte is given up; once is not (U5)."""
+    standin.set_faults({"route": "upload_data", "kind": "no_progress", "skip": 2})
+    assert small.arrived(await small.run())
+    standin.set_faults({"route": "upload_data", "kind": "no_progress", "skip": 2, "times": 0})
+    before = len(small.parts())
+    with pytest.raises(RequestRejected, match="does not store"):
+        await small.run()
+    assert len(small.parts()) - before == 2 + QUICK.stuck_rounds
+
+
+async def test_busy_session_is_waited_for(standin: StandIn, small: Uploader) -> None:
+    """A session that is still being written is asked again, but not for ever."""
+    standin.set_faults({"route": "upload_data", "kind": "busy", "times": 5, "skip": 1})
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 1
+    standin.set_faults({"route": "upload_data", "kind": "busy", "times": 0})
+    with pytest.raises(RequestRejected):
+        await small.run()
+
+
+@pytest.mark.parametrize("kind", [{"kind": "stale_offset"}, {"kind": "lie_offset", "at_byte": 700}])
+@pytest.mark.parametrize("skip", [0, 1, 3])
+async def test_offset_that_was_wrong_once_is_not_believed(
+    standin: StandIn, small: Uploader, kind: dict[str, Any], skip: int
+) -> None:
+    """A stale replica's offset never puts bytes into the wrong place (U5)."""
+    standin.set_faults(
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 500, "skip": skip},
+        {"route": "upload_get", "skip": skip, **kind},
+    )
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 1
+
+
+async def test_offset_that_never_makes_sense_ends_the_upload(standin: StandIn, small: Uploader) -> None:
+    """A server that claims bytes which it cannot have is left after a few sessions."""
+    standin.set_faults({"route": "upload_get", "kind": "lie_offset", "at_byte": 9999, "times": 0})
+    with pytest.raises(RequestRejected):
+        await small.run()
+    assert not standin.state.files
+
+
+async def test_too_large_part_is_halved(standin: StandIn, small: Uploader) -> None:
+    """A proxy's 413 leads to smaller parts until one fits (U6)."""
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 413, "times": 0, "above_bytes": 300})
+    assert small.arrived(await small.run())
+    assert small.parts()[:3] == [1000, 500, 250]
+    assert max(small.parts()[3:]) <= 250
+    assert len(small.sessions) == 1
+
+
+async def test_413_for_every_part_is_permanent(standin: StandIn, small: Uploader) -> None:
+    """If not even the smallest part passes, the proxy's refusal is the cause."""
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 413, "times": 0})
+    with pytest.raises(RequestRejected) as caught:
+        await small.run()
+    assert caught.value.status == 413
+    assert small.parts() == [1000, 500, 250, 125, 100]
+
+
+async def test_413_does_not_shrink_the_first_part_below_its_limit(standin: StandIn, tmp_path: Path) -> None:
+    """The first part stays at 5 MiB; the refusal is said instead of a part that the server would delete."""
+    standin.state.knobs.five_mib_rule = True
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 413, "times": 0})
+    one = Uploader(standin, tmp_path, 8 * MIB, PartSizes())
+    with pytest.raises(RequestRejected):
+        await one.run()
+    assert one.parts() == [8 * MIB, 5 * MIB]
+    one.bot.close()
+
+
+async def test_repeated_cuts_make_parts_smaller_and_success_larger_again(standin: StandIn, small: Uploader) -> None:
+    """A proxy that cuts instead of saying 413 is met with smaller parts, which grow back on progress."""
+    standin.set_faults({"route": "upload_data", "kind": "reset", "times": 0, "above_bytes": 300})
+    small.file.write_bytes(b"z" * 2000)
+    assert small.arrived(await small.run())
+    assert 250 in small.parts()
+    standin.set_faults({"route": "upload_data", "kind": "reset", "times": 4})
+    small.file.write_bytes(b"y" * SIZE)
+    before = len(small.parts())
+    assert small.arrived(await small.run())
+    assert small.parts()[before + 4 :][:3] == [250, 500, 1000]
+
+
+@pytest.mark.parametrize("route", ["upload_create", "upload_data", "upload_get"])
+@pytest.mark.parametrize("status", [401, 403])
+async def test_refused_access_is_not_retried(standin: StandIn, small: Uploader, route: str, status: int) -> None:
+    """401 and 403 end the upload at once (U9)."""
+    standin.set_faults({"route": route, "kind": "status", "status": status, "times": 0, "body": "Forbidden"})
+    with pytest.raises(AccessRefused):
+        await small.run()
+    assert len(standin.requests(route)) == 1
+    assert small.file.exists()
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_refused_session_is_permanent(standin: StandIn, small: Uploader, status: int) -> None:
+    """A create call that is refused is not repeated."""
+    standin.set_faults({"route": "upload_create", "kind": "status", "status": status, "times": 0})
+    with pytest.raises(RequestRejected):
+        await small.run()
+    assert len(standin.requests("upload_create")) == 1
+
+
+@pytest.mark.parametrize("kind", [{"kind": "status", "status": 502}, {"kind": "reset"}, {"kind": "drop_reply"}])
+async def test_trouble_while_opening_is_retried(standin: StandIn, small: Uploader, kind: dict[str, Any]) -> None:
+    """5xx, resets and lost replies before the first byte are only trouble on the way (U4)."""
+    standin.set_faults({"route": "upload_create", "times": 3, **kind})
+    assert small.arrived(await small.run())
+    assert len(standin.requests("upload_create")) == 4
+
+
+@pytest.mark.parametrize("body", ["<html>maintenance</html>", '{"id": "../x"}', '{"id": 7, "file_offset": 0}'])
+async def test_session_reply_that_is_none_is_refused(standin: StandIn, small: Uploader, body: str) -> None:
+    """An answer to the create call that holds no session is not worked with."""
+    standin.set_faults({"route": "upload_create", "kind": "status", "status": 200, "body": body})
+    with pytest.raises(RequestRejected, match="not understood"):
+        await small.run()
+
+
+async def test_no_time_left_keeps_the_file(standin: StandIn, small: Uploader) -> None:
+    """When the grace is over the error says that the file is kept, and it is (U10)."""
+    standin.set_faults({"route": "any", "kind": "status", "status": 503, "times": 0})
+    left = [5.0, 1.0, 0.0]
+    with pytest.raises(ServerUnavailable, match="the file is kept"):
+        await small.run(give_up=lambda: left.pop(0))
+    assert left == []
+    assert small.file.exists()
+
+
+async def test_progress_is_not_asked_for_time(standin: StandIn, small: Uploader) -> None:
+    """While every part succeeds nobody asks how much time is left (U7)."""
+
+    def never() -> float:
+        raise AssertionError("asked")
+
+    assert small.arrived(await small.run(give_up=never))
+    assert [done for done, _ in small.progress] == sorted(done for done, _ in small.progress)
+
+
+async def test_progress_sets_the_waits_back(standin: StandIn, tmp_path: Path) -> None:
+    """A fault after progress is waited for as briefly as the first one."""
+    waits: list[int] = []
+
+    class Counting(Pace):
+        def wait_s(self, failures: int, longest_s: float | None = None) -> float:
+            waits.append(failures)
+            return 0.0
+
+    pace = Counting(settle_s=0)
+    one = Uploader(standin, tmp_path, SIZE, SMALL, pace)
+    standin.set_faults(
+        {"route": "upload_data", "kind": "status", "status": 502, "times": 2},
+        {"route": "upload_data", "kind": "status", "status": 502, "skip": 3, "times": 2},
+    )
+    assert one.arrived(await one.run())
+    assert waits == [0, 1, 0, 1]
+    one.bot.close()
+
+
+async def test_slow_reader_is_no_fault(standin: StandIn, tmp_path: Path) -> None:
+    """A server that takes the bytes slowly is waited for, in one session and without a repeated part (U7)."""
+    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 100_000, "times": 0})
+    one = Uploader(standin, tmp_path, 30_000, PartSizes(part=10_000, first_part=1))
+    assert one.arrived(await one.run())
+    assert one.parts() == [10_000] * 3
+    one.bot.close()
+
+
+async def test_part_without_a_sign_of_life_is_ended(standin: StandIn, tmp_path: Path) -> None:
+    """A server that hangs during a part does not hold the upload; the part is sent again."""
+    standin.set_faults({"route": "upload_data", "kind": "hang", "skip": 1})
+    pace = Pace(first_wait_s=0, settle_s=0, watch_s=0.02, stall_s=0.1)
+    one = Uploader(standin, tmp_path, SIZE, SMALL, pace)
+    assert one.arrived(await one.run())
+    one.bot.close()
+
+
+async def test_other_size_on_the_server_is_an_error(standin: StandIn, small: Uploader) -> None:
+    """A file that is complete there with another size is not called a success (U11)."""
+    body = '{"id": "' + "f" * 26 + '", "size": 9999}'
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 200, "body": body, "skip": 9})
+    with pytest.raises(RecordingError, match="did not store the whole recording"):
+        await small.run()
+    assert small.file.exists()
+
+
+async def test_completion_before_the_last_byte_is_not_believed(standin: StandIn, small: Uploader) -> None:
+    """A server that is done too early has mixed something up: the file goes into a new session."""
+    body = '{"id": "' + "f" * 26 + '", "size": 10000}'
+    standin.set_faults({"route": "upload_data", "kind": "status", "status": 200, "body": body, "skip": 3})
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 2
+
+
+async def test_empty_and_missing_files_are_said_without_a_request(standin: StandIn, small: Uploader) -> None:
+    """A file without bytes can never be uploaded, so the server is not asked."""
+    small.file.write_bytes(b"")
+    with pytest.raises(RecordingError, match="empty"):
+        await small.run()
+    small.file.unlink()
+    with pytest.raises(RecordingError, match="could not be read"):
+        await small.run()
+    assert not standin.requests()
+
+
+async def test_file_that_shrinks_meanwhile_is_an_error(standin: StandIn, small: Uploader) -> None:
+    """A file that ends before its part does is reported, not waited for."""
+
+    def shrink(_: str) -> None:
+        small.file.write_bytes(b"short")
+
+    with pytest.raises(RecordingError, match="could not be read"):
+        await small.bot.upload(
+            small.file,
+            session_id=None,
+            on_session=shrink,
+            give_up=lambda: 60.0,
+            on_progress=lambda *_: None,
+        )
+
+
+async def test_cancelled_upload_returns_and_stops_reading(standin: StandIn, tmp_path: Path) -> None:
+    """A cancelled upload leaves its thread behind, and that reads no further."""
+    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 1000, "times": 0})
+    one = Uploader(standin, tmp_path, 16 * MIB, PartSizes())
+    upload = asyncio.create_task(one.run())
+    await standin.wait_for(lambda: one.sessions and one.session().bytes_received)
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(upload, 1)
+    one.bot.close()
+
+
+def test_body_gives_its_piece_and_no_more(tmp_path: Path) -> None:
+    """A part reads from its offset for its length, and counts."""
+    file = tmp_path / "f"
+    file.write_bytes(bytes(range(100)))
+    with PartBody(file, 10, 50) as body:
+        assert len(body) == 50
+        assert body.read(20) == bytes(range(10, 30))
+        assert b"".join(body) == bytes(range(30, 60))
+        assert (body.read(), body.taken) == (b"", 50)
+
+
+def test_abandoned_body_cannot_be_read(tmp_path: Path) -> None:
+    """Once abandoned, a part ends the thread that reads it."""
+    file = tmp_path / "f"
+    file.write_bytes(b"12345")
+    with PartBody(file, 0, 5) as body:
+        body.read(1)
+        body.abandon()
+        with pytest.raises(Abandoned):
+            body.read(1)
+
+
+@pytest.mark.parametrize("error", [RequestRejected, AccessRefused, MattermostError])
+def test_patience_is_only_for_what_may_heal(error: type[MattermostError]) -> None:
+    """Only a server that is unavailable is worth a wait."""
+    patience = Patience("test", Pace(), lambda: 60.0, 30.0)
+    assert patience(error()) is None
+    assert patience(ValueError()) is None
+    wait = patience(ServerUnavailable())
+    assert wait is not None
+    assert 0.25 <= wait <= 0.5
+    assert Pace().wait_s(100) <= 30
+    assert Pace().wait_s(3, 2.0) <= 2
