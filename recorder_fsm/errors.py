@@ -127,8 +127,6 @@ class JobOver(MattermostError):
     code = "job_over"
     sentence = "The recording was already stopped."
 
-    def __init__(
-        self, sentence: str = "", *, detail: str = "", status: int = 400, maybe_started: bool = False
-    ) -> None:
+    def __init__(self, sentence: str = "", *, detail: str = "", status: int = 400, maybe_started: bool = False) -> None:
         super().__init__(sentence, detail=detail, status=status)
         self.maybe_started = maybe_started

@@ -1,0 +1,154 @@
+"""Logging: two sinks (standard output and the job's `recorder.log`), one line per event, no secrets.
+
+Every line carries the recording id and the state of the job. Redaction happens on the finished line, so nothing that a
+library, a traceback or the page's console puts into it can slip past.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import quote
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+MASK = "***"
+QUIET_LIBRARIES = ("asyncio", "urllib3", "transitions", "charset_normalizer")
+LOG_MODE = 0o600
+
+_ICE_PASSWORD = re.compile(r"(ice-pwd:)[^\s\\\"']+")
+_context = {"recording_id": "-", "state": "-"}
+
+
+class Redactor:
+    """Replaces secrets in text: the token in each form in which it travels, and ICE passwords (contract 3.5)."""
+
+    def __init__(self, token: str = "") -> None:
+        forms = {token} if token else set()
+        for compact in (True, False):
+            if token:
+                separators = (",", ":") if compact else (", ", ": ")
+                fragment = json.dumps({"token": token}, separators=separators).encode()
+                forms |= {base64.urlsafe_b64encode(fragment).decode(), base64.b64encode(fragment).decode()}
+        forms |= {quote(form, safe="") for form in forms}
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for form in self._forms:
+            text = text.replace(form, MASK)
+        return _ICE_PASSWORD.sub(rf"\1{MASK}", text)
+
+
+class _StandardLibraryBridge(logging.Handler):
+    """Passes records of the standard library's logging on to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname if record.levelname in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"} else "INFO"
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
+
+
+def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor, stream: TextIO | None = None) -> None:
+    """Send the log to `stream` (standard output) at `level`, as `text` or `json` lines."""
+    logger.remove()
+    logger.configure(patcher=_add_context)
+    _add_sink(
+        (stream or sys.stdout).write,
+        level=level,
+        form=form,
+        redact=redact,
+        flush=(stream or sys.stdout).flush,
+    )
+    logging.basicConfig(handlers=[_StandardLibraryBridge()], level=logging.DEBUG, force=True)
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable[[], None]:
+    """Append the log to `path` too, readable by its owner alone; returns what ends that. Raises `OSError`."""
+    path.touch(mode=LOG_MODE)
+    file = path.open("a", encoding="utf-8", errors="replace", buffering=1)
+    sink = _add_sink(file.write, level=level, form=form, redact=redact)
+
+    def end() -> None:
+        logger.remove(sink)
+        file.close()
+
+    return end
+
+
+def set_context(*, recording_id: str | None = None, state: str | None = None) -> None:
+    """Set what every following line says of the job."""
+    if recording_id is not None:
+        _context["recording_id"] = recording_id
+    if state is not None:
+        _context["state"] = state
+
+
+def _add_context(record: Record) -> None:
+    record["extra"].update(_context)
+
+
+def _add_sink(
+    write: Callable[[str], object],
+    *,
+    level: str,
+    form: str,
+    redact: Redactor,
+    flush: Callable[[], None] = lambda: None,
+) -> int:
+    render = _as_json if form == "json" else _as_text
+
+    def sink(message: Message) -> None:
+        try:
+            write(redact(render(message.record)))
+            flush()
+        except (OSError, ValueError):
+            # A full disk or a closed pipe must not end the recording; the other sink still has the line.
+            return
+
+    return logger.add(sink, level=level, format="{message}", backtrace=False, diagnose=False, catch=True)
+
+
+def _as_text(record: Record) -> str:
+    when = record["time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    extra = record["extra"]
+    text = _one_line(record["message"])
+    if record["exception"] is not None:
+        text += f" [{_one_line(_exception_text(record))}]"
+    return f"{when} {record['level'].name:<7} {extra['recording_id']} {extra['state']:<14} {text}\n"
+
+
+def _as_json(record: Record) -> str:
+    line: dict[str, str] = {
+        "time": record["time"].astimezone(UTC).isoformat(timespec="milliseconds"),
+        "level": record["level"].name,
+        "recording_id": record["extra"]["recording_id"],
+        "state": record["extra"]["state"],
+        "module": record["name"] or "",
+        "message": record["message"],
+    }
+    if record["exception"] is not None:
+        line["exception"] = _exception_text(record)
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _exception_text(record: Record) -> str:
+    exception = record["exception"]
+    if exception is None or exception.value is None:
+        return ""
+    return "".join(traceback.format_exception(exception.value))
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "").replace("\n", " | ")

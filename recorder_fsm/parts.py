@@ -33,7 +33,7 @@ class UploadRoutes(Protocol):
         """Send a part; returns the file's description once the file is complete, else None."""
 
 
-class Abandoned(Exception):  # noqa: N818 - nobody sees it: it ends a thread that nobody waits for
+class Abandoned(Exception):
     """The part is no longer wanted."""
 
 

@@ -14,11 +14,12 @@ import re
 import shutil
 import signal
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
+import psutil
 from loguru import logger
 
 from recorder_fsm.errors import ProgramError
@@ -30,6 +31,7 @@ DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
 
 T = TypeVar("T")
+LineListener = Callable[[str], bool]
 
 
 def find_program(name: str) -> str:
@@ -60,8 +62,9 @@ class ChildProcess:
     Its output goes to the log line by line at debug level; the last lines are kept in `tail` for causes and reports.
     """
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, on_line: LineListener | None = None) -> None:
         self.name = name
+        self._on_line = on_line
         self.pid = process.pid
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._process = process
@@ -81,16 +84,21 @@ class ChildProcess:
         *,
         env: Mapping[str, str],
         pass_fds: Sequence[int] = (),
+        stdin: int = asyncio.subprocess.DEVNULL,
         stdout: int = asyncio.subprocess.PIPE,
         cwd: Path | None = None,
+        on_line: LineListener | None = None,
     ) -> Self:
-        """Start `argv` with exactly the environment `env`; raises `ProgramError` if it cannot be started."""
+        """Start `argv` with exactly the environment `env`; raises `ProgramError` if it cannot be started.
+
+        `on_line` sees each line of output first; a line for which it returns True is not logged and not kept.
+        """
         program = find_program(argv[0])
         try:
             process = await asyncio.create_subprocess_exec(
                 *dying_with_us([program, *argv[1:]]),
                 env=dict(env),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=tuple(pass_fds),
@@ -101,7 +109,7 @@ class ChildProcess:
         except OSError as error:
             raise ProgramError(f"The program {name} did not start.", detail=str(error)) from error
         logger.debug("{} started as process {}", name, process.pid)
-        return cls(name, process)
+        return cls(name, process, on_line)
 
     @property
     def running(self) -> bool:
@@ -111,6 +119,10 @@ class ChildProcess:
     def returncode(self) -> int | None:
         """Exit code, negative for the number of a signal, None while it runs."""
         return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait for the program's end; returns its exit code. Who stops waiting does not disturb others who wait."""
+        return await asyncio.shield(self.exited)
 
     def last_words(self, lines: int = 5) -> str:
         """Return the last lines that the program printed, for a cause."""
@@ -125,9 +137,8 @@ class ChildProcess:
     async def ready(self, signal_of_life: asyncio.Future[T], *, limit_s: float) -> T:
         """Wait for `signal_of_life`; raises `ProgramError` if the program ends first or `limit_s` passes."""
         try:
-            await asyncio.wait(
-                {signal_of_life, self.exited}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            waited: list[asyncio.Future[Any]] = [signal_of_life, self.exited]
+            await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             if signal_of_life.done():
                 return signal_of_life.result()
             if self.exited.done():
@@ -135,9 +146,7 @@ class ChildProcess:
                 what = f"{describe_exit(self.exited.result())} while starting"
             else:
                 what = f"was not ready within {limit_s:g} s"
-            raise ProgramError(
-                f"The program {self.name} did not start.", detail=f"{what}: {self.last_words()}"
-            )
+            raise ProgramError(f"The program {self.name} did not start.", detail=f"{what}: {self.last_words()}")
         finally:
             signal_of_life.cancel()
 
@@ -171,7 +180,7 @@ class ChildProcess:
             if not raw:
                 return
             line = raw.decode(errors="replace").rstrip()
-            if line:
+            if line and not (self._on_line is not None and self._on_line(line)):
                 self._heard(line)
 
     def _heard(self, line: str) -> None:
@@ -182,6 +191,55 @@ class ChildProcess:
                 self._listeners.remove((pattern, future))
             elif match := pattern.search(line):
                 future.set_result(match)
+
+
+async def ended(pid: int) -> None:
+    """Wait until the process `pid` ends, also one that is not our child (pidfd_open(2)); returns at once if it has."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(handle, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
+    """Return the id of our first child, grandchild ... whose command line is accepted."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if accept(process.cmdline()):
+                return process.pid
+    return None
+
+
+def kill(pid: int | None) -> None:
+    """Kill one process; none, or one that is gone, is fine."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def sweep(marker: str) -> int:
+    """Kill every process of this user whose command line or environment mentions `marker`; returns how many.
+
+    The last resort after all resources are released, and the first act of a restart after a crash. `marker` is a path
+    that only one job has.
+    """
+    killed = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.uids().real != os.getuid():
+                continue
+            if any(marker in word for word in (*process.cmdline(), *process.environ().values())):
+                process.kill()
+                killed += 1
+    return killed
 
 
 @attrs.frozen
@@ -231,3 +289,14 @@ def describe_exit(returncode: int) -> str:
         return f"was killed by {signal.Signals(-returncode).name}"
     except ValueError:
         return f"was killed by signal {-returncode}"
+
+
+async def reap_session(pid: int, limit_s: float = KILL_WAIT_S) -> None:
+    """Kill a process that is not our child, with its session if it leads one, and wait for its end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await ended(pid)

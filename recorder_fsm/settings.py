@@ -139,9 +139,7 @@ def _refused(row: Row, refusal: str, shown: str, environment: Mapping[str, str])
     token = environment.get("AUTH_TOKEN", "")
     if len(token) >= SHORTEST_MASKED_TOKEN:  # pasted into another variable by mistake
         text = text.replace(token, "***")
-    return SettingsError(
-        f"The recorder's setting {row.variable} is not valid.", detail=text, variable=row.variable
-    )
+    return SettingsError(f"The recorder's setting {row.variable} is not valid.", detail=text, variable=row.variable)
 
 
 def _origin(site_url: str) -> str:

@@ -1,0 +1,101 @@
+"""The command line and the environment of Chromium. Pure functions: nothing is started here."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+import attrs
+
+PAGE_PATH = "/plugins/com.mattermost.calls/standalone/recording.html"
+DEVELOPMENT_HOSTS = ("172.17.0.1", "host.docker.internal", "mm-server", "host.minikube.internal")
+DEVELOPMENT_PORT = 8065
+
+# What Chromium and its driver may see of our own environment: where programs are, how to write dates and names, and
+# how to get out to the network. The job's variables, above all the token, are not among them.
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+PASSED_ON = frozenset(
+    {"PATH", "LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *(p.upper() for p in _PROXIES)}
+)
+
+
+@attrs.frozen
+class CallPageAddress:
+    """Where the recording page of one call is. The token travels in the fragment, which never leaves the browser."""
+
+    site_url: str
+    origin: str
+    call_id: str
+    recording_id: str
+    token: str = attrs.field(repr=False)
+
+    @property
+    def without_token(self) -> str:
+        query = urlencode({"call_id": self.call_id, "job_id": self.recording_id})
+        return f"{self.site_url}{PAGE_PATH}?{query}"
+
+    @property
+    def url(self) -> str:
+        """The whole address (contract 3.1): URL-safe base64, with padding, of a JSON object."""
+        fragment = json.dumps({"token": self.token}, separators=(",", ":")).encode()
+        return f"{self.without_token}#{base64.urlsafe_b64encode(fragment).decode()}"
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what a child may inherit of `environment`."""
+    return {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith("LC_")}
+
+
+def browser_environment(inherited: Mapping[str, str], runtime: Path, *more: Mapping[str, str]) -> dict[str, str]:
+    """Return Chromium's environment: everything it writes goes to the runtime directory of the job."""
+    private = {
+        "HOME": str(runtime),
+        "TMPDIR": str(runtime / "tmp"),
+        "XDG_CONFIG_HOME": str(runtime / "config"),
+        "XDG_CACHE_HOME": str(runtime / "cache"),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+    }
+    merged = {**inherited, **private}
+    for part in more:
+        merged |= part
+    return merged
+
+
+def insecure_origins(site_origin: str, *, dev_mode: bool) -> list[str]:
+    """Return the `http` origins that count as secure: the page needs a secure context for its microphone (3.1)."""
+    origins = [site_origin] if site_origin.startswith("http://") else []
+    if dev_mode:
+        origins += [f"http://{host}:{DEVELOPMENT_PORT}" for host in DEVELOPMENT_HOSTS]
+    return origins
+
+
+def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extra: Iterable[str]) -> list[str]:
+    """Return the switches for a window of exactly `width` x `height`; one in `extra` replaces ours of its name."""
+    ours: dict[str, str | None] = {
+        "--kiosk": None,  # no tab strip, no address bar, no exit bubble
+        "--window-position": "0,0",
+        "--window-size": f"{width},{height}",
+        "--force-device-scale-factor": "1",
+        "--autoplay-policy": "no-user-gesture-required",  # nobody is there to click
+        "--use-fake-ui-for-media-stream": None,  # answers the page's question for a microphone
+        "--use-fake-device-for-media-stream": None,  # a machine for recording has none
+        "--disable-gpu": None,  # there is none; saves a process and its crashes
+        "--disable-quic": None,  # some proxies drop UDP; the page loads over TCP anyway
+        "--disable-background-networking": None,  # no update or field-trial traffic
+        "--disable-notifications": None,  # nothing may cover the call
+        "--disable-infobars": None,
+        "--disable-session-crashed-bubble": None,
+        "--disable-breakpad": None,  # no crash uploads: a dump could hold the token
+        "--noerrdialogs": None,
+        "--password-store": "basic",  # no keyring daemon
+    }
+    if origins := list(secure_anyway):
+        ours["--unsafely-treat-insecure-origin-as-secure"] = ",".join(origins)
+    for word in extra:
+        name, separator, value = word.partition("=")
+        ours[name] = value if separator else None
+    return [name if value is None else f"{name}={value}" for name, value in ours.items()]

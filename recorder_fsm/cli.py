@@ -1,0 +1,41 @@
+"""The command line: the only room that touches the process itself, its environment, its signals, its exit code.
+
+Without a command it is `run`: that is what a container starts. Only the standard library is imported before the signals
+are installed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from recorder_fsm.signals import StopRequest
+
+COMMANDS_THAT_RECORD = ("run",)
+
+
+def main() -> None:
+    """Run `recorder-fsm`; ends the process."""
+    began = time.monotonic()
+    arguments = sys.argv[1:] or ["run"]
+    if arguments == ["run"]:
+        stop = StopRequest()
+        stop.install()
+        sys.exit(_record(stop, began))
+    from recorder_fsm.commands import commands  # noqa: PLC0415 - see above
+
+    commands(args=arguments, prog_name="recorder-fsm")
+
+
+def _record(stop: StopRequest, began: float) -> int:
+    import asyncio  # noqa: PLC0415 - see above
+
+    from recorder_fsm.browser import driver_environment  # noqa: PLC0415
+    from recorder_fsm.recorder import record  # noqa: PLC0415
+
+    environment = dict(os.environ)
+    # Playwright hands our whole environment to its driver: take the token out before anything is started.
+    os.environ.pop("AUTH_TOKEN", None)
+    os.environ.update(driver_environment())
+    return asyncio.run(record(environment, stop, began))

@@ -1,0 +1,130 @@
+"""The virtual display: one Xvfb per job, on a number that the server picks, guarded by a cookie of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from recorder_fsm.errors import DisplayError, ProgramError, RecorderError
+from recorder_fsm.processes import ChildProcess, describe_exit
+
+READY_LIMIT_S = 8.0
+# A window that is exactly as large as the screen is made one pixel smaller by Chromium where no window manager runs
+# (black line at the right and the bottom). The screen is therefore a little larger than what is captured.
+MARGIN_PX = 2
+FAMILY_WILD = 0xFFFF  # Xauth(3): the entry holds for any address
+
+
+class Display:
+    """Holds Xvfb; ready when the server has told its number; ends with SIGTERM, which removes its socket and lock."""
+
+    def __init__(self, *, width: int, height: int, runtime: Path, env: Mapping[str, str]) -> None:
+        self._size = (width, height)
+        self._cookie = runtime / "Xauthority"
+        self._env = dict(env)
+        self._server: ChildProcess | None = None
+        self._number = ""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a program needs to draw on this display."""
+        return {"DISPLAY": f":{self._number}", "XAUTHORITY": str(self._cookie)}
+
+    async def __aenter__(self) -> Self:
+        _write_cookie(self._cookie)
+        read_end, write_end = os.pipe()
+        reader = os.fdopen(read_end, "rb")
+        try:
+            try:
+                self._server = await ChildProcess.spawn(
+                    "Xvfb",
+                    xvfb_command(*self._size, self._cookie, write_end),
+                    env=self._env,
+                    pass_fds=(write_end,),
+                )
+            finally:
+                os.close(write_end)
+            number = asyncio.ensure_future(_read_line(reader))
+            self._number = await self._server.ready(number, limit_s=READY_LIMIT_S)
+        except BaseException as error:
+            await self._end()
+            if isinstance(error, ProgramError):
+                raise DisplayError(detail=error.detail or error.sentence, code=error.code) from error
+            raise
+        finally:
+            reader.close()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def lost(self) -> RecorderError:
+        """Wait until Xvfb ends by itself; returns the cause."""
+        if self._server is None:
+            raise RuntimeError("the display is not held")
+        code = await self._server.wait()
+        return DisplayError(detail=f"Xvfb {describe_exit(code)}: {self._server.last_words()}")
+
+    async def _end(self) -> None:
+        if self._server is None:
+            return
+        await self._server.stop()
+        if self._number:  # a killed server leaves these behind, and the number would be taken for ever
+            for path in (f"/tmp/.X{self._number}-lock", f"/tmp/.X11-unix/X{self._number}"):  # noqa: S108 - fixed by X
+                _remove_if_ours(Path(path), self._server.pid)
+
+
+def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[str]:
+    """Return the command line of Xvfb for a picture of `width` x `height` pixels."""
+    return [
+        "Xvfb",
+        *("-displayfd", str(ready_fd)),  # a free number, and readiness, in one
+        *("-screen", "0", f"{width + MARGIN_PX}x{height + MARGIN_PX}x24"),
+        *("-auth", str(cookie)),  # other jobs and users on the host cannot look in
+        *("-nolisten", "tcp"),
+        "-noreset",  # the server must not restart when its last client leaves
+        *("-s", "0"),  # no screen saver: it would blank a long meeting
+    ]
+
+
+def _write_cookie(path: Path) -> None:
+    """Write an authority file (Xauth(3)) that holds for any display number: the number is not known yet."""
+
+    def field(value: bytes) -> bytes:
+        return struct.pack(">H", len(value)) + value
+
+    entry = struct.pack(">H", FAMILY_WILD) + b"".join(
+        field(value) for value in (b"", b"", b"MIT-MAGIC-COOKIE-1", secrets.token_bytes(16))
+    )
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(entry)
+
+
+async def _read_line(reader: object) -> str:
+    loop = asyncio.get_running_loop()
+    stream = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), reader)
+    try:
+        return (await stream.readline()).decode().strip()
+    finally:
+        transport.close()
+
+
+def _remove_if_ours(path: Path, pid: int) -> None:
+    """Remove a lock of the server `pid`, or a socket nobody listens on any more because its lock is gone."""
+    with contextlib.suppress(OSError):
+        if path.name.endswith("-lock"):
+            if path.read_text().strip() == str(pid):
+                path.unlink()
+        elif not path.parent.parent.joinpath(f".{path.name}-lock").exists():
+            path.unlink()

@@ -1,0 +1,71 @@
+// Runs in the call page before any script of its own (a new-document script, which the page's CSP does not hinder).
+// Listens to the Calls client's own events and tells the recorder through the binding `__recorderFsmTell`. It adds no
+// `error` listener: in version 1 of the page that would turn a fatal microphone failure into a silent one.
+(() => {
+  if (window !== window.top) return;
+
+  const heard = new WeakSet();
+  let everSeen = false;
+
+  const tell = (kind, detail = null) => {
+    const told = window.__recorderFsmTell?.(JSON.stringify({ kind, detail, at: Date.now() }));
+    told?.catch?.(() => {}); // the recorder may have gone
+  };
+
+  // v1 passes an Error, v2 a number, and both nothing when the end was asked for.
+  const reasonOf = (value) => {
+    if (value === undefined || value === null) return null;
+    if (value instanceof Error) return value.message || value.name;
+    if (typeof value === "number") return `reason ${value}`;
+    return String(value.message ?? value);
+  };
+
+  const listen = (client) => {
+    if (!client || typeof client.on !== "function" || heard.has(client)) return;
+    heard.add(client);
+    everSeen = true;
+    tell("client");
+    client.on("connect", () => tell("connect"));
+    client.on("close", (reason) => tell("close", reasonOf(reason)));
+    for (const name of ["reconnecting", "reconnected"]) client.on(name, () => tell(name));
+  };
+
+  const watchProperty = () => {
+    const present = window.callsClient;
+    let current = present;
+    Object.defineProperty(window, "callsClient", {
+      configurable: true, // the page deletes the property when the call is over
+      enumerable: true,
+      get: () => current,
+      set: (value) => {
+        current = value;
+        listen(value);
+      },
+    });
+    listen(present);
+  };
+  watchProperty();
+
+  // The safety net, asked every few seconds: the two booleans that are the page's contract with its recorder.
+  const probe = () => {
+    const own = Object.getOwnPropertyDescriptor(window, "callsClient");
+    if (!own || !own.get) watchProperty(); // deleted after a failed start; the page may try again
+    const client = window.callsClient;
+    return {
+      seen: everSeen,
+      present: Boolean(client),
+      connected: Boolean(client?.connected),
+      closed: Boolean(client?.closed),
+      width: window.innerWidth,
+      height: window.innerHeight,
+    };
+  };
+
+  // Both versions: synchronous in v1, a promise in v2.
+  const leave = async () => {
+    await window.callsClient?.disconnect?.();
+    return true;
+  };
+
+  Object.defineProperty(window, "__recorderFsm", { value: Object.freeze({ probe, leave }) });
+})();

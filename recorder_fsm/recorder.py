@@ -1,0 +1,257 @@
+"""One job, put together: settings, log, directory, resources, steps, loop, report, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from loguru import logger
+
+from recorder_fsm import __version__, logs
+from recorder_fsm.browser import Browser, Driver, Launch
+from recorder_fsm.capture import Capture
+from recorder_fsm.chromium import browser_environment, child_environment, chromium_args, insecure_origins
+from recorder_fsm.directory import JobDirectory, remove_runtime
+from recorder_fsm.display import Display
+from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
+from recorder_fsm.ffmpeg import CaptureSettings
+from recorder_fsm.holdings import Factory, Watch
+from recorder_fsm.job import Job
+from recorder_fsm.journal import Journal
+from recorder_fsm.lifecycle import Change, Event, Lifecycle, Resource, State
+from recorder_fsm.mattermost import CallsBot
+from recorder_fsm.processes import sweep
+from recorder_fsm.recording import Recording
+from recorder_fsm.report import JobReport
+from recorder_fsm.settings import Settings, usable_identity
+from recorder_fsm.signals import StopRequest
+from recorder_fsm.sound import SoundServer
+from recorder_fsm.steps import JobSteps
+
+EXIT_NOTHING_LEFT = 0
+"""Nothing worth keeping is on the volume: the launcher may delete it (contract 4.1)."""
+EXIT_KEEP = 1
+"""The job never began, or its recording waits on the volume."""
+REFUSAL_LIMIT_S = 0.8
+"""A job that cannot begin says so at once, and is gone within a second."""
+
+
+async def record(environment: Mapping[str, str], stop: StopRequest, began: float) -> int:
+    """Do the job that `environment` describes; returns the exit code of the process."""
+    stop.attach(asyncio.get_running_loop())
+    token = environment.get("AUTH_TOKEN", "")
+    redact = logs.Redactor(token if len(token) >= 8 else "")
+    logs.configure(redact=redact)
+    try:
+        settings = Settings.from_environment(environment)
+    except SettingsError as error:
+        logger.error("{}", error)
+        await _refuse(environment, error)
+        return EXIT_KEEP
+    logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
+    logs.configure(level=settings.log_level, form=settings.log_format, redact=redact)
+    try:
+        with JobDirectory(settings.job_dir) as directory:
+            end_file = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
+            try:
+                return await _run(
+                    settings,
+                    directory,
+                    env=child_environment(environment),
+                    stop=stop,
+                    began=began,
+                    redact=redact,
+                )
+            finally:
+                end_file()
+    except (DirectoryError, OSError) as error:
+        logger.error("{}", error)
+        cause = error if isinstance(error, DirectoryError) else DirectoryError(detail=str(error))
+        await _refuse(environment, cause)
+        return EXIT_NOTHING_LEFT
+
+
+async def _run(
+    settings: Settings,
+    directory: JobDirectory,
+    *,
+    env: Mapping[str, str],
+    stop: StopRequest,
+    began: float,
+    redact: logs.Redactor,
+) -> int:
+    logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
+    _warn(settings)
+    journal = Journal(directory.journal)
+    before = journal.remembered()
+    if before.runtime:
+        _clean_after_crash(before.runtime)
+    journal.write("process_started", version=__version__, runtime=str(directory.runtime))
+    report = JobReport(settings.recording_id, began)
+    lifecycle = Lifecycle()
+    for listener in (_log_change, _context_change, report.changed, _journal_change(journal)):
+        lifecycle.listen(listener)
+    bot = CallsBot(
+        site_url=settings.site_url,
+        token=settings.auth_token,
+        call_id=settings.call_id,
+        post_id=settings.post_id,
+        recording_id=settings.recording_id,
+        ca_file=settings.tls_ca_cert_file,
+    )
+    steps = JobSteps(
+        settings=settings,
+        directory=directory,
+        journal=journal,
+        bot=bot,
+        recording=Recording(env),
+        report=report,
+        stop=stop,
+        began=began,
+    )
+    job = Job(lifecycle, steps, Stage(settings, directory, env).factories(), WATCHES, stop)
+    try:
+        outcome = await job.run()
+    finally:
+        bot.close()
+        if killed := sweep(str(directory.runtime)):
+            logger.warning("{} processes of the job had to be killed at the end", killed)
+    if outcome.row.target is State.FAILED and outcome.row.source not in (State.STOPPING, State.UPLOADING):
+        steps.discard()
+    kept = steps.kept
+    code = EXIT_NOTHING_LEFT if kept is None else EXIT_KEEP
+    if kept is not None:
+        logger.error("the recording is kept in {}; start the same job again to publish it", kept)
+    report.write(directory.report, exit_code=code, state=lifecycle.state, cause=outcome.cause, redact=redact)
+    logger.info("ended {} with code {}; the report is {}", lifecycle.state.value, code, directory.report)
+    return code
+
+
+class Stage:
+    """Makes the resources of a job, each from the settings and from what it stands on."""
+
+    def __init__(self, settings: Settings, directory: JobDirectory, env: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._env = env
+        runtime = directory.runtime
+        self._display = Display(width=settings.capture_width, height=settings.capture_height, runtime=runtime, env=env)
+        self._sound = SoundServer(runtime=runtime, env=env)
+        self._driver = Driver()
+
+    def factories(self) -> Mapping[Resource, Factory]:
+        return {
+            Resource.DISPLAY: lambda: self._display,
+            Resource.SOUND: lambda: self._sound,
+            Resource.DRIVER: lambda: self._driver,
+            Resource.BROWSER: self._browser,
+            Resource.CAPTURE: self._capture,
+        }
+
+    def _browser(self) -> Browser:
+        settings, runtime = self._settings, self._directory.runtime
+        launch = Launch(
+            args=chromium_args(
+                width=settings.capture_width,
+                height=settings.capture_height,
+                secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
+                extra=settings.extra_chromium_args,
+            ),
+            env=browser_environment(self._env, runtime, self._display.env, self._sound.env),
+            runtime=runtime,
+            sandbox=not (os.geteuid() == 0 and settings.dev_mode),
+            width=settings.capture_width,
+            height=settings.capture_height,
+            origin=settings.origin,
+        )
+        return Browser(lambda: self._driver.playwright, launch)
+
+    def _capture(self) -> Capture:
+        settings = self._settings
+        return Capture(
+            CaptureSettings(
+                width=settings.capture_width,
+                height=settings.capture_height,
+                frame_rate=settings.frame_rate,
+                video_rate_kbps=settings.video_rate_kbps,
+                audio_rate_kbps=settings.audio_rate_kbps,
+                preset=settings.video_preset,
+                display=self._display.env["DISPLAY"],
+                sound_server=self._sound.address,
+                sound_source=self._sound.monitor,
+            ),
+            self._directory.live,
+            {**self._env, **self._display.env, **self._sound.env, "HOME": str(self._directory.runtime)},
+        )
+
+
+WATCHES: Mapping[Resource, Sequence[Watch]] = {
+    Resource.DISPLAY: [Watch(Display.lost, Event.DISPLAY_LOST)],
+    Resource.SOUND: [Watch(SoundServer.lost, Event.SOUND_LOST)],
+    Resource.DRIVER: [Watch(Driver.lost, Event.BROWSER_LOST)],
+    Resource.BROWSER: [
+        Watch(Browser.lost, Event.BROWSER_LOST),
+        Watch(Browser.closed, Event.CALL_ENDED, fault=Event.CALL_LOST),
+    ],
+    Resource.CAPTURE: [Watch(Capture.lost, Event.CAPTURE_LOST)],
+}
+
+
+async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
+    """Tell the call that the job cannot begin, where the environment says enough to do so."""
+    identity = usable_identity(environment)
+    if identity is None:
+        return
+    try:
+        bot = CallsBot(
+            site_url=identity.site_url,
+            token=identity.auth_token,
+            call_id=identity.call_id,
+            post_id=identity.post_id,
+            recording_id=identity.recording_id,
+        )
+    except MattermostError as failure:
+        logger.warning("the call could not be told: {}", failure)
+        return
+    await bot.report_failed(error.sentence, REFUSAL_LIMIT_S)
+    bot.close()
+
+
+def _warn(settings: Settings) -> None:
+    if settings.made_even:
+        logger.warning(
+            "{}x{} has an odd side, which H.264 cannot hold; {}x{} is recorded",
+            *(settings.width, settings.height, settings.capture_width, settings.capture_height),
+        )
+    for word in settings.dropped_chromium_args:
+        logger.warning("EXTRA_CHROMIUM_ARGS: {!r} is not a switch (--name or --name=value) and is left out", word)
+
+
+def _clean_after_crash(runtime: str) -> None:
+    """End what a killed process of this job may have left, and remove its runtime directory."""
+    if killed := sweep(runtime):
+        logger.warning("{} processes of an earlier start were still running and were killed", killed)
+    remove_runtime(runtime)
+
+
+def _log_change(change: Change) -> None:
+    row = change.row
+    level = "WARNING" if row.tells or row.target is State.FAILED else "INFO"
+    logger.log(
+        level,
+        "{}: {} -> {}{}",
+        *(row.event.value, row.source.value, row.target.value, f" ({change.cause})" if change.cause else ""),
+    )
+
+
+def _context_change(change: Change) -> None:
+    logs.set_context(state=change.row.target.value)
+
+
+def _journal_change(journal: Journal) -> Callable[[Change], None]:
+    def write(change: Change) -> None:
+        row = change.row
+        journal.note("moved", event=row.event.value, to=row.target.value, cause=change.cause)
+
+    return write
