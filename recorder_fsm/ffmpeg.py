@@ -125,7 +125,9 @@ def decode_command(source: Path, *, from_s: float, for_s: float) -> list[str]:
     """Return the command that decodes a stretch of both streams and fails at the first error."""
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-xerror"),
-        *("-ss", f"{from_s:.3f}", "-t", f"{for_s:.3f}", "-i", str(source), "-map", "0", "-f", "null", "-"),
+        *("-ss", f"{from_s:.3f}", "-t", f"{for_s:.3f}", "-i", str(source), "-map", "0"),
+        # One stamp per picture, as in the file: rounded to the frame rate, two of them may meet.
+        *("-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"),
     ]
 
 

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 MASK = "***"
-QUIET_LIBRARIES = ("asyncio", "urllib3", "transitions", "charset_normalizer")
+QUIET_LIBRARIES = {
+    "asyncio": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "charset_normalizer": logging.WARNING,
+    "transitions": logging.ERROR,  # it warns of each convenience method that `model_override` keeps off the model
+}
 LOG_MODE = 0o600
 
 _ICE_PASSWORD = re.compile(r"(ice-pwd:)[^\s\\\"']+")
@@ -70,8 +75,8 @@ def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor, str
         flush=(stream or sys.stdout).flush,
     )
     logging.basicConfig(handlers=[_StandardLibraryBridge()], level=logging.DEBUG, force=True)
-    for name in QUIET_LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, lowest in QUIET_LIBRARIES.items():
+        logging.getLogger(name).setLevel(lowest)
 
 
 def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable[[], None]:

@@ -24,6 +24,7 @@ from recorder_fsm.uploads import Upload
 
 FILENAME_LIMIT_S = 10.0
 ERROR_TEXT_LIMIT = 200
+LOOKS_BEFORE_BLIND_SAVE = 3
 JOB_OVER_TEXTS = ("no call ongoing", "no job ongoing", "invalid job id")
 ALREADY_STARTED = "job has already started"
 
@@ -187,15 +188,28 @@ class CallsBot:
         """Have the plugin post the file into the call's thread (contract 2.2, row 7).
 
         The plugin posts once more at every request, so before each repetition the call's post is asked
-        whether it already shows the recording. Repeated as long as `give_up()` returns seconds above zero.
+        whether it already shows the recording; where it may not be read, the save is repeated blindly.
+        Repeated as long as `give_up()` returns seconds above zero.
         """
         tried = False
+        failed_looks = 0
 
         async def save() -> None:
-            nonlocal tried
-            if tried and await self.already_saved():
-                logger.info("the recording was already posted, the reply was lost")
-                return
+            nonlocal tried, failed_looks
+            if tried:
+                try:
+                    saved = await self._look_at_post()
+                except ServerUnavailable:
+                    failed_looks += 1
+                    if failed_looks < LOOKS_BEFORE_BLIND_SAVE:
+                        raise
+                    saved = False
+                except MattermostError as error:
+                    logger.debug("the call's post cannot be read: {}", reason(error))
+                    saved = False
+                if saved:
+                    logger.info("the recording was already posted, the reply was lost")
+                    return
             tried = True
             await self._routes.plugin(
                 "post",
@@ -210,16 +224,10 @@ class CallsBot:
     async def already_saved(self) -> bool | None:
         """Tell whether the call's post shows this recording; None if it is not readable. Never raises."""
         try:
-            post = await self._routes.call(
-                self._routes.driver.posts.get_post, self._post_id, limit_s=self._pace.call_limit_s
-            )
+            return await self._look_at_post()
         except MattermostError as error:
             logger.debug("the call's post cannot be read: {}", reason(error))
             return None
-        entry: Any = post
-        for key in ("props", "recordings", self._recording_id):
-            entry = entry.get(key) if isinstance(entry, dict) else None
-        return isinstance(entry, dict) and bool(entry.get("file_id") or entry.get("post_id"))
 
     async def published_size(self, file_id: str) -> int | None:
         """Return the size in bytes of a file on the server; None if it cannot be read. Never raises."""
@@ -232,6 +240,14 @@ class CallsBot:
             return None
         size = info.get("size")
         return size if isinstance(size, int) and not isinstance(size, bool) else None
+
+    async def _look_at_post(self) -> bool:
+        entry: Any = await self._routes.call(
+            self._routes.driver.posts.get_post, self._post_id, limit_s=self._pace.call_limit_s
+        )
+        for key in ("props", "recordings", self._recording_id):
+            entry = entry.get(key) if isinstance(entry, dict) else None
+        return isinstance(entry, dict) and bool(entry.get("file_id") or entry.get("post_id"))
 
     async def _report(self, status: str, text: str) -> None:
         body = {"JobType": "recording", "Status": status, "omitempty": text, "Error": text}

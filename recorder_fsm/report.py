@@ -48,9 +48,6 @@ class JobReport:
             }
         )
 
-    def capture_started(self, progress: Progress) -> None:
-        self._facts["first_frames"] = progress.frames
-
     def started(self, after_s: float, lag_s: float) -> None:
         """`started` was accepted so long after the process began, and after the first picture and sound."""
         self._facts["started_after_s"] = round(after_s, 3)

@@ -195,7 +195,6 @@ class JobSteps:
         self._captured_here = True
         await holdings.bring_up(BY_MOVE[State.BROWSER_JOINED, Event.CAPTURE_STARTED].starts)
         capture: Capture = holdings[Resource.CAPTURE]
-        self._report.capture_started(capture.progress)
         try:
             await self._bot.report_started(min(STARTED_LIMIT_S, max(1.0, self.seconds_left(State.BROWSER_JOINED))))
         except ServerUnavailable as error:
