@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import attrs
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from recorder_fsm.processes import run
+from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
-from recorder_fsm.standin.state import CallIds
+from recorder_fsm.standin.state import CallIds, Post, StoredFile, new_id
 
 pytestmark = pytest.mark.e2e
 
@@ -450,6 +453,72 @@ async def test_light_comes_on_once_a_second(opener: Opener, query: str) -> None:
     off = [at for lit, at in spans if not lit]
     assert on[1] - on[0] == pytest.approx(1000, abs=60)
     assert next(at for at in off if at > on[0]) - on[0] == pytest.approx(100, abs=50)
+
+
+RECORDER = "print('<b>joined</b>', flush=True); import time; time.sleep(300)"
+
+
+@pytest.fixture
+async def channel(tmp_path: Path) -> AsyncIterator[tuple[StandIn, Page]]:
+    """A server whose recorders only say one line and wait, and its channel page."""
+    async with (
+        StandIn(data_dir=tmp_path, recorder_argv=(sys.executable, "-c", RECORDER)) as standin,
+        async_playwright() as playwright,
+    ):
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        page = await browser.new_page()
+        await page.goto(standin.url)
+        yield standin, page
+        await browser.close()
+
+
+async def test_channel_starts_shows_and_stops_a_recording(channel: tuple[StandIn, Page]) -> None:
+    """From the empty state over a live card to the host's stop, with the recorder's words as text."""
+    standin, page = channel
+    await page.wait_for_selector("#empty:visible")
+    await page.click("#start button")
+    await page.wait_for_selector(".card[data-state=starting]")
+    assert not await page.is_visible("#empty")
+    recorder = next(iter(standin.launcher.recorders.values()))
+    assert recorder.seconds == 30
+    job = standin.state.find_job(recorder.ids.recording_id)
+    assert job is not None
+    standin.calls.start(job)
+    await page.wait_for_selector(".card[data-state=recording]")
+    await page.locator(".card pre", has_text="<b>joined</b>").wait_for(state="attached")
+    await page.click(".card .stop")
+    await page.wait_for_selector(".card[data-state=publishing]")
+    assert job.end_at
+
+
+async def test_channel_plays_and_seeks_a_posted_recording(channel: tuple[StandIn, Page], tmp_path: Path) -> None:
+    """A post brings a player that knows the length and jumps to a place in the middle."""
+    standin, page = channel
+    film = tmp_path / "film.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc=s=320x240:r=10:d=20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    made = await run("ffmpeg", ["ffmpeg", "-v", "error", *source, str(film)], env=PROGRAM_ENV, limit_s=60)
+    assert made.returncode == 0, made.stderr
+    ids = standin.create_call(name="<i>Lunch</i>")
+    file_id = new_id()
+    standin.state.files[file_id] = StoredFile(file_id, "Call.mp4", film.stat().st_size, ids.call_id, "video/mp4", film)
+    standin.state.posts.append(Post(new_id(), ids.call_id, ids.post_id, ids.recording_id, file_id))
+    await page.locator(".post", has_text="<i>Lunch</i>").wait_for()
+    assert await page.evaluate("""() => new Promise((done) => {
+        const video = document.querySelector(".post video");
+        video.onseeked = () => done([Math.round(video.duration), video.currentTime]);
+        const seek = () => { video.currentTime = 12; };
+        video.readyState ? seek() : video.addEventListener("loadedmetadata", seek);
+    })""") == [20, 12]
+
+
+async def test_channel_says_when_the_server_is_gone(channel: tuple[StandIn, Page]) -> None:
+    """A server that does not answer is told in words, and forgotten once it is back."""
+    _, page = channel
+    await page.wait_for_selector("#empty:visible")
+    await page.context.set_offline(True)
+    await page.locator("#trouble", has_text="The server does not answer").wait_for()
+    await page.context.set_offline(False)
+    await page.wait_for_selector("#trouble", state="hidden")
 
 
 async def answering(page: Page) -> None:

@@ -99,7 +99,7 @@ function drawToolbar(pen) {
   fill(pen, "#ffffff", 46, 38, 20, 4);
   fill(pen, "#ffffff", 46, 46, 12, 4);
   write(pen, "Weekly review", 96, 48, { size: 28, weight: 600 });
-  write(pen, "Saved", 300, 47, { size: 22, color: SOFT });
+  write(pen, "Saved", 316, 47, { size: 22, color: SOFT });
   [["A", "#8b5cf6"], ["山", "#e8730c"], ["Ł", GREEN]].forEach(([letter, color], i) => {
     const x = 1600 + i * 46;
     disc(pen, "#ffffff", x, 38, 24);
