@@ -24,7 +24,7 @@ from recorder_fsm.uploads import Upload
 
 FILENAME_LIMIT_S = 10.0
 ERROR_TEXT_LIMIT = 200
-LOOKS_BEFORE_BLIND_SAVE = 3
+TRIES_BEFORE_BLIND_SAVE = 6  # a look at the call's post that only fails is then passed over
 JOB_OVER_TEXTS = ("no call ongoing", "no job ongoing", "invalid job id")
 ALREADY_STARTED = "job has already started"
 
@@ -191,26 +191,14 @@ class CallsBot:
         whether it already shows the recording; where it may not be read, the save is repeated blindly.
         Repeated as long as `give_up()` returns seconds above zero.
         """
-        tried = False
-        failed_looks = 0
+        tries = 0
 
         async def save() -> None:
-            nonlocal tried, failed_looks
-            if tried:
-                try:
-                    saved = await self._look_at_post()
-                except ServerUnavailable:
-                    failed_looks += 1
-                    if failed_looks < LOOKS_BEFORE_BLIND_SAVE:
-                        raise
-                    saved = False
-                except MattermostError as error:
-                    logger.debug("the call's post cannot be read: {}", reason(error))
-                    saved = False
-                if saved:
-                    logger.info("the recording was already posted, the reply was lost")
-                    return
-            tried = True
+            nonlocal tries
+            tries += 1
+            if tries > 1 and await self._is_posted(patiently=tries < TRIES_BEFORE_BLIND_SAVE):
+                logger.info("the recording was already posted, the reply was lost")
+                return
             await self._routes.plugin(
                 "post",
                 f"/bot/calls/{self._call_id}/recordings",
@@ -240,6 +228,16 @@ class CallsBot:
             return None
         size = info.get("size")
         return size if isinstance(size, int) and not isinstance(size, bool) else None
+
+    async def _is_posted(self, *, patiently: bool) -> bool:
+        """Tell whether the call's post shows the recording; trouble on the way is raised only if `patiently`."""
+        try:
+            return await self._look_at_post()
+        except MattermostError as error:
+            if patiently and isinstance(error, ServerUnavailable):
+                raise
+            logger.debug("the call's post cannot be read: {}", reason(error))
+            return False
 
     async def _look_at_post(self) -> bool:
         entry: Any = await self._routes.call(

@@ -264,6 +264,22 @@ async def test_save_is_repeated_where_the_post_cannot_be_read(standin: StandIn, 
     assert len(standin.state.posts) == 1
 
 
+async def test_save_does_not_post_blindly_while_the_look_only_fails(standin: StandIn, bot: CallsBot) -> None:
+    """A look that fails for a while is repeated before the save is; one that fails for good is passed over."""
+    standin.set_faults(
+        {"route": "save", "kind": "drop_reply"},
+        {"route": "post", "kind": "status", "status": 502, "times": 2},
+    )
+    await bot.save("f" * 26, plenty)
+    assert len(standin.state.posts) == 1
+    standin.set_faults(
+        {"route": "save", "kind": "status", "status": 500},
+        {"route": "post", "kind": "status", "status": 502, "times": 0},
+    )
+    await bot.save("g" * 26, plenty)
+    assert len(standin.state.posts) == 2
+
+
 @pytest.mark.parametrize(("status", "error"), [(401, AccessRefused), (403, AccessRefused), (400, RequestRejected)])
 async def test_save_that_cannot_heal_is_tried_once(
     standin: StandIn, bot: CallsBot, status: int, error: type[MattermostError]

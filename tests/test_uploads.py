@@ -428,8 +428,8 @@ async def test_file_that_shrinks_meanwhile_is_an_error(standin: StandIn, small: 
         )
 
 
-async def test_cancelled_upload_returns_and_stops_reading(standin: StandIn, tmp_path: Path) -> None:
-    """A cancelled upload leaves its thread behind, and that reads no further."""
+async def test_cancelled_upload_returns_at_once(standin: StandIn, tmp_path: Path) -> None:
+    """A cancelled upload does not wait for the part that is on its way."""
     standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 1000, "times": 0})
     one = Uploader(standin, tmp_path, 16 * MIB, PartSizes())
     upload = asyncio.create_task(one.run())
