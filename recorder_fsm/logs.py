@@ -135,7 +135,7 @@ def _as_text(record: Record) -> str:
 
 
 def _as_json(record: Record) -> str:
-    line: dict[str, str] = {
+    line: dict[str, object] = {
         "time": record["time"].astimezone(UTC).isoformat(timespec="milliseconds"),
         "level": record["level"].name,
         "recording_id": record["extra"]["recording_id"],
@@ -143,6 +143,8 @@ def _as_json(record: Record) -> str:
         "module": record["name"] or "",
         "message": record["message"],
     }
+    if "data" in record["extra"]:
+        line["data"] = record["extra"]["data"]
     if record["exception"] is not None:
         line["exception"] = _exception_text(record)
     return json.dumps(line, ensure_ascii=False) + "\n"
