@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import time
@@ -11,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from recorder_fsm.standin.state import State
 
+RETURN_MARGIN_S = 0.01
 NEVER_LINGER = struct.pack("ii", 1, 0)  # socket(7), SO_LINGER: closing sends RST and drops what is unsent
 
 
@@ -41,6 +43,8 @@ class Network:
         """Reset every open connection but `spare`'s, and all requests for `seconds`; returns how many."""
         self._state.network_down_until = time.monotonic() + seconds
         self._state.changed()
+        # Who waits for its return is woken a little after it, not a tick before.
+        asyncio.get_running_loop().call_later(seconds + RETURN_MARGIN_S, self._state.changed)
         dropped = 0
         for protocol in self.server.connections if self.server is not None else []:
             transport = protocol.transport
