@@ -22,6 +22,9 @@ from recorder_fsm.processes import ChildProcess, describe_exit
 START_LIMIT_S = 10.0
 STALL_LIMIT_S = 10.0
 """An encoder that has written nothing for so long is frozen, or its grabber is."""
+SETTLE_S = 0.5
+"""From the start of the programs to the begin of the file: they need as long to open the screen and the sound, whose
+clock has settled then."""
 GRABBER_STOP_S = 1.0
 ENCODER_DRAIN_S = 5.0
 CHECK_EVERY_S = 1.0
@@ -64,6 +67,7 @@ class Capture:
         self._running = asyncio.Event()
         self.progress = Progress()
         self.ended = asyncio.Event()
+        self.begin_s = 0.0
         self.started_at = 0.0
         self.stopped_at = 0.0
 
@@ -84,7 +88,7 @@ class Capture:
 
     @property
     def duration_s(self) -> float:
-        """Seconds by the monotonic clock from the first picture and sound to the stop, or to now."""
+        """Seconds by the monotonic clock from the begin of the file to the stop, or to now."""
         return (self.stopped_at or time.monotonic()) - self.started_at if self.started_at else 0.0
 
     async def lost(self) -> RecorderError:
@@ -105,10 +109,11 @@ class Capture:
     async def _start(self) -> None:
         read_end, write_end = os.pipe()
         try:
-            epoch_s = int(time.time())
+            self.begin_s = time.time() + SETTLE_S
+            self.started_at = time.monotonic() + SETTLE_S
             self._encoder = await ChildProcess.spawn(
                 "encoder",
-                encoder_command(self._settings, self._live, epoch_s=epoch_s),
+                encoder_command(self._settings, self._live, begin_s=self.begin_s),
                 env=self._env,
                 stdin=read_end,
                 on_line=self._read_line,
@@ -126,7 +131,6 @@ class Capture:
             if not self._grabber.running:  # the grabber's words say more than those of an encoder without input
                 raise ProgramError(detail=f"ffmpeg ({self._grabber.name}): {self._grabber.last_words()}") from error
             raise
-        self.started_at = self.progress.advanced_at
 
     async def _end(self) -> None:
         self.stopped_at = self.stopped_at or time.monotonic()

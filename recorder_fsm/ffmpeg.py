@@ -57,18 +57,19 @@ def grabber_command(settings: CaptureSettings) -> list[str]:
         *("-map", "1:v", "-map", "0:a"),
         *("-vf", "format=yuv420p", "-fps_mode", "passthrough", "-c:v", "rawvideo"),
         # PulseAudio's first stamps are up to 0.3 s too early until its clock has settled: fill such a gap at once
-        # (over 30 ms) instead of stretching the sound for half a minute.
+        # (over 30 ms) instead of stretching the sound for half a minute. The encoder leaves that part out.
         *("-af", "aresample=async=1000:min_hard_comp=0.03", "-c:a", "pcm_s16le"),
         *("-max_interleave_delta", str(INTERLEAVE_US), "-flush_packets", "1"),
         *("-f", "nut", "pipe:1"),
     ]
 
 
-def encoder_command(settings: CaptureSettings, live: Path, *, epoch_s: int) -> list[str]:
+def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) -> list[str]:
     """Return the command that encodes its standard input into `live`, and prints its progress and the sound's level.
 
-    `epoch_s`: seconds since 1970, shortly before the grabber starts; time stamps in the file count from there.
+    `begin_s`: seconds since 1970; picture and sound both begin there, and time stamps in the file count from there.
     """
+    begin = f"start={begin_s:.6f}"
     # Unchanged pictures are dropped before they are encoded; "unchanged" is every byte of every block.
     stills = max(1, round(settings.frame_rate * LONGEST_STILL_S) - 1)
     pictures = f"mpdecimate=max={stills}:hi=0:lo=0:frac=0"
@@ -85,7 +86,7 @@ def encoder_command(settings: CaptureSettings, live: Path, *, epoch_s: int) -> l
         "-copyts",
         *("-analyzeduration", "0", "-f", "nut", "-i", "pipe:0"),
         "-filter_complex",
-        f"[0:v]{pictures}[picture];[0:a]asplit[sound][meter];[meter]{level},anullsink",
+        f"[0:v]trim={begin},{pictures}[picture];[0:a]atrim={begin},asplit[sound][meter];[meter]{level},anullsink",
         *("-map", "[picture]", "-map", "[sound]"),
         *pace,
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
@@ -94,7 +95,7 @@ def encoder_command(settings: CaptureSettings, live: Path, *, epoch_s: int) -> l
         *("-b:v", f"{settings.video_rate_kbps}k"),
         *("-force_key_frames", f"expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{KEYFRAME_EVERY_S}))"),
         *("-c:a", "aac", "-b:a", f"{settings.audio_rate_kbps}k"),
-        *("-output_ts_offset", f"-{epoch_s}", "-avoid_negative_ts", "make_zero"),
+        *("-output_ts_offset", f"-{begin_s:.6f}", "-avoid_negative_ts", "make_zero"),
         *("-max_interleave_delta", str(INTERLEAVE_US)),
         # Playable up to its last half second whatever happens; `delay_moov` keeps the tracks' offset.
         *("-f", "mp4", "-movflags", "delay_moov+default_base_moof", "-frag_duration", str(LIVE_FRAGMENT_US)),

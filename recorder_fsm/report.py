@@ -49,7 +49,7 @@ class JobReport:
         )
 
     def started(self, after_s: float, lag_s: float) -> None:
-        """`started` was accepted so long after the process began, and after the first picture and sound."""
+        """`started` was accepted so long after the process began, and after the begin of the file."""
         self._facts["started_after_s"] = round(after_s, 3)
         self._facts["started_lag_s"] = round(lag_s, 3)
         logger.info("`started` was reported {:.2f} s after the start of the process", after_s)

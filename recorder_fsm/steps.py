@@ -203,7 +203,7 @@ class JobSteps:
             self._report.note(f"`started` was reported late: {error.sentence}")
             self._reporting = asyncio.create_task(self._report_started_late(holdings), name="report started")
         else:
-            self._report.started(time.monotonic() - self._began, time.monotonic() - capture.started_at)
+            self._report.started(time.monotonic() - self._began, capture.duration_s)
         self._journal.note("capture_started")
         return Event.CAPTURE_STARTED
 
