@@ -157,6 +157,18 @@ async def test_recorder_that_publishes_nothing_is_told_apart(code: int, state: s
     assert [one["state"] for one in thread["ended"]] == [state]
 
 
+async def test_published_recording_that_ended_early_says_why(standin: StandIn, client: aiohttp.ClientSession) -> None:
+    """A job that failed in the middle and was published is a post with its error, and no failed card."""
+    recording_id = await started(standin, client)
+    job = standin.state.find_job(recording_id)
+    assert job is not None
+    standin.calls.fail(job, "the browser ended")
+    await ended(standin, recording_id)
+    thread = await (await client.get("/standin/thread")).json()
+    assert [post["error"] for post in thread["posts"]] == ["the browser ended"]
+    assert (thread["ended"], (await described(client, recording_id))["state"]) == ([], "published")
+
+
 @pytest.mark.parametrize("options", [{"colour": 1}, {"seconds": 0}, {"seconds": "9"}, []])
 async def test_unreadable_options_start_nothing(options: Any, standin: StandIn, client: aiohttp.ClientSession) -> None:
     """An option that is none is refused before a call or a process is made."""

@@ -232,6 +232,7 @@ async def test_second_part_at_once_is_refused(standin: StandIn, bot: aiohttp.Cli
         ("a\\b.mp4", "b.mp4"),
         ("..", "recording"),
         ("Gespräch 山.mp4", "Gespräch 山.mp4"),
+        ("山" * 300 + ".mp4", "山" * 56 + ".mp4"),
     ],
 )
 async def test_saved_recording_is_published_under_its_last_name(

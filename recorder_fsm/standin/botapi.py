@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ from recorder_fsm.standin.state import Call, Post, State, StatusReport, StoredFi
 PLUGIN = "/plugins/com.mattermost.calls"
 ID = "[a-z0-9]{26}"
 NAME_LIMIT = 24
+PUBLISHED_NAME_LIMIT_BYTES = 240
 JOB_TYPES = frozenset({"recording", "transcribing"})
 
 
@@ -125,11 +127,16 @@ def publish(stored: StoredFile, folder: Path) -> Path:
     """Link a saved file into `folder` under its own name; if another file has that name, with a number."""
     name = PurePosixPath(stored.name.replace("\\", "/")).name.replace("\0", "")
     name = name if name not in {"", ".", ".."} else "recording"
+    if len(name.encode()) > PUBLISHED_NAME_LIMIT_BYTES:
+        name = name[-PUBLISHED_NAME_LIMIT_BYTES // 4 :]  # the end has the suffix; a character has at most 4 bytes
     target = folder / name
     number = 2
     while target.exists() and not target.samefile(stored.path):
         target = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
         number += 1
     if not target.exists():
-        os.link(stored.path, target)
+        try:
+            os.link(stored.path, target)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(stored.path, target)
     return target

@@ -129,7 +129,7 @@ class Launcher:
             if job is None or (not job.start_at and not job.end_at):
                 return "starting"
             return "recording" if not job.end_at else "publishing"
-        if code == 0 and published and not (job and job.err):
+        if code == 0 and published:  # a recording that ended early says so in its post
             return "published"
         return "discarded" if code == 0 and not (job and job.err) else "failed"
 
