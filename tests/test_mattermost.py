@@ -441,8 +441,10 @@ async def test_unreachable_server_is_told_apart(ids: CallIds) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
-async def test_own_authority_is_trusted_beside_the_systems(ids: CallIds, tmp_path: Path) -> None:
-    """A server with a private certificate is refused at once, and accepted with TLS_CA_CERT_FILE."""
+async def test_own_authority_is_trusted_beside_the_systems(
+    ids: CallIds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private certificate is accepted with TLS_CA_CERT_FILE and refused at once without, nothing else counts."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
@@ -458,6 +460,7 @@ async def test_own_authority_is_trusted_beside_the_systems(ids: CallIds, tmp_pat
         trusting = bot_for(url, ids, ca_file=cert)
         assert await trusting.filename(LIMIT_S) == "Call_over_TLS"
         trusting.close()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cert))
         wary = bot_for(url, ids)
         with pytest.raises(MattermostError, match="does not trust") as caught:
             await wary.filename(LIMIT_S)

@@ -20,9 +20,10 @@ from recorder_fsm.errors import (
 )
 from recorder_fsm.mattermost import CallsBot
 from recorder_fsm.pace import Pace, PartSizes, Patience
-from recorder_fsm.parts import Abandoned, PartBody
+from recorder_fsm.parts import Abandoned, PartBody, Session
 from recorder_fsm.standin import StandIn
 from recorder_fsm.standin.state import UploadSession
+from recorder_fsm.uploads import Upload
 
 MIB = 1024 * 1024
 QUICK = Pace(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02)
@@ -109,6 +110,14 @@ async def test_parts_keep_to_max_file_size_and_the_first_part_rule(standin: Stan
     one = Uploader(standin, tmp_path, 13 * MIB + 7, PartSizes())
     assert one.arrived(await one.run())
     assert one.parts() == [6 * MIB, 6 * MIB, MIB + 7]
+    one.bot.close()
+
+
+async def test_first_part_is_never_below_its_limit(standin: StandIn, tmp_path: Path) -> None:
+    """However small parts have become, the first one keeps to the server's least size."""
+    one = Uploader(standin, tmp_path, 1000, PartSizes(part=100, first_part=500, smallest=50))
+    assert one.arrived(await one.run())
+    assert one.parts() == [500] + [100] * 5
     one.bot.close()
 
 
@@ -235,6 +244,19 @@ async def test_offset_that_was_wrong_once_is_not_believed(
     standin.set_faults(
         {"route": "upload_data", "kind": "cut_at", "at_byte": 500, "skip": skip},
         {"route": "upload_get", "skip": skip, **kind},
+    )
+    assert small.arrived(await small.run())
+    assert len(small.sessions) == 1
+
+
+@pytest.mark.parametrize("at_byte", [50, 9999])
+async def test_offset_that_cannot_be_is_not_believed_even_twice(
+    standin: StandIn, small: Uploader, at_byte: int
+) -> None:
+    """An offset below what is stored, or above what was sent, is asked again until it makes sense."""
+    standin.set_faults(
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 500, "skip": 2},
+        {"route": "upload_get", "kind": "lie_offset", "at_byte": at_byte, "skip": 2, "times": 2},
     )
     assert small.arrived(await small.run())
     assert len(small.sessions) == 1
@@ -438,6 +460,48 @@ async def test_cancelled_upload_returns_at_once(standin: StandIn, tmp_path: Path
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(upload, 1)
     one.bot.close()
+
+
+async def test_abandoned_part_is_not_read_on(tmp_path: Path) -> None:
+    """When an upload is cancelled, the thread that still sends gets no more bytes."""
+    file = tmp_path / "Call.mp4"
+    file.write_bytes(b"12345")
+    sent: list[PartBody] = []
+    sending = asyncio.Event()
+
+    class Hanging:
+        async def create(self, filename: str, size: int) -> Session:
+            return Session("s" * 26, 0, size)
+
+        async def look(self, session_id: str) -> Session:
+            raise NotImplementedError
+
+        async def send(self, session_id: str, body: PartBody) -> dict[str, Any] | None:
+            sent.append(body)
+            sending.set()
+            await asyncio.Event().wait()
+            return None
+
+    async def unknown() -> None:
+        return None
+
+    upload = Upload(
+        Hanging(),
+        file,
+        max_file_size=unknown,
+        on_session=lambda _: None,
+        on_progress=lambda *_: None,
+        give_up=lambda: 60.0,
+        pace=QUICK,
+        sizes=SMALL,
+    )
+    run = asyncio.create_task(upload.run(None))
+    await asyncio.wait_for(sending.wait(), 5)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    with pytest.raises(Abandoned):
+        sent[0].read(1)
 
 
 def test_body_gives_its_piece_and_no_more(tmp_path: Path) -> None:
