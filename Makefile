@@ -1,0 +1,123 @@
+# What a person or a machine does with this project. `make help` lists the targets.
+# Everything below installs what it needs first: Debian packages by apt, Python packages into .venv, as locked.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SETUP_LOG := build/setup.log
+# Needed at run time: Chromium with its sandbox, ffmpeg, the display, the sound server, fonts for people's names.
+PACKAGES := chromium chromium-sandbox ffmpeg xvfb pulseaudio pulseaudio-utils fonts-dejavu-core fonts-noto-cjk \
+	fonts-noto-color-emoji python3 python3-venv util-linux
+
+DEMO_SECONDS ?= 20
+DEMO_SIZE ?= $(or $(WIDTH),1280)x$(or $(HEIGHT),720)
+DEMO_SHARE ?= 1
+DEMO_OUT ?= build/demo
+BENCH_RUNS ?= 5
+BENCH_ARGS ?=
+PYTEST_ARGS ?=
+STANDIN_ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## Record a call of a local stand-in for Mattermost (DEMO_SECONDS=20 DEMO_SIZE=1280x720 DEMO_SHARE=1)
+	@$(BIN)/recorder-fsm demo --seconds $(DEMO_SECONDS) --size $(DEMO_SIZE) --out $(DEMO_OUT) \
+		$(if $(filter 1 yes true,$(DEMO_SHARE)),--share,--no-share)
+
+# With STATUS_FILE, pytest's exit code goes there, and make adds no line of its own to pytest's summary.
+.PHONY: test
+test: setup ## Run all tests, with real programs (PYTEST_ARGS="-k name")
+	@$(BIN)/pytest $(PYTEST_ARGS) || { code=$$?; \
+		if [ -n "$(STATUS_FILE)" ]; then echo $$code > "$(STATUS_FILE)"; else exit $$code; fi; }
+
+.PHONY: check
+check: setup ## Check style, types and the directions of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@if grep -qs '^\[tool.importlinter\]' pyproject.toml || [ -f .importlinter ]; then \
+		$(BIN)/lint-imports; \
+	else \
+		$(BIN)/pytest -q tests/test_architecture.py; \
+	fi
+
+.PHONY: format
+format: setup ## Bring the code into its usual form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench-quick
+bench-quick: setup ## Measure start, stop, processor and memory (BENCH_RUNS=5, BENCH_ARGS=--write)
+	@$(BIN)/python -m bench.quick --runs $(BENCH_RUNS) $(BENCH_ARGS)
+
+.PHONY: standin
+standin: setup ## Start a local stand-in for Mattermost, to look at in a browser (STANDIN_ARGS="--port 8065")
+	@$(BIN)/recorder-fsm standin $(STANDIN_ARGS)
+
+.PHONY: lock
+lock: packages ## Write the locked requirements anew
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.4,<8'
+	@for name in run dev; do \
+		echo "locking requirements/$$name.lock"; \
+		$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --build-deps-for editable \
+			--unsafe-package recorder-fsm --no-allow-unsafe \
+			--no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+			$$([ $$name = run ] || echo --extra $$name) \
+			--output-file requirements/$$name.lock pyproject.toml 2> $(SETUP_LOG) \
+			|| { tail -n 20 $(SETUP_LOG); exit 1; }; \
+		sed -i '/^$$/d; /^# .*[Tt]he following packages/,$$d' requirements/$$name.lock; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was built and the tools' caches (.venv stays)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+.PHONY: setup
+setup: packages $(READY) ## Install what is missing: Debian packages, and Python packages in .venv
+
+.PHONY: packages
+packages:
+	@mkdir -p build; \
+	if ! command -v dpkg-query > /dev/null; then \
+		echo "setup: this is not Debian; install the like of: $(PACKAGES)"; exit 0; \
+	fi; \
+	missing=; \
+	for package in $(PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' "$$package" 2> /dev/null | grep -qx installed \
+			|| missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "setup: installing Debian packages:$$missing"; \
+	as_root=; \
+	if [ "$$(id -u)" != 0 ]; then \
+		command -v sudo > /dev/null || { echo "setup: become root, or install sudo, to do that"; exit 1; }; \
+		as_root=sudo; \
+	fi; \
+	install() { \
+		$$as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y --no-install-recommends $$missing > $(SETUP_LOG) 2>&1; \
+	}; \
+	{ ls /var/lib/apt/lists/*Packages* > /dev/null 2>&1 && install; } || { \
+		echo "setup: updating the lists of Debian packages"; \
+		$$as_root apt-get update > $(SETUP_LOG) 2>&1 && install; \
+	} || { tail -n 20 $(SETUP_LOG); echo "setup: apt-get failed, see $(SETUP_LOG)"; exit 1; }
+
+# A file inside .venv says that it holds what the lock says: the second time costs nothing.
+$(READY): requirements/dev.lock setup.cfg pyproject.toml | packages
+	@echo "setup: installing Python packages into $(VENV), as locked"
+	@{ \
+		{ [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } \
+		&& $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.lock \
+		&& $(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . \
+		&& touch $(READY); \
+	} > $(SETUP_LOG) 2>&1 || { tail -n 20 $(SETUP_LOG); echo "setup: pip failed, see $(SETUP_LOG)"; exit 1; }
