@@ -15,6 +15,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from recorder_fsm.processes import run
+from recorder_fsm.standin.measure import decode
 from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds, Post, StoredFile, new_id
@@ -390,25 +391,24 @@ async def test_voices_are_at_a_level_people_use(opener: Opener) -> None:
 
 
 async def test_pattern_counter_advances_with_its_blocks(opener: Opener) -> None:
-    """The blocks say, in Gray code with parity, the number that a person reads below them."""
+    """Every frame's blocks are one further, in Gray code with parity; what a person reads is one of them."""
     page = await opener.look("mode=pattern")
     frames = await page.evaluate("""() => new Promise((done) => {
         const pen = document.querySelector(".pattern-blocks").getContext("2d");
+        const level = (i) => pen.getImageData(i * 32 + 16, 16, 1, 1).data[0];
         const frames = [];
         const read = () => {
-            const blocks = Array.from({ length: 20 }, (_, i) => pen.getImageData(i * 32 + 16, 16, 1, 1).data[0] > 128);
-            frames.push([blocks, Number(document.querySelector(".pattern-number").textContent.slice(6))]);
-            frames.length === 10 ? done(frames) : requestAnimationFrame(read);
+            const number = document.querySelector(".pattern-number").textContent;
+            frames.push([[...Array(20).keys()].map(level), Number(number.slice(6))]);
+            frames.length === 30 ? done(frames) : requestAnimationFrame(read);
         };
         requestAnimationFrame(read);
     })""")
-    numbers = [number for _, number in frames]
-    assert numbers == list(range(numbers[0], numbers[0] + 10))
-    for blocks, number in frames:
-        gray = number ^ number >> 1
-        bits = [bool(gray >> place & 1) for place in range(15, -1, -1)]
-        parity = sum(bits) % 2 == 1
-        assert blocks == [True, False, *bits, parity, not parity]
+    counts = [decode(bytes(blocks)) for blocks, _ in frames]
+    first = counts[0]
+    assert first is not None
+    assert counts == list(range(first, first + 30))
+    assert frames[-1][1] in counts
 
 
 async def test_pattern_corners_touch_the_corners(opener: Opener) -> None:

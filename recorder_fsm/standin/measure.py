@@ -9,6 +9,9 @@ page pixel for pixel; places are in pixels from the top left corner:
     flash          128x128 at (64, 128), white for 100 ms from every whole second, with a beep of 1 kHz (100 ms)
     sync           32x32   at (24, 24) in a call with `sync`, white for 100 ms, with a tick of 3 kHz (60 ms)
 
+With `rtc` the sound passes a peer connection and is late by its jitter buffer, 60 to 150 ms; the lights are not. Measure
+offsets without it.
+
 All times are seconds on the file's own clock, the same for picture and sound, edit lists applied. ffmpeg decodes and
 shrinks; the rest is arithmetic in Python.
 """
@@ -41,7 +44,7 @@ from recorder_fsm.standin.probing import (
 __all__ = [
     "AudioStream", "AvOffsets", "Container", "Corners", "Counters", "Gap", "Loudness", "Reading", "Region",
     "VideoStream", "av_offsets", "beeps", "black_share", "black_spans", "black_tail_s", "corners", "counters",
-    "flashes", "longest_freeze_s", "loudness", "probe", "silent_share",
+    "decode", "flashes", "longest_freeze_s", "loudness", "probe", "silent_share",
 ]  # fmt: skip
 
 Kind = Literal["pattern", "sync"]
@@ -193,7 +196,7 @@ async def corners(path: Path, at_s: float) -> Corners:
 async def counters(path: Path) -> Counters:
     """Read the frame counter of every frame, whatever the frame rate does."""
     frames = await _shrunk(path, COUNTER, BLOCKS)
-    readings = tuple(Reading(pts_s, _decode(blocks)) for pts_s, blocks in frames)
+    readings = tuple(Reading(pts_s, decode(blocks)) for pts_s, blocks in frames)
     read = [(one.pts_s, one.value) for one in readings if one.value is not None]
     steps = [
         (at_s, next_s - at_s, (after - before) % 2**COUNTER_BITS) for (at_s, before), (next_s, after) in pairwise(read)
@@ -323,6 +326,22 @@ async def longest_freeze_s(path: Path, region: Region | None = None, *, noise_db
     return max(lengths, default=0.0)
 
 
+def decode(blocks: bytes) -> int | None:
+    """Return the counter that 20 grey levels show, None if references or parity do not fit."""
+    white, black = blocks[0], blocks[1]
+    if white - black < LIT_CONTRAST:
+        return None
+    bits = [level > (white + black) / 2 for level in blocks[2:]]
+    code, parity, inverse = bits[:COUNTER_BITS], bits[COUNTER_BITS], bits[COUNTER_BITS + 1]
+    if parity == inverse or sum(code) % 2 != parity:
+        return None
+    value = bit = 0
+    for gray in code:
+        bit ^= gray
+        value = value * 2 + bit
+    return value
+
+
 async def _ffmpeg(*arguments: str) -> Finished:
     finished = await run(
         "ffmpeg",
@@ -344,22 +363,6 @@ async def _shrunk(path: Path, region: Region, blocks: int) -> list[tuple[float, 
     times = [float(time) for time in re.findall(r" n: *\d+ pts: *\S+ pts_time:(\S+)", decoded.stderr)]
     rows = [decoded.stdout[i : i + blocks] for i in range(0, len(decoded.stdout), blocks)]
     return list(zip(times, rows, strict=True))
-
-
-def _decode(blocks: bytes) -> int | None:
-    """Return the counter that 20 grey levels show, None if references or parity do not fit."""
-    white, black = blocks[0], blocks[1]
-    if white - black < LIT_CONTRAST:
-        return None
-    bits = [level > (white + black) / 2 for level in blocks[2:]]
-    code, parity, inverse = bits[:COUNTER_BITS], bits[COUNTER_BITS], bits[COUNTER_BITS + 1]
-    if parity == inverse or sum(code) % 2 != parity:
-        return None
-    value = bit = 0
-    for gray in code:
-        bit ^= gray
-        value = value * 2 + bit
-    return value
 
 
 def _longest_standstill(read: Sequence[tuple[float, int]]) -> float:
