@@ -9,8 +9,8 @@ page pixel for pixel; places are in pixels from the top left corner:
     flash          128x128 at (64, 128), white for 100 ms from every whole second, with a beep of 1 kHz (100 ms)
     sync           32x32   at (24, 24) in a call with `sync`, white for 100 ms, with a tick of 3 kHz (60 ms)
 
-With `rtc` the sound passes a peer connection and is late by its jitter buffer, 60 to 150 ms; the lights are not. Measure
-offsets without it.
+With `rtc` the sound passes a peer connection and is late by its jitter buffer, 60 to 150 ms; the lights are not.
+Measure offsets without it.
 
 All times are seconds on the file's own clock, the same for picture and sound, edit lists applied. ffmpeg decodes and
 shrinks; the rest is arithmetic in Python.
