@@ -115,7 +115,7 @@ TRANSITIONS: tuple[Row, ...] = (
     Row(_E.LEFTOVER_FOUND, _S.INIT, _S.STOPPING),
     Row(_E.LEFTOVER_PUBLISHED, _S.INIT, _S.DONE),
     # Before the recording there is nothing to save.
-    *_rows((_E.STOP_REQUESTED, _E.STEP_FAILED), _S.INIT, _S.FAILED, stops=_STAGE, tells=True),
+    *_rows((_E.STOP_REQUESTED, _E.STEP_FAILED, *_STAGE_LOSSES), _S.INIT, _S.FAILED, stops=_STAGE, tells=True),
     *_rows((_E.STOP_REQUESTED, _E.STEP_FAILED, *_CALL_LOSSES), _S.DISPLAY_UP, _S.FAILED, stops=_IN_CALL, tells=True),
     *_rows(
         (_E.STOP_REQUESTED, _E.STEP_FAILED, *_CALL_LOSSES, _E.CAPTURE_LOST),
