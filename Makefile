@@ -66,7 +66,7 @@ standin: setup ## Start a local stand-in for Mattermost, to look at in a browser
 lock: packages ## Write the locked requirements anew
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.4,<8'
-	@for name in run dev; do \
+	@for name in run standin dev; do \
 		echo "locking requirements/$$name.lock"; \
 		$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --build-deps-for editable \
 			--unsafe-package recorder-fsm --no-allow-unsafe \

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 from pathlib import Path
 
 import click
 
 from recorder_fsm import __version__
+
+
+def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if match is None:
+        raise click.BadParameter("a size is WIDTHxHEIGHT in pixels, like 1280x720")
+    return int(match.group(1)), int(match.group(2))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,3 +50,17 @@ def standin(host: str, port: int, data: Path, knobs: Path | None) -> None:
     from recorder_fsm.standin.server import serve  # noqa: PLC0415
 
     asyncio.run(serve(host, port, data, knobs))
+
+
+@commands.command()
+@click.option("--seconds", type=click.FloatRange(min=1), default=20, show_default=True, help="How long to record.")
+@click.option("--size", default="1280x720", show_default=True, metavar="WIDTHxHEIGHT", callback=_read_size)
+@click.option("--share/--no-share", default=True, show_default=True, help="Whether somebody shares a screen.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("build/demo"), show_default=True)
+def demo(seconds: float, size: tuple[int, int], share: bool, out: Path) -> None:
+    """Record a call of the stand-in, and check what was published."""
+    from recorder_fsm.standin.demo import DemoOptions, run_demo  # noqa: PLC0415
+    from recorder_fsm.standin.demo_view import DemoView  # noqa: PLC0415
+
+    options = DemoOptions(seconds=seconds, width=size[0], height=size[1], share=share, out=out)
+    sys.exit(asyncio.run(run_demo(options, DemoView(seconds))))
