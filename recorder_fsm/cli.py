@@ -34,6 +34,7 @@ def _record(stop: StopRequest, began: float) -> int:
     from recorder_fsm.browser import driver_environment  # noqa: PLC0415
     from recorder_fsm.recorder import record  # noqa: PLC0415
 
+    os.umask(0o077)  # what the job writes is for its own user alone
     environment = dict(os.environ)
     # Playwright hands our whole environment to its driver: take the token out before anything is started.
     os.environ.pop("AUTH_TOKEN", None)

@@ -145,7 +145,8 @@ async def test_two_jobs_at_once_never_see_each_other(standin: StandIn, data: Pat
         await asyncio.gather(one.recorded(SECONDS), other.recorded(SECONDS))
         standin.stop_recording(pattern.recording_id)
         standin.stop_recording(people.recording_id)
-        assert await asyncio.gather(one.exit_code(), other.exit_code()) == [0, 0]
+        assert await one.exit_code() == 0, one.text
+        assert await other.exit_code() == 0, other.text
     beeping, talking = published(standin, one), published(standin, other)
     assert len(await measure.beeps(beeping, 1000)) >= SECONDS - 2
     assert (await measure.counters(beeping)).unreadable_share < 0.05
@@ -200,7 +201,7 @@ async def test_token_is_nowhere(standin: StandIn, data: Path) -> None:
 async def test_recorder_header_goes_to_the_site_alone(standin: StandIn, data: Path, tmp_path: Path) -> None:
     """Requests to the site carry X-Calls-Recorder; a redirect to another origin loses it."""
     async with StandIn(data_dir=tmp_path / "other") as foreign:
-        elsewhere = f"{foreign.url}/standin/pages/recording.css"
+        elsewhere = f"{foreign.url}/plugins/com.mattermost.calls/standalone/recording.css"
         standin.set_faults({"route": "asset", "kind": "redirect", "times": 1, "location": elsewhere})
         ids = standin.create_call(scene={"mode": "pattern"})
         async with recorder(standin, ids, data) as run:
@@ -211,7 +212,7 @@ async def test_recorder_header_goes_to_the_site_alone(standin: StandIn, data: Pa
         assert own
         assert all(header(entry.headers) == "true" for entry in own)
         strangers = foreign.requests()
-        assert strangers, "the redirect was followed"
+        assert strangers, f"the redirect was not followed: {[(e.path, e.status) for e in own]}"
         assert all(header(entry.headers) is None for entry in strangers)
 
 
