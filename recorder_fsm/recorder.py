@@ -90,7 +90,7 @@ async def _run(
     journal.write("process_started", version=__version__, runtime=str(directory.runtime))
     report = JobReport(settings.recording_id, began)
     lifecycle = Lifecycle()
-    for listener in (_log_change, _context_change, report.changed, _journal_change(journal)):
+    for listener in (_context_change, _log_change, report.changed, _journal_change(journal)):
         lifecycle.listen(listener)
     bot = CallsBot(
         site_url=settings.site_url,
