@@ -1,0 +1,95 @@
+# The recorder as an image: a drop-in for mattermost/calls-recorder. What is in it, how large it is, and how it is run:
+# docs/deployment.md. It names no processor: the build runs wherever Debian has Chromium.
+#
+#   docker build --tag recorder-fsm .
+#   docker build --build-arg LOCK=standin --tag recorder-fsm:standin .     with the local stand-in for Mattermost
+#
+# Kept to what Docker 20.10 understands: no `# syntax=` line, no heredocs, no COPY --link, no --start-interval.
+
+# Or debian:bookworm-slim.
+ARG BASE=debian:trixie-slim
+
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
+SHELL ["/bin/sh", "-eu", "-c"]
+# run: the recorder. standin: also the local Mattermost of the demo, for tests.
+ARG LOCK=run
+# hadolint ignore=DL3008
+RUN apt-get update; \
+    apt-get install --yes --no-install-recommends binutils python3 python3-pip python3-setuptools python3-venv python3-wheel; \
+    rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY requirements/${LOCK}.lock locked.txt
+# No pip in the result; wheels only, so that nothing of a package's own runs here.
+RUN python3 -m venv --without-pip /opt/recorder-fsm; \
+    python3 -m pip --python /opt/recorder-fsm/bin/python3 install --no-cache-dir --require-hashes --no-deps \
+        --only-binary :all: --requirement locked.txt; \
+    # Playwright's driver: without Node's symbols (27 MB), its trace viewer and its types.
+    cd /opt/recorder-fsm/lib/python3*/site-packages; \
+    strip playwright/driver/node; \
+    rm -rf playwright/driver/package/lib/vite playwright/driver/package/types; \
+    # Only needed to install packages, or to test them.
+    rm -rf setuptools setuptools-*.dist-info pkg_resources _distutils_hack distutils-precedence.pth wheel wheel-*.dist-info; \
+    find . -type d -name tests -prune -exec rm -rf {} +
+COPY setup.cfg pyproject.toml LICENSE ./
+COPY recorder_fsm recorder_fsm
+RUN python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels .; \
+    python3 -m pip --python /opt/recorder-fsm/bin/python3 install --no-cache-dir --no-deps --no-index wheels/*.whl
+
+# hadolint ignore=DL3006
+FROM ${BASE}
+SHELL ["/bin/sh", "-eu", "-c"]
+# Named dpkg rules instead of deletions afterwards, so that they also hold for updates in images built on this one.
+# Mesa's renderers and the compiler behind them draw nothing here: Chromium runs without a GPU and brings its own
+# software renderer, the display is used without GL.
+# hadolint ignore=DL3008
+RUN printf 'path-exclude=%s\n' \
+        '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/info/*' '/usr/share/locale/*' '/usr/share/lintian/*' \
+        '/usr/share/fonts/opentype/noto/NotoSerifCJK*' \
+        '/usr/lib/*/libLLVM*' '/usr/lib/*/dri/*' '/usr/lib/*/libgallium*' '/usr/lib/*/libz3.so*' \
+        '/usr/lib/chromium/libVk*' '/usr/share/iso-codes/*' '/usr/share/xml/iso-codes/*' \
+        > /etc/dpkg/dpkg.cfg.d/recorder-fsm; \
+    printf 'path-include=%s\n' '/usr/share/doc/*/copyright' >> /etc/dpkg/dpkg.cfg.d/recorder-fsm; \
+    apt-get update; \
+    # Not pinned: each build takes Debian's present security updates, for Chromium above all.
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        ca-certificates \
+        chromium \
+        # Chromium's libraries want any D-Bus launcher; the default one brings systemd. Neither is ever started.
+        dbus-x11 \
+        ffmpeg \
+        fonts-dejavu-core \
+        fonts-noto-cjk \
+        fonts-noto-color-emoji \
+        libnss3-tools \
+        pulseaudio \
+        python3 \
+        tini \
+        tzdata \
+        xvfb; \
+    apt-get clean; \
+    rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/cache/fontconfig/* /var/log/*.log /var/log/apt; \
+    useradd --uid 1000 --create-home --shell /usr/sbin/nologin calls; \
+    install --directory --owner=calls --group=calls --mode=0755 /data; \
+    install --directory --mode=1777 /tmp/.X11-unix
+COPY --from=build /opt/recorder-fsm /opt/recorder-fsm
+COPY deploy/entrypoint deploy/healthcheck /usr/local/bin/
+
+ENV PATH=/opt/recorder-fsm/bin:/usr/local/bin:/usr/bin:/bin \
+    LANG=C.UTF-8 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /home/calls
+VOLUME /data
+# The entrypoint begins as root where the launcher lets it, to hand the job's directory to `calls`, and goes on as `calls`.
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/usr/local/bin/entrypoint"]
+CMD ["run"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=2 CMD ["/usr/local/bin/healthcheck"]
+
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="recorder-fsm" \
+      org.opencontainers.image.description="Headless recorder for Mattermost Calls, a drop-in for mattermost/calls-recorder" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
