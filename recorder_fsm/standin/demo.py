@@ -31,6 +31,7 @@ FINISH_LIMIT_S = 300.0
 STOP_WAIT_S = 30.0
 """How long a recorder that was told to go away may take."""
 EXIT_INTERRUPTED = 130
+LOG_NAME = "recorder.log"
 
 
 @attrs.frozen
@@ -50,6 +51,7 @@ async def run_demo(options: DemoOptions, view: DemoView) -> int:
     interrupts = Interrupts()
     interrupts.install()
     options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / LOG_NAME).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=".work-", dir=options.out) as folder:
         async with StandIn(data_dir=Path(folder).resolve()) as standin:
             scene = {"mode": "call", "share": options.share, "sync": True}
@@ -62,9 +64,11 @@ async def run_demo(options: DemoOptions, view: DemoView) -> int:
                 return _keep_log(job_dir, options.out, view, f"the recorder ended with code {code}")
             job = _job(standin, ids)
             post = next((post for post in standin.state.posts if post.recording_id == ids.recording_id), None)
+            if post is None and interrupts.first.is_set():
+                view.say("stopped before the recording began")
+                return EXIT_INTERRUPTED
             if post is None:
-                why = "it was stopped before the recording began" if interrupts.first.is_set() else job.err
-                return _keep_log(job_dir, options.out, view, f"nothing was published: {why or 'see the log'}")
+                return _keep_log(job_dir, options.out, view, f"nothing was published: {job.err or 'see the log'}")
             stored = standin.state.files[post.file_id]
             files = _take_files(stored.path, stored.name, job_dir, options.out)
             report = json.loads(files.report.read_text(encoding="utf-8"))
@@ -110,11 +114,13 @@ async def _record(standin: StandIn, ids: CallIds, options: DemoOptions, view: De
     try:
         await _first(interrupts.first.wait(), _change(standin, lambda: job.start_at or job.end_at), child.wait())
         if job.start_at and child.running:
+            view.recording()
             await _first(interrupts.first.wait(), child.wait(), limit_s=options.seconds)
         if child.running and not interrupts.first.is_set() and not job.start_at:
             view.say(f"the recording could not begin: {job.err}")
         elif child.running and job.start_at:
             standin.stop_recording(ids.recording_id)
+            view.stopped()
             await _first(interrupts.second.wait(), child.wait(), limit_s=FINISH_LIMIT_S)
         elif child.running:
             os.kill(child.pid, signal.SIGTERM)
@@ -176,7 +182,7 @@ def _take_files(published: Path, name: str, job_dir: Path, out: Path) -> DemoFil
 def _keep_log(job_dir: Path, out: Path, view: DemoView, sentence: str) -> int:
     """Say what went wrong and keep the recorder's log; returns the exit code."""
     view.say(sentence)
-    log, kept = job_dir / "recorder.log", out / "recorder.log"
+    log, kept = job_dir / LOG_NAME, out / LOG_NAME
     if log.exists():
         shutil.copyfile(log, kept)
         view.failed(kept)

@@ -57,6 +57,14 @@ class DemoView:
             yield
         self._live = None
 
+    def recording(self) -> None:
+        """Count the seconds from now on."""
+        self._recording_since = time.monotonic()
+
+    def stopped(self) -> None:
+        """Count no further."""
+        self._stopped_at = time.monotonic()
+
     def line(self, text: str) -> bool:
         """Take one line of the recorder's standard output; True if it was one of its log."""
         try:
@@ -116,13 +124,8 @@ class DemoView:
             self.say("the published file is good")
 
     def _entered(self, state: str) -> None:
-        now = time.monotonic()
         self._state = state
         self._reached.append(state)
-        if state == State.RECORDING.value:
-            self._recording_since = now
-        elif self._recording_since is not None and self._stopped_at is None:
-            self._stopped_at = now
         if self._live is None and not self._console.is_terminal:
             self.say(f"  {state}")
 
