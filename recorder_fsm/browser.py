@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -106,9 +106,15 @@ class Launch:
 class Browser:
     """Holds Chromium with one page; ready when the page can be told where to go; ends by closing, or is killed."""
 
-    def __init__(self, playwright: Callable[[], Playwright], launch: Launch) -> None:
+    def __init__(
+        self,
+        playwright: Callable[[], Playwright],
+        launch: Launch,
+        before_leaving: Callable[[CallPage], Awaitable[None]] | None = None,
+    ) -> None:
         self._playwright = playwright
         self._launch = launch
+        self._before_leaving = before_leaving
         self._context: BrowserContext | None = None
         self._pid: int | None = None
         self._gone: asyncio.Future[str] | None = None
@@ -163,6 +169,8 @@ class Browser:
     ) -> None:
         try:
             if self.page is not None:
+                if self._before_leaving is not None:
+                    await self._before_leaving(self.page)
                 await self.page.leave()
         finally:
             await self._end()

@@ -119,6 +119,15 @@ class CallPage:
                 if error.code == "page_gone":
                     return "the page has gone"
 
+    async def signs(self) -> tuple[float, int]:
+        """Return the audio energy that the page has received and how often its document changed; zeros if unknown."""
+        try:
+            async with asyncio.timeout(POLL_S):
+                value = await self._tab.evaluate("window.__recorderFsm?.signs()")
+            return float(value["energy"]), int(value["changes"])
+        except (TimeoutError, BrowserError, TypeError, KeyError, ValueError):
+            return 0.0, 0
+
     async def leave(self) -> None:
         """Leave the call; does nothing where the page has gone or does not answer within two seconds."""
         self._leaving = True

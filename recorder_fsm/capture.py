@@ -16,7 +16,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import CaptureError, ProgramError, RecorderError
-from recorder_fsm.ffmpeg import LEVEL_KEYS, CaptureSettings, encoder_command, grabber_command
+from recorder_fsm.ffmpeg import BLACK_KEYS, LEVEL_KEYS, CaptureSettings, encoder_command, grabber_command
 from recorder_fsm.processes import ChildProcess, describe_exit
 
 START_LIMIT_S = 10.0
@@ -35,8 +35,8 @@ SILENCE_DBFS = -90.0
 class Progress:
     """What ffmpeg said last: pictures written, position in seconds, bytes written, speed against real time.
 
-    `level_dbfs` is the sound of the last second (root mean square), `loudest_dbfs` its highest peak so far, and
-    `heard_s` the number of seconds that were not silent.
+    `level_dbfs` is the sound of the last second (root mean square), `loudest_dbfs` its highest peak so far, `heard_s`
+    the number of seconds that were not silent, of `measured_s`. `black`: the picture is black now.
     """
 
     frames: int = 0
@@ -48,7 +48,9 @@ class Progress:
     loudest_dbfs: float = float("-inf")
     heard_s: int = 0
     measured_s: int = 0
+    black: bool = False
     advanced_at: float = 0.0
+    measured_at: float = 0.0
 
 
 class Capture:
@@ -90,6 +92,11 @@ class Capture:
     def duration_s(self) -> float:
         """Seconds by the monotonic clock from the begin of the file to the stop, or to now."""
         return (self.stopped_at or time.monotonic()) - self.started_at if self.started_at else 0.0
+
+    @property
+    def behind_s(self) -> float:
+        """How far the encoder is behind the clock, in seconds: it is slower than real time where this grows."""
+        return self.duration_s - self.progress.position_s
 
     async def lost(self) -> RecorderError:
         """Wait until a program of the capture ends by itself, or neither moves on; returns the cause."""
@@ -156,6 +163,9 @@ class Capture:
         if key in LEVEL_KEYS:
             self._read_level(key, _number(value))
             return True
+        if key in BLACK_KEYS:
+            self.progress.black = key == BLACK_KEYS[0]
+            return True
         if " " in key:
             return False
         self._read_progress(key, value.strip())
@@ -183,6 +193,7 @@ class Capture:
     def _read_level(self, key: str, level_dbfs: float) -> None:
         progress = self.progress
         if key == LEVEL_KEYS[0]:
+            progress.measured_at = time.monotonic()
             progress.level_dbfs = level_dbfs
             progress.measured_s += 1
             progress.heard_s += level_dbfs > SILENCE_DBFS

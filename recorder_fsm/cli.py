@@ -12,8 +12,6 @@ import time
 
 from recorder_fsm.signals import StopRequest
 
-COMMANDS_THAT_RECORD = ("run",)
-
 
 def main() -> None:
     """Run `recorder-fsm`; ends the process."""
@@ -22,21 +20,26 @@ def main() -> None:
     if arguments == ["run"]:
         stop = StopRequest()
         stop.install()
-        sys.exit(_record(stop, began))
+        sys.exit(_record(_take_environment(), stop, began))
     from recorder_fsm.commands import commands  # noqa: PLC0415 - see above
 
-    commands(args=arguments, prog_name="recorder-fsm")
+    commands(args=arguments, prog_name="recorder-fsm", obj=_take_environment())
 
 
-def _record(stop: StopRequest, began: float) -> int:
+def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int:
     import asyncio  # noqa: PLC0415 - see above
 
     from recorder_fsm.browser import driver_environment  # noqa: PLC0415
     from recorder_fsm.recorder import record  # noqa: PLC0415
 
-    os.umask(0o077)  # what the job writes is for its own user alone
-    environment = dict(os.environ)
-    # Playwright hands our whole environment to its driver: take the token out before anything is started.
-    os.environ.pop("AUTH_TOKEN", None)
+    os.umask(0o077)  # what a job writes is for its own user alone
+    # Playwright's driver inherits our environment, and is found through it.
     os.environ.update(driver_environment())
     return asyncio.run(record(environment, stop, began))
+
+
+def _take_environment() -> dict[str, str]:
+    """Return the environment, and take the token out of the one that children inherit."""
+    environment = dict(os.environ)
+    os.environ.pop("AUTH_TOKEN", None)
+    return environment

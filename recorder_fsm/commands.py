@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from recorder_fsm import __version__
+from recorder_fsm.signals import StopRequest
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -32,6 +34,21 @@ def run() -> None:
 
 
 @commands.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.pass_context
+def recover(context: click.Context, directory: Path | None) -> None:
+    """Publish what killed jobs left in DIRECTORY (DATA_DIR, else /data). Needs AUTH_TOKEN in the environment."""
+    from recorder_fsm.recover import recover as recover_all  # noqa: PLC0415
+
+    os.umask(0o077)  # as for `run`
+    stop = StopRequest()
+    stop.install()
+    environment: dict[str, str] = context.obj
+    root = directory or Path(environment.get("DATA_DIR") or "/data")
+    sys.exit(asyncio.run(recover_all(root, environment, stop, click.echo)))
+
+
+@commands.command()
 @click.option("--table", is_flag=True, help="Print the table of moves instead (Markdown).")
 def graph(table: bool) -> None:
     """Print the state diagram (Mermaid)."""
@@ -45,11 +62,12 @@ def graph(table: bool) -> None:
 @click.option("--port", default=8065, show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("build/standin"), show_default=True)
 @click.option("--knobs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults and scene, JSON.")
-def standin(host: str, port: int, data: Path, knobs: Path | None) -> None:
+@click.pass_context
+def standin(context: click.Context, host: str, port: int, data: Path, knobs: Path | None) -> None:
     """Start a small local Mattermost with a call page, for demos and tests."""
     from recorder_fsm.standin.server import serve  # noqa: PLC0415
 
-    asyncio.run(serve(host, port, data, knobs))
+    asyncio.run(serve(host, port, data, knobs, environ=context.obj))
 
 
 @commands.command()

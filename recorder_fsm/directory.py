@@ -19,6 +19,8 @@ from recorder_fsm.errors import DirectoryError
 RUNTIME_PREFIX = "recorder-fsm-"
 PRIVATE = 0o700
 LIVE_NAME = "live.mp4"
+BUSY = "directory_busy"
+"""The code of the error for a directory in which another recorder works."""
 
 
 class JobDirectory:
@@ -54,7 +56,7 @@ class JobDirectory:
             raise DirectoryError(
                 "Another recorder is already working on this recording.",
                 detail=str(self.path),
-                code="directory_busy",
+                code=BUSY,
             ) from error
         except OSError as error:
             self._unlock()
@@ -77,6 +79,12 @@ class JobDirectory:
         """Return what an ordinary user may still write on the volume, in bytes."""
         stat = os.statvfs(self.path)
         return stat.f_bavail * stat.f_frsize
+
+
+def recordings_in(path: Path) -> list[Path]:
+    """Return the recordings in a job's directory that hold anything: finished ones first, then the live one."""
+    found = [file for file in path.glob("*.mp4") if file.is_file() and file.stat().st_size > 0]
+    return sorted(found, key=lambda file: (file.name == LIVE_NAME, file.name))
 
 
 def remove_runtime(path: str) -> None:

@@ -12,10 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from loguru import logger
+
 from recorder_fsm.errors import DisplayError, ProgramError, RecorderError
-from recorder_fsm.processes import ChildProcess, describe_exit
+from recorder_fsm.ffmpeg import screenshot_command
+from recorder_fsm.processes import ChildProcess, describe_exit, run
 
 READY_LIMIT_S = 8.0
+PHOTOGRAPH_LIMIT_S = 2.0
 # A window that is exactly as large as the screen is made one pixel smaller by Chromium where no window manager runs
 # (black line at the right and the bottom). The screen is therefore a little larger than what is captured.
 MARGIN_PX = 2
@@ -73,6 +77,16 @@ class Display:
             raise RuntimeError("the display is not held")
         code = await self._server.wait()
         return DisplayError(detail=f"Xvfb {describe_exit(code)}: {self._server.last_words()}")
+
+    async def photograph(self, target: Path) -> bool:
+        """Write what the display shows now to `target` (PNG); returns whether it could within two seconds."""
+        command = screenshot_command(f":{self._number}", *self._size, target)
+        try:
+            done = await run("ffmpeg (screenshot)", command, env=self._env | self.env, limit_s=PHOTOGRAPH_LIMIT_S)
+        except ProgramError as error:
+            logger.debug("no picture of the display: {}", error)
+            return False
+        return done.returncode == 0
 
     async def _end(self) -> None:
         if self._server is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-GRABBER_QUEUE_PICTURES = 16  # raw pictures are megabytes each
+GRABBER_QUEUE_PICTURES = 4  # what waits here is lost at the stop, and raw pictures are megabytes each
 GRABBER_QUEUE_SOUNDS = 512  # 10 ms each
 SOUND_FRAGMENT_BYTES = 3840  # 20 ms of 48 kHz stereo: the default of two seconds comes in one lump
 KEYFRAME_EVERY_S = 10  # how finely a player can seek
@@ -23,6 +23,8 @@ LIVE_FRAGMENT_US = 500_000  # what a kill may lose
 INTERLEAVE_US = 200_000  # sound does not wait for a picture that does not come
 LEVEL_EVERY_SAMPLES = 48_000
 LEVEL_KEYS = ("lavfi.astats.Overall.RMS_level", "lavfi.astats.Overall.Peak_level")
+BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
+BLACK_AFTER_S = 2
 
 
 @attrs.frozen
@@ -79,14 +81,16 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
     level = (
         f"asetnsamples=n={LEVEL_EVERY_SAMPLES}:p=0,"
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level+Peak_level,"
-        + ",".join(f"ametadata=mode=print:key={key}:file=pipe\\\\:1:direct=1" for key in LEVEL_KEYS)
+        + _told("ametadata", LEVEL_KEYS)
     )
+    # Dark grey, the page's own background, is not black.
+    black = f"blackdetect=d={BLACK_AFTER_S}:pic_th=0.995:pix_th=0.05," + _told("metadata", BLACK_KEYS)
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-y"),
         "-copyts",
         *("-analyzeduration", "0", "-f", "nut", "-i", "pipe:0"),
         "-filter_complex",
-        f"[0:v]trim={begin},{pictures}[picture];[0:a]atrim={begin},asplit[sound][meter];[meter]{level},anullsink",
+        f"[0:v]trim={begin},{pictures},{black}[picture];[0:a]atrim={begin},asplit[sound][meter];[meter]{level},anullsink",
         *("-map", "[picture]", "-map", "[sound]"),
         *pace,
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
@@ -105,11 +109,25 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
     ]
 
 
+def _told(print_filter: str, keys: tuple[str, ...]) -> str:
+    """Return the filters that print these measurements, one line each, beside the progress."""
+    return ",".join(f"{print_filter}=mode=print:key={key}:file=pipe\\\\:1:direct=1" for key in keys)
+
+
 def remux_command(source: Path, target: Path) -> list[str]:
     """Return the command that copies `source` into an MP4 whose index comes first: it plays while it loads."""
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y", "-i", str(source)),
         *("-map", "0", "-c", "copy", "-movflags", "+faststart", "-f", "mp4", str(target)),
+    ]
+
+
+def screenshot_command(display: str, width: int, height: int, target: Path) -> list[str]:
+    """Return the command that writes what the display shows now as a PNG."""
+    return [
+        *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"),
+        *("-probesize", "32", "-analyzeduration", "0", "-f", "x11grab", "-draw_mouse", "0"),
+        *("-video_size", f"{width}x{height}", "-i", display, "-frames:v", "1", "-update", "1", str(target)),
     ]
 
 

@@ -78,6 +78,8 @@ class Holdings:
             for resource, result in zip(tasks, results, strict=True):
                 if not isinstance(result, BaseException):
                     self._hold(resource, managers[resource], result)
+            if self.releasing is not None:  # it took longer than the loop waits: all else has been given back
+                await self._stack.pop_all().aclose()
         failures = [result for result in results if isinstance(result, BaseException)]
         for failure in sorted(failures, key=lambda error: isinstance(error, asyncio.CancelledError)):
             raise failure
@@ -98,7 +100,11 @@ class Holdings:
         ]
 
     async def _watch(self, watch: Watch, held: Any) -> None:
-        cause = await watch.wait(held)
+        try:
+            cause = await watch.wait(held)
+        except Exception as error:  # noqa: BLE001 - what nobody watches any more must not pass for healthy
+            logger.opt(exception=True).error("watching for {} failed", watch.event.value)
+            cause = RecorderError(detail=f"{type(error).__name__}: {error}")
         self.happened(watch.fault if cause is not None and watch.fault is not None else watch.event, cause)
 
     async def _release(self, resource: Resource, manager: AbstractAsyncContextManager[Any]) -> None:
@@ -110,5 +116,10 @@ class Holdings:
                 await manager.__aexit__(None, None, None)
         except TimeoutError:
             logger.warning("the {} was not released within {:g} s", resource.value, RELEASE_LIMIT_S)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            logger.warning("releasing the {} was cut short from inside", resource.value)
         except Exception:  # noqa: BLE001 - whatever it is, the other resources must still be released
             logger.opt(exception=True).warning("releasing the {} failed", resource.value)

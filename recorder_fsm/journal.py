@@ -25,6 +25,9 @@ class Remembered:
 
     starts: int = 0
     runtime: str | None = None
+    site_url: str | None = None
+    call_id: str | None = None
+    post_id: str | None = None
     name: str | None = None
     state: str | None = None
     reached_recording: bool = False
@@ -92,6 +95,9 @@ class Journal:
                 case "process_started":
                     memory.starts += 1
                     memory.runtime = fact.get("runtime")
+                    memory.site_url = fact.get("site_url")
+                    memory.call_id = fact.get("call_id")
+                    memory.post_id = fact.get("post_id")
                 case "named":
                     memory.name = fact.get("name")
                 case "moved":

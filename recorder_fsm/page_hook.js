@@ -6,6 +6,8 @@
 
   const heard = new WeakSet();
   let everSeen = false;
+  const peers = [];
+  let changes = 0;
 
   const tell = (kind, detail = null) => {
     const told = window.__recorderFsmTell?.(JSON.stringify({ kind, detail, at: Date.now() }));
@@ -46,6 +48,33 @@
   };
   watchProperty();
 
+  // What the page receives and does, to hold the recording against: every peer connection is remembered when it is made.
+  if (window.RTCPeerConnection) {
+    window.RTCPeerConnection = new Proxy(window.RTCPeerConnection, {
+      construct(native, args, target) {
+        const peer = Reflect.construct(native, args, target);
+        peers.push(new WeakRef(peer));
+        return peer;
+      },
+    });
+  }
+  new MutationObserver((list) => (changes += list.length)).observe(document, {
+    subtree: true,
+    childList: true,
+    characterData: true,
+    attributes: true,
+  });
+
+  const signs = async () => {
+    let energy = 0;
+    for (const peer of peers.map((ref) => ref.deref()).filter((one) => one && one.connectionState !== "closed")) {
+      for (const stat of (await peer.getStats()).values()) {
+        if (stat.type === "inbound-rtp" && stat.kind === "audio") energy += stat.totalAudioEnergy ?? 0;
+      }
+    }
+    return { energy, changes };
+  };
+
   // The safety net, asked every few seconds: the two booleans that are the page's contract with its recorder.
   const probe = () => {
     const own = Object.getOwnPropertyDescriptor(window, "callsClient");
@@ -67,5 +96,5 @@
     return true;
   };
 
-  Object.defineProperty(window, "__recorderFsm", { value: Object.freeze({ probe, leave }) });
+  Object.defineProperty(window, "__recorderFsm", { value: Object.freeze({ probe, leave, signs }) });
 })();

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+import attrs
 from loguru import logger
 
 from recorder_fsm import __version__, logs
 from recorder_fsm.browser import Browser, Driver, Launch
+from recorder_fsm.call_page import CallPage
 from recorder_fsm.capture import Capture
 from recorder_fsm.chromium import browser_environment, child_environment, chromium_args, insecure_origins
-from recorder_fsm.directory import JobDirectory, remove_runtime
+from recorder_fsm.directory import BUSY, JobDirectory, recordings_in, remove_runtime
 from recorder_fsm.display import Display
 from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
 from recorder_fsm.ffmpeg import CaptureSettings
@@ -33,15 +36,19 @@ EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it (contract 4.1)."""
 EXIT_KEEP = 1
 """The job never began, or its recording waits on the volume."""
+SHORTEST_MASKED_TOKEN = 8
 REFUSAL_LIMIT_S = 0.8
 """A job that cannot begin says so at once, and is gone within a second."""
 
 
-async def record(environment: Mapping[str, str], stop: StopRequest, began: float) -> int:
-    """Do the job that `environment` describes; returns the exit code of the process."""
+async def record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool = False) -> int:
+    """Do the job that `environment` describes; returns the exit code of the process.
+
+    `recover_only`: finish what an earlier start left, and record nothing.
+    """
     stop.attach(asyncio.get_running_loop())
     token = environment.get("AUTH_TOKEN", "")
-    redact = logs.Redactor(token if len(token) >= 8 else "")
+    redact = logs.Redactor(token if len(token) >= SHORTEST_MASKED_TOKEN else "")
     logs.configure(redact=redact)
     try:
         settings = Settings.from_environment(environment)
@@ -52,88 +59,106 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format, redact=redact)
     try:
-        with JobDirectory(settings.job_dir) as directory:
-            end_file = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
-            try:
-                return await _run(
-                    settings,
-                    directory,
-                    env=child_environment(environment),
-                    stop=stop,
-                    began=began,
-                    redact=redact,
-                )
-            finally:
-                end_file()
-    except (DirectoryError, OSError) as error:
+        with JobDirectory(settings.job_dir) as directory, _log_file(settings, directory, redact):
+            job = _Job(settings, directory, child_environment(environment), stop, began, redact)
+            return await job.run(recover_only=recover_only)
+    except DirectoryError as error:
         logger.error("{}", error)
-        cause = error if isinstance(error, DirectoryError) else DirectoryError(detail=str(error))
-        await _refuse(environment, cause)
-        return EXIT_NOTHING_LEFT
+        if error.code != BUSY:  # a report of ours would end the recording of the other process
+            await _refuse(environment, error)
+        return EXIT_KEEP if recordings_in(settings.job_dir) else EXIT_NOTHING_LEFT
+    except RecorderError as error:
+        logger.error("{}", error)
+        return EXIT_KEEP
 
 
-async def _run(
-    settings: Settings,
-    directory: JobDirectory,
-    *,
-    env: Mapping[str, str],
-    stop: StopRequest,
-    began: float,
-    redact: logs.Redactor,
-) -> int:
-    logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
-    _warn(settings)
-    journal = Journal(directory.journal)
-    before = journal.remembered()
-    if before.runtime:
-        _clean_after_crash(before.runtime)
-    journal.write("process_started", version=__version__, runtime=str(directory.runtime))
-    report = JobReport(settings.recording_id, began)
-    lifecycle = Lifecycle()
-    for listener in (_context_change, _log_change, report.changed, _journal_change(journal)):
-        lifecycle.listen(listener)
-    bot = CallsBot(
-        site_url=settings.site_url,
-        token=settings.auth_token,
-        call_id=settings.call_id,
-        post_id=settings.post_id,
-        recording_id=settings.recording_id,
-        ca_file=settings.tls_ca_cert_file,
-    )
-    steps = JobSteps(
-        settings=settings,
-        directory=directory,
-        journal=journal,
-        bot=bot,
-        recording=Recording(env),
-        report=report,
-        stop=stop,
-        began=began,
-    )
-    job = Job(lifecycle, steps, Stage(settings, directory, env).factories(), WATCHES, stop)
+@contextmanager
+def _log_file(settings: Settings, directory: JobDirectory, redact: logs.Redactor) -> Iterator[None]:
     try:
-        outcome = await job.run()
+        end = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
+    except OSError as error:
+        raise DirectoryError(detail=f"{directory.log} cannot be written: {error.strerror}") from error
+    try:
+        yield
     finally:
-        bot.close()
-        if killed := sweep(str(directory.runtime)):
-            logger.warning("{} processes of the job had to be killed at the end", killed)
-    if outcome.row.target is State.FAILED and outcome.row.source not in (State.STOPPING, State.UPLOADING):
-        steps.discard()
-    kept = steps.kept
-    code = EXIT_NOTHING_LEFT if kept is None else EXIT_KEEP
-    if kept is not None:
-        logger.error("the recording is kept in {}; start the same job again to publish it", kept)
-    report.write(directory.report, exit_code=code, state=lifecycle.state, cause=outcome.cause, redact=redact)
-    logger.info("ended {} with code {}; the report is {}", lifecycle.state.value, code, directory.report)
-    return code
+        end()
+
+
+@attrs.frozen
+class _Job:
+    """What one job is put together from."""
+
+    settings: Settings
+    directory: JobDirectory
+    env: Mapping[str, str]
+    stop: StopRequest
+    began: float
+    redact: logs.Redactor
+
+    async def run(self, *, recover_only: bool) -> int:
+        """Run the job to its end; returns the exit code."""
+        settings, directory = self.settings, self.directory
+        logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
+        _warn(settings)
+        journal = Journal(directory.journal)
+        if runtime := journal.remembered().runtime:
+            _clean_after_crash(runtime)
+        journal.write(
+            "process_started",
+            version=__version__,
+            runtime=str(directory.runtime),
+            site_url=settings.site_url,
+            call_id=settings.call_id,
+            post_id=settings.post_id,
+        )
+        report = JobReport(settings.recording_id, self.began)
+        lifecycle = Lifecycle()
+        for listener in (_log_change, _context_change, report.changed, _journal_change(journal)):
+            lifecycle.listen(listener)
+        bot = CallsBot(
+            site_url=settings.site_url,
+            token=settings.auth_token,
+            call_id=settings.call_id,
+            post_id=settings.post_id,
+            recording_id=settings.recording_id,
+            ca_file=settings.tls_ca_cert_file,
+        )
+        steps = JobSteps(
+            settings=settings,
+            directory=directory,
+            journal=journal,
+            bot=bot,
+            recording=Recording(self.env),
+            report=report,
+            stop=self.stop,
+            began=self.began,
+            recover_only=recover_only,
+        )
+        stage = Stage(settings, directory, self.env, report)
+        try:
+            outcome = await Job(lifecycle, steps, stage.factories(), WATCHES, self.stop).run()
+        finally:
+            bot.close()
+            if killed := sweep(str(directory.runtime)):
+                logger.warning("{} processes of the job had to be killed at the end", killed)
+        if outcome.row.target is State.FAILED and outcome.row.source not in (State.STOPPING, State.UPLOADING):
+            steps.discard()
+        code = EXIT_NOTHING_LEFT
+        if kept := steps.kept:
+            code = EXIT_KEEP
+            logger.error("the recording is kept in {}; start the same job again to publish it", kept)
+        report.write(directory.report, exit_code=code, state=lifecycle.state, cause=outcome.cause, redact=self.redact)
+        logger.info("ended {} with code {}; the report is {}", lifecycle.state.value, code, directory.report)
+        return code
 
 
 class Stage:
     """Makes the resources of a job, each from the settings and from what it stands on."""
 
-    def __init__(self, settings: Settings, directory: JobDirectory, env: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, directory: JobDirectory, env: Mapping[str, str], report: JobReport) -> None:
         self._settings = settings
         self._directory = directory
+        self._report = report
         self._env = env
         runtime = directory.runtime
         self._display = Display(width=settings.capture_width, height=settings.capture_height, runtime=runtime, env=env)
@@ -165,7 +190,13 @@ class Stage:
             height=settings.capture_height,
             origin=settings.origin,
         )
-        return Browser(lambda: self._driver.playwright, launch)
+        return Browser(lambda: self._driver.playwright, launch, self._look_at_the_fault)
+
+    async def _look_at_the_fault(self, page: CallPage) -> None:
+        """Keep what a person will ask for, while the page is still there; the capture has ended before."""
+        if self._report.fault:
+            taken = await self._display.photograph(self._directory.screenshot)
+            self._report.at_the_fault(list(page.errors), self._directory.screenshot if taken else None)
 
     def _capture(self) -> Capture:
         settings = self._settings
@@ -210,6 +241,7 @@ async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
             call_id=identity.call_id,
             post_id=identity.post_id,
             recording_id=identity.recording_id,
+            ca_file=identity.tls_ca_cert_file,
         )
     except MattermostError as failure:
         logger.warning("the call could not be told: {}", failure)

@@ -32,9 +32,12 @@ class JobReport:
         self._facts: dict[str, Any] = {"recording_id": recording_id, "version": __version__}
         self._notes: list[str] = []
         self._moves: list[dict[str, str | float]] = []
+        self.fault = False
+        """Whether something went wrong that the people in the call are told."""
 
     def changed(self, change: Change) -> None:
         """Take a move of the lifecycle."""
+        self.fault = self.fault or change.row.tells
         now = time.monotonic()
         source = change.row.source.value
         self._states[source] = round(self._states.get(source, 0) + now - self._entered, 3)
@@ -84,6 +87,11 @@ class JobReport:
 
     def published(self, file_id: str, size_bytes: int) -> None:
         self._facts["published"] = {"file_id": file_id, "size_bytes": size_bytes}
+
+    def at_the_fault(self, console_errors: list[str], screenshot: Path | None) -> None:
+        """Keep what the page said last, and a picture of what was on the screen."""
+        self._facts["console_errors"] = console_errors
+        self._facts["screenshot"] = screenshot.name if screenshot is not None else None
 
     def note(self, text: str) -> None:
         """Keep something that a person should know of the recording."""

@@ -18,7 +18,7 @@ from loguru import logger
 from recorder_fsm.browser import Browser
 from recorder_fsm.capture import Capture
 from recorder_fsm.chromium import CallPageAddress
-from recorder_fsm.directory import JobDirectory
+from recorder_fsm.directory import JobDirectory, recordings_in
 from recorder_fsm.errors import (
     CallError,
     DirectoryError,
@@ -27,10 +27,12 @@ from recorder_fsm.errors import (
     RecordingError,
     ServerUnavailable,
 )
+from recorder_fsm.ffmpeg import LONGEST_STILL_S
 from recorder_fsm.holdings import Holdings
 from recorder_fsm.journal import Journal
 from recorder_fsm.lifecycle import BY_MOVE, Event, Resource, State
 from recorder_fsm.mattermost import CallsBot
+from recorder_fsm.monitor import Monitor, Signs
 from recorder_fsm.recording import Recording, Verified
 from recorder_fsm.report import JobReport
 from recorder_fsm.settings import Settings
@@ -55,6 +57,8 @@ GRACE_RESERVE_S = 10.0
 """Kept of the grace for leaving in order."""
 CHECK_EVERY_S = 1.0
 PROGRESS_LOG_EVERY = 2
+MONITOR_EVERY = 5
+STOP_TAKES_S = 15.0
 
 
 class JobSteps:
@@ -71,6 +75,7 @@ class JobSteps:
         report: JobReport,
         stop: StopRequest,
         began: float,
+        recover_only: bool = False,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -80,6 +85,7 @@ class JobSteps:
         self._report = report
         self._stop = stop
         self._began = began
+        self._recover_only = recover_only
         self._entered = (State.INIT, time.monotonic())
         self._memory = journal.remembered()
         self._name = self._memory.name or ""
@@ -124,8 +130,7 @@ class JobSteps:
     @property
     def kept(self) -> Path | None:
         """The file that waits for the next start, if there is one."""
-        candidates = (self._final, self._directory.live)
-        return next((path for path in candidates if path.is_file() and path.stat().st_size > 0), None)
+        return next(iter(recordings_in(self._directory.path)), None)
 
     @property
     def _final(self) -> Path:
@@ -136,6 +141,8 @@ class JobSteps:
     async def _raise_stage(self, holdings: Holdings) -> Event:
         if leftover := self._leftover():
             return leftover
+        if self._recover_only:
+            raise RecordingError("Nothing was left to recover.", code="nothing_left")
         free = self._directory.free_bytes()
         if free < self._settings.min_free_bytes:
             raise DirectoryError(
@@ -158,8 +165,8 @@ class JobSteps:
     def _leftover(self) -> Event | None:
         """Look for what an earlier process of this job left; one that nobody knew of is removed."""
         if self._memory.saved:
-            for path in (self._final, self._directory.live):
-                path.unlink(missing_ok=True)
+            for path in recordings_in(self._directory.path):
+                path.unlink()
             return Event.LEFTOVER_PUBLISHED
         left = self.kept
         if left is None:
@@ -204,7 +211,7 @@ class JobSteps:
             self._reporting = asyncio.create_task(self._report_started_late(holdings), name="report started")
         else:
             self._report.started(time.monotonic() - self._began, capture.duration_s)
-        self._journal.note("capture_started")
+        self._journal.note("capture_started", begin_s=round(capture.begin_s, 3))
         return Event.CAPTURE_STARTED
 
     async def _report_started_late(self, holdings: Holdings) -> None:
@@ -220,21 +227,50 @@ class JobSteps:
 
     async def _await_end(self, holdings: Holdings) -> Event:
         capture: Capture = holdings[Resource.CAPTURE]
+        monitor = Monitor()
         rounds = 0
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             rounds += 1
-            progress = capture.progress
             if rounds % PROGRESS_LOG_EVERY == 0:
-                self._report.progress(capture.duration_s, progress)
+                self._report.progress(capture.duration_s, capture.progress)
+            if rounds % MONITOR_EVERY == 0:
+                for finding in monitor.look(await self._signs(holdings)):
+                    logger.warning("{}", finding)
+                    self._report.note(f"at {capture.duration_s:.0f} s: {finding}")
             limit_s = self._settings.max_duration_s
             if limit_s is not None and capture.duration_s >= limit_s:
                 logger.info("the recording reached MAX_DURATION_SECONDS ({} s)", limit_s)
                 return Event.LIMIT_REACHED
-            if self._directory.free_bytes() < self._settings.min_free_bytes:
-                self._report.note("the recording ended early: the disk was nearly full")
-                holdings.happened(Event.DISK_LOW, DirectoryError("The recorder's disk is full.", code="disk_full"))
+            if (low := self._low_water_bytes(capture)) > (free := self._directory.free_bytes()):
+                cause = DirectoryError(
+                    "The recorder's disk is nearly full.",
+                    detail=f"{free} bytes are free, {low} are kept for finishing",
+                    code="disk_full",
+                )
+                holdings.happened(Event.DISK_LOW, cause)
                 await asyncio.Event().wait()  # the loop takes the event up and cancels this step
+
+    async def _signs(self, holdings: Holdings) -> Signs:
+        capture: Capture = holdings[Resource.CAPTURE]
+        page = holdings[Resource.BROWSER].page
+        energy, changes = await page.signs()
+        progress = capture.progress
+        return Signs(
+            at_s=capture.duration_s,
+            level_dbfs=progress.level_dbfs,
+            black=progress.black,
+            frames=progress.frames,
+            behind_s=capture.behind_s,
+            energy=energy,
+            changes=changes,
+            stills_per_s=1 / LONGEST_STILL_S,
+        )
+
+    def _low_water_bytes(self, capture: Capture) -> int:
+        """Return how much must stay free: MIN_FREE_BYTES, or what is written in the time that stopping takes."""
+        rate = capture.progress.size_bytes / max(1.0, capture.duration_s)
+        return max(self._settings.min_free_bytes, int(rate * STOP_TAKES_S))
 
     # --- stopping ---------------------------------------------------------------------------------------------------
 
