@@ -1,0 +1,253 @@
+"""Stand-ins for what the loop is given: resources that note who came and went, steps that follow a script, a tab."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from recorder_fsm.errors import RecorderError
+from recorder_fsm.holdings import Holdings, Watch
+from recorder_fsm.job import Job, Outcome
+from recorder_fsm.lifecycle import BY_MOVE, Change, Event, Lifecycle, Resource, State
+from recorder_fsm.signals import StopRequest
+
+FORWARD = {
+    State.INIT: Event.DISPLAY_READY,
+    State.DISPLAY_UP: Event.CALL_JOINED,
+    State.BROWSER_JOINED: Event.CAPTURE_STARTED,
+    State.RECORDING: Event.LIMIT_REACHED,
+    State.STOPPING: Event.FILE_READY,
+    State.UPLOADING: Event.PUBLISHED,
+}
+LOSSES = {
+    Resource.DISPLAY: Event.DISPLAY_LOST,
+    Resource.SOUND: Event.SOUND_LOST,
+    Resource.DRIVER: Event.BROWSER_LOST,
+    Resource.BROWSER: Event.BROWSER_LOST,
+    Resource.CAPTURE: Event.CAPTURE_LOST,
+}
+
+Behaviour = Callable[[], Awaitable[None]]
+
+
+async def for_ever() -> None:
+    """Wait until cancelled."""
+    await asyncio.Event().wait()
+
+
+def raising(error: BaseException) -> Behaviour:
+    """Return a behaviour that fails."""
+
+    async def fail() -> None:
+        raise error
+
+    return fail
+
+
+def setting(event: asyncio.Event) -> Behaviour:
+    """Return a behaviour that sets `event`."""
+
+    async def behave() -> None:
+        event.set()
+
+    return behave
+
+
+def waiting(event: asyncio.Event) -> Behaviour:
+    """Return a behaviour that lasts until `event` is set."""
+
+    async def behave() -> None:
+        await event.wait()
+
+    return behave
+
+
+async def at_once() -> None:
+    """Do nothing."""
+
+
+class FakeResource:
+    """A resource that writes `name entered`, `name left`, or `name cleaned` (after a start cut short) into `ledger`."""
+
+    def __init__(self, name: str, ledger: list[str], *, enter: Behaviour = at_once, leave: Behaviour = at_once) -> None:
+        self.name = name
+        self.ledger = ledger
+        self.enter = enter
+        self.leave = leave
+        self.lost_to: asyncio.Future[RecorderError | None] = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Self:
+        self.ledger.append(f"{self.name} starting")
+        try:
+            await self.enter()
+        except BaseException:
+            self.ledger.append(f"{self.name} cleaned")
+            raise
+        self.ledger.append(f"{self.name} entered")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ledger.append(f"{self.name} left")
+        await self.leave()
+
+    async def lost(self) -> RecorderError | None:
+        return await asyncio.shield(self.lost_to)
+
+    def lose(self, cause: RecorderError | None = None) -> None:
+        self.lost_to.set_result(cause)
+
+
+def left(ledger: Sequence[str]) -> list[str]:
+    """Return who was left, in order."""
+    return [line.removesuffix(" left") for line in ledger if line.endswith(" left")]
+
+
+def entered(ledger: Sequence[str]) -> list[str]:
+    """Return who was entered, in the order of acquiring that the table gives."""
+    who = {line.removesuffix(" entered") for line in ledger if line.endswith(" entered")}
+    return [resource.value for resource in Resource if resource.value in who]
+
+
+class FakeSteps:
+    """Steps that bring up what the table says, then do as `script` says, then return the event of the usual way."""
+
+    def __init__(self, ledger: list[str]) -> None:
+        self.ledger = ledger
+        self.script: dict[State, Callable[[Holdings], Awaitable[Event | None]]] = {}
+        self.limit_s: dict[State, float] = {}
+        self.entered_at: dict[State, float] = {}
+        self.reached: defaultdict[State, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set when the step of a state has brought up its resources and begins with its script."""
+        self.found: Event | None = None
+        """What the step of `init` finds instead of starting something."""
+        self.told: list[str] = []
+        self.telling: Behaviour = at_once
+
+    async def take(self, state: State, holdings: Holdings) -> Event:
+        self.ledger.append(f"step {state.value}")
+        self.entered_at[state] = time.monotonic()
+        if state is State.INIT and self.found is not None:
+            return self.found
+        row = BY_MOVE[state, FORWARD[state]]
+        if row.starts:
+            await holdings.bring_up(row.starts)
+        self.reached[state].set()
+        if scripted := self.script.get(state):
+            return await scripted(holdings) or FORWARD[state]
+        return FORWARD[state]
+
+    def seconds_left(self, state: State) -> float:
+        since = self.entered_at.get(state, time.monotonic())
+        return since + self.limit_s.get(state, math.inf) - time.monotonic()
+
+    async def tell(self, sentence: str) -> None:
+        self.told.append(sentence)
+        await self.telling()
+        self.ledger.append("told")
+
+
+class FakeJob:
+    """A job of fakes, all within reach: run it, push it, look at its ledger and its moves."""
+
+    def __init__(self) -> None:
+        self.ledger: list[str] = []
+        self.moves: list[tuple[str, str]] = []
+        self.changes: list[Change] = []
+        self.resources = {resource: FakeResource(resource.value, self.ledger) for resource in Resource}
+        self.steps = FakeSteps(self.ledger)
+        self.stop = StopRequest()
+        self.lifecycle = Lifecycle()
+        self.lifecycle.listen(self._changed)
+        self.job = Job(
+            self.lifecycle,
+            self.steps,
+            {resource: lambda fake=fake: fake for resource, fake in self.resources.items()},  # type: ignore[misc]
+            {resource: [Watch(FakeResource.lost, LOSSES[resource])] for resource in Resource},
+            self.stop,
+        )
+
+    async def run(self) -> Outcome:
+        async with asyncio.timeout(20):
+            return await self.job.run()
+
+    async def run_until(self, state: State, then: Callable[[], object]) -> Outcome:
+        """Run; when the step of `state` is at its script, do `then`."""
+        running = asyncio.create_task(self.run())
+        try:
+            reached = asyncio.create_task(self.steps.reached[state].wait())
+            await asyncio.wait({running, reached}, return_when=asyncio.FIRST_COMPLETED)
+            reached.cancel()
+            then()
+            return await running
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    def hang_in(self, state: State) -> None:
+        """Let the step of `state` never end by itself."""
+
+        async def hang(_: Holdings) -> Event | None:
+            await for_ever()
+            return None
+
+        self.steps.script[state] = hang
+
+    def fail_in(self, state: State, error: Exception) -> None:
+        """Let the step of `state` fail, with its resources up."""
+
+        async def fail(_: Holdings) -> Event | None:
+            raise error
+
+        self.steps.script[state] = fail
+
+    def assert_given_back_newest_first(self) -> None:
+        """All that was entered was left once, in the reverse order of acquiring."""
+        assert left(self.ledger) == entered(self.ledger)[::-1]
+
+    def _changed(self, change: Change) -> None:
+        self.changes.append(change)
+        self.moves.append((change.row.event.value, change.row.target.value))
+
+
+class FakeTab:
+    """A page without a browser. `probes` is what the hook answers, the last for ever; `statuses` what loading gives.
+
+    An exception in either is raised; a probe of None stands for a page that is still loading.
+    """
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.statuses: list[int | Exception] = [200]
+        self.probes: list[Any] = [None]
+        self.evaluated: list[str] = []
+        self.on_load: Callable[[], object] = lambda: None
+        self.hangs = False
+
+    async def load(self, url: str, limit_s: float) -> int:
+        assert limit_s > 0
+        self.loaded.append(url)
+        self.on_load()
+        status = self.statuses[min(len(self.loaded), len(self.statuses)) - 1]
+        if isinstance(status, Exception):
+            raise status
+        return status
+
+    async def evaluate(self, expression: str) -> Any:
+        self.evaluated.append(expression)
+        if self.hangs:
+            await for_ever()
+        if "probe" not in expression:
+            return True
+        value = self.probes.pop(0) if len(self.probes) > 1 else self.probes[0]
+        if isinstance(value, Exception):
+            raise value
+        return value
