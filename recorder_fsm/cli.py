@@ -35,7 +35,10 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
     os.umask(0o077)  # what a job writes is for its own user alone
     # Playwright's driver inherits our environment, and is found through it.
     os.environ.update(driver_environment())
-    return asyncio.run(record(environment, stop, began))
+    try:
+        return asyncio.run(record(environment, stop, began))
+    finally:
+        stop.ignore()
 
 
 def _take_environment() -> dict[str, str]:

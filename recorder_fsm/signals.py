@@ -19,6 +19,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested_at: float | None = None
         self._waiters: list[asyncio.Event] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def install(self) -> None:
         """Take the signals over from the interpreter, which would end the process without a cleanup."""
@@ -26,13 +27,21 @@ class StopRequest:
             signal.signal(number, self._on_signal)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the loop take the signals: it wakes up for them."""
+        """Wake `loop` up for the signals.
+
+        Not by `add_signal_handler`: a loop that closes sets the signals back to what kills the process, and a second
+        SIGTERM in the last moments would turn a published recording into exit code 143.
+        """
+        self._loop = loop
+        self.install()
+
+    def ignore(self) -> None:
+        """Have the signals ignored from now on: the interpreter sets back any other handler when it ends."""
         for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, self.request)
+            signal.signal(number, signal.SIG_IGN)
 
     def request(self) -> None:
-        if self.requested_at is None:
-            self.requested_at = time.monotonic()
+        self.requested_at = self.requested_at or time.monotonic()
         for waiter in self._waiters:
             waiter.set()
 
@@ -48,3 +57,5 @@ class StopRequest:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.request()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.request)  # it may be asleep in its selector
