@@ -90,7 +90,7 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
         "-copyts",
         *("-analyzeduration", "0", "-f", "nut", "-i", "pipe:0"),
         "-filter_complex",
-        f"[0:v]trim={begin},{pictures},{black}[picture];[0:a]atrim={begin},asplit[sound][meter];[meter]{level},anullsink",
+        f"[0:v]trim={begin},{pictures},{black}[picture];[0:a]atrim={begin},asplit[sound][meter];[meter]{level}[level]",
         *("-map", "[picture]", "-map", "[sound]"),
         *pace,
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
@@ -106,6 +106,9 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
         *("-flush_packets", "1"),
         *("-progress", "pipe:1", "-stats_period", "0.5"),
         str(live),
+        # An output of its own: with an `anullsink` instead, ffmpeg 7.1 aborts at the end of its input, and the last half
+        # second is lost ("Assertion best_input >= 0 failed").
+        *("-map", "[level]", "-f", "null", "-"),
     ]
 
 
