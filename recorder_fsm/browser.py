@@ -160,7 +160,7 @@ class Browser:
             if isinstance(error, TimeoutError):
                 raise BrowserError(detail=f"Chromium was not ready within {LAUNCH_LIMIT_S:g} s") from error
             if isinstance(error, Error):
-                raise _launch_failure(error.message) from error
+                raise launch_failure(error.message) from error
             raise
         return self
 
@@ -300,15 +300,19 @@ def _close_stranger(page: Page) -> None:
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def _launch_failure(message: str) -> BrowserError:
+def launch_failure(message: str) -> BrowserError:
     """Turn Playwright's report of a failed launch into a cause that names the knob to turn."""
-    text = " | ".join(line.strip() for line in message.splitlines() if line.strip())[:2000]
-    if "No usable sandbox" in text or "Failed to move to new namespace" in text or "credentials.cc" in text:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    # What Chromium printed, without Playwright's own log and the long command line around it.
+    said = [line.split("[err]", maxsplit=1)[1].strip() for line in lines if "[err]" in line]
+    text = " | ".join(said or lines[:1])[:600]
+    if "No usable sandbox" in message or "Failed to move to new namespace" in message or "credentials.cc" in message:
         return BrowserError(
             "The recorder's browser could not set up its sandbox.",
-            detail="this machine refuses user namespaces. Allow them: sysctl kernel.unprivileged_userns_clone=1, "
-            "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0; in Docker, use the "
-            f"project's seccomp profile. Chromium said: {text[-300:]}",
+            detail="user namespaces are refused here. In Docker: --security-opt seccomp=deploy/seccomp.json; in "
+            "Kubernetes: the same file as seccompProfile; on the host: sysctl kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0. "
+            f"Chromium said: {text[:200]}",
             code="sandbox_refused",
         )
-    return BrowserError(detail=f"Chromium did not start: {text[-800:]}")
+    return BrowserError(detail=f"Chromium did not start: {text}")

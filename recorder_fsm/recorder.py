@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -185,7 +184,7 @@ class Stage:
             ),
             env=browser_environment(self._env, runtime, self._display.env, self._sound.env),
             runtime=runtime,
-            sandbox=not (os.geteuid() == 0 and settings.dev_mode),
+            sandbox=not settings.dev_mode,  # contract 1.1
             width=settings.capture_width,
             height=settings.capture_height,
             origin=settings.origin,
@@ -256,6 +255,8 @@ def _warn(settings: Settings) -> None:
             "{}x{} has an odd side, which H.264 cannot hold; {}x{} is recorded",
             *(settings.width, settings.height, settings.capture_width, settings.capture_height),
         )
+    if settings.dev_mode:
+        logger.warning("DEV_MODE: Chromium runs without its sandbox")
     for word in settings.dropped_chromium_args:
         logger.warning("EXTRA_CHROMIUM_ARGS: {!r} is not a switch (--name or --name=value) and is left out", word)
 
