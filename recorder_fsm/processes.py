@@ -29,6 +29,9 @@ KILL_WAIT_S = 2.0
 TAIL_LINES = 20
 DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
+LOOK_EVERY_S = 0.01
+PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg"}
+"""Where a program comes in a Debian package of another name."""
 
 T = TypeVar("T")
 LineListener = Callable[[str], bool]
@@ -38,7 +41,7 @@ def find_program(name: str) -> str:
     """Return the path of `name`; raises `ProgramError` naming the Debian package to install."""
     path = shutil.which(name)
     if path is None:
-        package = {"Xvfb": "xvfb"}.get(name, name)
+        package = PACKAGES.get(name, name)
         raise ProgramError(
             f"The program {name} is missing on the recorder's machine.",
             detail=f"not found on PATH; on Debian: apt-get install {package}",
@@ -74,7 +77,7 @@ class ChildProcess:
             for stream in (process.stdout, process.stderr)
             if stream is not None
         ]
-        self.exited: asyncio.Task[int] = asyncio.create_task(process.wait(), name=f"{name} exit")
+        self.exited: asyncio.Task[int] = asyncio.create_task(self._exit(), name=f"{name} exit")
 
     @classmethod
     async def spawn(
@@ -180,8 +183,22 @@ class ChildProcess:
             if not raw:
                 return
             line = raw.decode(errors="replace").rstrip()
-            if line and not (self._on_line is not None and self._on_line(line)):
+            if line and not self._taken(line):
                 self._heard(line)
+
+    def _taken(self, line: str) -> bool:
+        try:
+            return self._on_line is not None and self._on_line(line)
+        except Exception:  # noqa: BLE001 - a program whose output nobody reads would wait for ever
+            logger.opt(exception=True).error("a line of {} was not understood", self.name)
+            return False
+
+    async def _exit(self) -> int:
+        """Wait for the end of the program itself: `Process.wait` waits for all who hold its output, too."""
+        await ended(self.pid)
+        while (code := self._process.returncode) is None:  # noqa: ASYNC110 - asyncio is about to reap it
+            await asyncio.sleep(LOOK_EVERY_S)
+        return code
 
     def _heard(self, line: str) -> None:
         self.tail.append(line)
