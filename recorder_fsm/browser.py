@@ -20,6 +20,7 @@ from loguru import logger
 from playwright.async_api import BrowserContext, CDPSession, Error, Page, Playwright, async_playwright
 
 from recorder_fsm.call_page import CallPage
+from recorder_fsm.certificates import trust_in_chromium
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.processes import ended, find_descendant, find_program, kill, reap_session
 
@@ -101,6 +102,7 @@ class Launch:
     width: int
     height: int
     origin: str
+    ca_file: Path | None = None
 
 
 class Browser:
@@ -130,6 +132,8 @@ class Browser:
             )
         self._gone = asyncio.get_running_loop().create_future()
         profile = launch.runtime / "profile"
+        if launch.ca_file is not None:
+            await trust_in_chromium(launch.ca_file, launch.runtime, launch.env)
         try:
             async with asyncio.timeout(LAUNCH_LIMIT_S):
                 self._context = await self._playwright().chromium.launch_persistent_context(

@@ -99,3 +99,41 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         name, separator, value = word.partition("=")
         ours[name] = value if separator else None
     return [name if value is None else f"{name}={value}" for name, value in ours.items()]
+
+
+def proxy_switches(environment: Mapping[str, str]) -> list[str]:
+    """Return the switches for the proxies that `environment` names: Chromium itself reads them on some desktops only.
+
+    The names and their meaning are those of the HTTP client (requests): small letters go before capitals, a host in
+    NO_PROXY stands for its subdomains too. Beyond that Chromium never asks a proxy for this machine itself.
+    """
+
+    def value(name: str) -> str:
+        return environment.get(f"{name}_proxy") or environment.get(f"{name}_proxy".upper()) or ""
+
+    chosen = {scheme: value(scheme) or value("all") for scheme in ("http", "https")}
+    servers = [f"{scheme}={_proxy(address)}" for scheme, address in chosen.items() if address]
+    if not servers:
+        return []
+    switches = [f"--proxy-server={';'.join(servers)}"]
+    if bypass := [rule for entry in value("no").split(",") for rule in _bypass_rules(entry.strip())]:
+        switches.append(f"--proxy-bypass-list={';'.join(bypass)}")
+    return switches
+
+
+def _proxy(address: str) -> str:
+    """Return `scheme://host:port`. A password would be seen in the list of processes, and Chromium takes none here."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, rest = "http", address
+    host = rest.rsplit("@", maxsplit=1)[-1].split("/", maxsplit=1)[0]
+    return f"{scheme.lower().replace('socks5h', 'socks5').replace('socks4a', 'socks4')}://{host}"
+
+
+def _bypass_rules(entry: str) -> list[str]:
+    if entry in ("", "*") or "/" in entry:  # all, or a network in CIDR form
+        return [entry] if entry else []
+    if entry.count(":") > 1:  # IPv6
+        return [entry if entry.startswith("[") else f"[{entry}]"]
+    name = entry.lstrip("*.")
+    return [name] if name.replace(".", "").replace(":", "").isdigit() else [name, f"*.{name}"]

@@ -106,8 +106,8 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
         *("-flush_packets", "1"),
         *("-progress", "pipe:1", "-stats_period", "0.5"),
         str(live),
-        # An output of its own: with an `anullsink` instead, ffmpeg 7.1 aborts at the end of its input, and the last half
-        # second is lost ("Assertion best_input >= 0 failed").
+        # An output of its own: with an `anullsink` instead, ffmpeg 7.1 aborts at the end of its input, and the last
+        # half second is lost ("Assertion best_input >= 0 failed").
         *("-map", "[level]", "-f", "null", "-"),
     ]
 

@@ -9,11 +9,17 @@ from contextlib import contextmanager
 import attrs
 from loguru import logger
 
-from recorder_fsm import __version__, logs
+from recorder_fsm import __version__, certificates, logs
 from recorder_fsm.browser import Browser, Driver, Launch
 from recorder_fsm.call_page import CallPage
 from recorder_fsm.capture import Capture
-from recorder_fsm.chromium import browser_environment, child_environment, chromium_args, insecure_origins
+from recorder_fsm.chromium import (
+    browser_environment,
+    child_environment,
+    chromium_args,
+    insecure_origins,
+    proxy_switches,
+)
 from recorder_fsm.directory import BUSY, JobDirectory, recordings_in, remove_runtime
 from recorder_fsm.display import Display
 from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
@@ -51,6 +57,8 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     logs.configure(redact=redact)
     try:
         settings = Settings.from_environment(environment)
+        if settings.tls_ca_cert_file is not None:
+            certificates.read_certificates(settings.tls_ca_cert_file)
     except SettingsError as error:
         logger.error("{}", error)
         await _refuse(environment, error)
@@ -180,7 +188,7 @@ class Stage:
                 width=settings.capture_width,
                 height=settings.capture_height,
                 secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
-                extra=settings.extra_chromium_args,
+                extra=(*proxy_switches(self._env), *settings.extra_chromium_args),
             ),
             env=browser_environment(self._env, runtime, self._display.env, self._sound.env),
             runtime=runtime,
@@ -188,6 +196,7 @@ class Stage:
             width=settings.capture_width,
             height=settings.capture_height,
             origin=settings.origin,
+            ca_file=settings.tls_ca_cert_file,
         )
         return Browser(lambda: self._driver.playwright, launch, self._look_at_the_fault)
 
@@ -233,6 +242,8 @@ async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
     identity = usable_identity(environment)
     if identity is None:
         return
+    # A certificate file that is itself the trouble must not keep us from saying so.
+    at_fault = isinstance(error, SettingsError) and error.variable == certificates.VARIABLE
     try:
         bot = CallsBot(
             site_url=identity.site_url,
@@ -240,7 +251,7 @@ async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
             call_id=identity.call_id,
             post_id=identity.post_id,
             recording_id=identity.recording_id,
-            ca_file=identity.tls_ca_cert_file,
+            ca_file=None if at_fault else identity.tls_ca_cert_file,
         )
     except MattermostError as failure:
         logger.warning("the call could not be told: {}", failure)

@@ -2,7 +2,7 @@
 
 from recorder_fsm.browser import launch_failure
 
-# As Playwright 1.65 reports it, under Docker's default seccomp profile; the command line is cut here, to 3000 characters.
+# As Playwright 1.65 reports it, under Docker's default seccomp profile; the command line is made up.
 REFUSED = (
     "BrowserType.launch_persistent_context: Target page, context or browser has been closed\nBrowser logs:\n\n"
     f"<launching> /launchers/chromium {'--disable-field-trial-config ' * 103}\n<launched> pid=33\n"
