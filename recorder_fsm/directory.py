@@ -6,6 +6,7 @@ directory holds everything that must not survive: the X cookie, the sound socket
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -47,6 +48,8 @@ class JobDirectory:
         """Make and lock the directory; raises `DirectoryError` if it cannot be made, written or locked."""
         try:
             self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
             self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))

@@ -1,6 +1,6 @@
 """The journal: what happened to a job, in its directory, for the next start to read.
 
-Append-only JSON lines, each fsynced before the job goes on. A line that a crash cut in half ends the reading. It never
+Append-only JSON lines, each fsynced before the job goes on. A line that a crash cut in half is passed over. It never
 holds a secret.
 """
 
@@ -16,7 +16,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import DirectoryError
-from recorder_fsm.lifecycle import State
+from recorder_fsm.lifecycle import Event, State
 
 
 @attrs.define
@@ -71,13 +71,13 @@ class Journal:
             self._failing = True
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return the facts written so far, up to the first unreadable line."""
+        """Return the facts written so far, without the lines that cannot be read."""
         try:
             text = self._path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return []
         facts = []
-        for line in text.splitlines():
+        for line in filter(None, text.split("\n")):  # a name or a cause may hold what `splitlines` takes for an end
             try:
                 fact = json.loads(line)
             except ValueError:
@@ -94,29 +94,37 @@ class Journal:
             match fact.get("fact"):
                 case "process_started":
                     memory.starts += 1
-                    memory.runtime = fact.get("runtime")
-                    memory.site_url = fact.get("site_url")
-                    memory.call_id = fact.get("call_id")
-                    memory.post_id = fact.get("post_id")
+                    memory.runtime = _text(fact, "runtime")
+                    memory.site_url = _text(fact, "site_url")
+                    memory.call_id = _text(fact, "call_id")
+                    memory.post_id = _text(fact, "post_id")
                 case "named":
-                    memory.name = fact.get("name")
+                    memory.name = _text(fact, "name")
                 case "moved":
-                    memory.state = fact.get("to")
-                    memory.reached_recording |= memory.state == State.RECORDING.value
-                    memory.refused = memory.refused or fact.get("event") == "job_refused"
+                    memory.state = _text(fact, "to")
+                    if memory.state == State.RECORDING.value:
+                        memory.reached_recording, memory.refused = True, False
+                    elif fact.get("event") == Event.JOB_REFUSED.value:
+                        memory.refused = True
                 case "capture_started":
-                    memory.started_at = fact.get("at")
+                    memory.started_at = _text(fact, "at")
                 case "capture_ended":
-                    memory.capture_s = fact.get("seconds")
+                    seconds = fact.get("seconds")
+                    memory.capture_s = seconds if isinstance(seconds, int | float) else None
                 case "file_ready":
-                    memory.file = fact.get("file")
+                    memory.file = _text(fact, "file")
                 case "upload_session":
-                    memory.session_id = fact.get("id")
+                    memory.session_id = _text(fact, "id")
                 case "uploaded":
-                    memory.file_id = fact.get("file_id")
+                    memory.file_id = _text(fact, "file_id")
                 case "saved":
                     memory.saved = True
         return memory
+
+
+def _text(fact: dict[str, Any], key: str) -> str | None:
+    value = fact.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _cut(path: Path) -> bool:
