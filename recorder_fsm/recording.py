@@ -81,11 +81,12 @@ class Recording:
         logger.warning("the recording could not be rewritten ({}); the live file is used as it is", problem)
         return live
 
-    async def verify(self, path: Path, *, expected_s: float | None) -> Verified:
+    async def verify(self, path: Path, *, expected_s: float | None, salvaged: bool = False) -> Verified:
         """Check that `path` decodes, has picture and sound of one length, and is as long as the capture was.
 
         `expected_s`: seconds by the wall clock; None where that is not known (after a crash). A wrong length is a
         defect of a file that is still worth publishing; raises `RecordingError` for one that does not play.
+        `salvaged`: the file may have been cut in the middle of a picture; that its beginning decodes is enough.
         """
         facts = await self._probe(path)
         if facts.duration_s <= 0:
@@ -98,7 +99,12 @@ class Recording:
             if abs(facts.duration_s - expected_s) > allowed_s:
                 defects.append(f"the file has {facts.duration_s:.1f} s, {expected_s:.1f} s were captured by the clock")
         for from_s in sample_starts(facts.duration_s):
-            await self._decode(path, from_s)
+            try:
+                await self._decode(path, from_s)
+            except RecordingError as error:
+                if not (salvaged and from_s > 0):
+                    raise
+                defects.append(f"the file was cut short and does not decode to its end: {error.detail}")
         return attrs.evolve(facts, defects=tuple(defects))
 
     async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:

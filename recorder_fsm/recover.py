@@ -26,11 +26,8 @@ async def recover(root: Path, environment: Mapping[str, str], stop: StopRequest,
         memory = Journal(path / "journal.jsonl").remembered()
         ids = {"CALL_ID": memory.call_id or "", "POST_ID": memory.post_id or ""}
         # Of the server the environment knows more than the journal: the site may have moved since.
-        job = {
-            "SITE_URL": memory.site_url or "",
-            **environment,
-            **{name: value for name, value in ids.items() if value},
-        }
+        named = {name: value for name, value in ids.items() if value}
+        job = {"SITE_URL": memory.site_url or "", **environment, **named}
         if missing := [name for name in ("SITE_URL", "CALL_ID", "POST_ID", "AUTH_TOKEN") if not job.get(name)]:
             say(f"{path.name}: kept, because {' and '.join(missing)} must be set")
             left += 1

@@ -301,14 +301,14 @@ class JobSteps:
             if not live.exists():
                 raise
             logger.warning("the rewritten file is not fit ({}); the live file is looked at", error)
-            facts = await self._checked(live, expected_s)
+            facts = await self._checked(live, expected_s, salvaged=True)
             live.replace(final)
             return facts.at(final)
         live.unlink(missing_ok=True)
         return facts
 
-    async def _checked(self, path: Path, expected_s: float | None) -> Verified:
-        facts = await self._recording.verify(path, expected_s=expected_s)
+    async def _checked(self, path: Path, expected_s: float | None, *, salvaged: bool = False) -> Verified:
+        facts = await self._recording.verify(path, expected_s=expected_s, salvaged=salvaged)
         for defect in facts.defects:
             logger.warning("the recording: {}", defect)
             self._report.note(defect)

@@ -90,6 +90,11 @@ class RecorderProcess:
                 return process
         raise AssertionError(f"no process of {program} {words}")
 
+    def all(self, word: str) -> list[psutil.Process]:
+        """Return the job's processes whose command line has `word`."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in found if word in " ".join(process.cmdline())]
+
     def chromium(self) -> psutil.Process:
         """Return Chromium's main process."""
         for process in psutil.Process(self.process.pid).children(recursive=True):

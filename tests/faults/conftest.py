@@ -1,0 +1,60 @@
+"""Fixtures of the fault suite, and its table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from recorder_fsm.standin.server import StandIn
+from tests.faults.scene import Row
+from tests.faults.table import write_table
+
+ROWS: list[Row] = []
+
+
+@pytest.fixture
+async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
+    """A stand-in Mattermost on a free port."""
+    async with StandIn(data_dir=tmp_path / "standin") as server:
+        yield server
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The volume of the jobs."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], Row]]:
+    """Makes the row of a test; it enters the table when the test has passed."""
+    made: list[Row] = []
+
+    def make(name: str, done: str) -> Row:
+        made.append(Row(name, done))
+        return made[-1]
+
+    yield make
+    if getattr(request.node, "passed", False):
+        ROWS.extend(made)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.when == "call":
+        item.passed = report.passed  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table, and write it into the file that FAULT_TABLE names."""
+    if ROWS:
+        target = os.environ.get("FAULT_TABLE")
+        for line in write_table(ROWS, Path(target) if target else None):
+            terminalreporter.write_line(line)

@@ -1,0 +1,115 @@
+"""One fault: a real recorder, something done to it, and what came of it: a row of the table in docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from recorder_fsm.standin import measure
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
+from tests.recorder_process import RecorderProcess, leftovers, recorder
+
+
+@attrs.define
+class Row:
+    """A row of the table. Times in seconds; None where the row has none."""
+
+    row: str
+    done: str
+    noticed: str = ""
+    notice_s: float | None = None
+    tape_lost_s: float | None = None
+    published: str = ""
+    exit_code: int | None = None
+    left: int | None = None
+
+
+@attrs.define
+class Fault:
+    """A recorder in trouble. `inject` does the harm and takes its time; `end` waits and fills in the row."""
+
+    row: Row
+    standin: StandIn
+    run: RecorderProcess
+    at: float = 0.0
+
+    def inject(self, harm: Callable[[], Any]) -> None:
+        self.at = time.time()
+        harm()
+
+    async def noticed(self, event: str, within_s: float) -> None:
+        """The event must be in the log, and its time must be within the row's limit of the harm."""
+        line = await self.run.seen(lambda line: line["message"].startswith(f"{event}:"), limit_s=within_s + 30)
+        self.row.noticed = event
+        self.row.notice_s = round(datetime.fromisoformat(line["time"]).timestamp() - self.at, 2)
+        assert self.row.notice_s <= within_s, f"{event} took {self.row.notice_s} s\n{self.run.text}"
+
+    async def ends(self, code: int) -> None:
+        """The recorder must end with `code` and leave no process and no temporary file."""
+        self.row.exit_code = await self.run.exit_code()
+        assert self.row.exit_code == code, self.run.text
+        self.row.left = len(leftovers(self.run.runtime))
+        assert self.row.left == 0, leftovers(self.run.runtime)
+        assert not Path(self.run.runtime).exists()
+
+    async def published(self, *, lost_s: float = 2.0) -> Path:
+        """One post with a file that plays and holds everything up to `lost_s` before the harm."""
+        path = published(self.standin, self.run.ids)
+        facts = await measure.probe(path)
+        assert facts.video is not None
+        assert facts.audio is not None
+        assert facts.faststart
+        begin = capture_begin(self.run.job_dir)
+        self.row.tape_lost_s = round(max(0.0, self.at - begin - facts.duration_s), 2)
+        self.row.published = f"{facts.duration_s:.1f} s"
+        assert self.row.tape_lost_s <= lost_s, f"{self.row.tape_lost_s} s of tape lost\n{self.run.text}"
+        return path
+
+    def nothing_published(self) -> None:
+        self.row.published = "nothing"
+        assert [post for post in self.standin.state.posts if post.recording_id == self.run.ids.recording_id] == []
+
+    def told(self) -> str:
+        """Return what the people in the call were told: one plain sentence without secrets or program output."""
+        told = [
+            report.error
+            for report in self.standin.state.statuses
+            if report.recording_id == self.run.ids.recording_id and report.status == "failed"
+        ]
+        assert told, f"nobody was told\n{self.run.text}"
+        assert len(told[0]) <= 200
+        assert "\n" not in told[0]
+        assert self.run.ids.token not in told[0]
+        return told[0]
+
+
+def published(standin: StandIn, ids: CallIds) -> Path:
+    """Return the one file published for a job."""
+    posts = [post for post in standin.state.posts if post.recording_id == ids.recording_id]
+    assert len(posts) == 1, f"{len(posts)} posts"
+    return standin.uploaded(posts[0].file_id)
+
+
+def capture_begin(job_dir: Path) -> float:
+    """Return when the file begins, in seconds since 1970, as the journal has it."""
+    facts = [json.loads(line) for line in (job_dir / "journal.jsonl").read_text().splitlines() if line.endswith("}")]
+    return float([fact["begin_s"] for fact in facts if fact["fact"] == "capture_started"][-1])
+
+
+@asynccontextmanager
+async def recording(
+    row: Row, standin: StandIn, data: Path, *, seconds: float = 4.0, scene: dict[str, Any] | None = None, **more: Any
+) -> AsyncIterator[Fault]:
+    """A recorder that has recorded `seconds` of a call."""
+    ids = standin.create_call(scene=scene or {"mode": "pattern"})
+    async with recorder(standin, ids, data, **more) as run:
+        await run.recorded(seconds)
+        yield Fault(row, standin, run)

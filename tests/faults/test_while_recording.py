@@ -1,0 +1,353 @@
+"""Faults while recording: each ends the capture, in time, and what was recorded is published."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from recorder_fsm.standin import measure
+from recorder_fsm.standin.server import StandIn
+from tests.faults.scene import Fault, Row, published, recording
+from tests.recorder_process import RecorderProcess, leftovers, recorder
+
+pytestmark = [pytest.mark.e2e, pytest.mark.fault]
+
+MakeRow = Callable[[str, str], Row]
+
+
+def encoder(run: RecorderProcess) -> psutil.Process:
+    return run.child("ffmpeg", "libx264")
+
+
+def grabber(run: RecorderProcess) -> psutil.Process:
+    return run.child("ffmpeg", "x11grab")
+
+
+def renderer(run: RecorderProcess) -> psutil.Process:
+    """Return the renderer of the page: Chromium keeps idle ones beside it, which have done nothing."""
+    return max(run.all("--type=renderer"), key=lambda process: process.cpu_times().user)
+
+
+KILLED = {
+    "R1 encoder": ("ffmpeg (encoder) killed", encoder, "capture_lost"),
+    "R1 grabber": ("ffmpeg (grabber) killed", grabber, "capture_lost"),
+    "R3 browser": ("Chromium killed", lambda run: run.chromium(), "browser_lost"),
+    "R3 renderer": ("renderer killed", renderer, "browser_lost"),
+    "R3 driver": ("Playwright driver killed", lambda run: run.child("run-driver"), "browser_lost"),
+    "R4": ("Xvfb killed", lambda run: run.child("Xvfb"), "display_lost"),
+    "R5": ("PulseAudio killed", lambda run: run.child("pulseaudio"), "sound_lost"),
+}
+
+
+@pytest.mark.parametrize("name", KILLED)
+async def test_killed_child_ends_the_capture(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
+    """A child that dies is noticed within 2 s; the rest is published; people are told; exit code 0."""
+    done, child, event = KILLED[name]
+    async with recording(row(name, done), standin, data) as fault:
+        fault.inject(child(fault.run).kill)
+        await fault.noticed(event, 2.0)
+        await fault.ends(0)
+        await fault.published()
+        assert "will be published" in fault.told()
+        assert fault.run.report["cause"]["detail"]
+
+
+FROZEN = {
+    "R2 encoder": ("ffmpeg (encoder) stopped", encoder, "capture_lost"),
+    "R2 grabber": ("ffmpeg (grabber) stopped", grabber, "capture_lost"),
+    "R3 page": ("renderer stopped", renderer, "browser_lost"),
+    "R4 frozen": ("Xvfb stopped", lambda run: run.child("Xvfb"), ""),
+    "R5 frozen": ("PulseAudio stopped", lambda run: run.child("pulseaudio"), ""),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+async def test_frozen_child_ends_the_capture(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
+    """A child that stops working, alive, is noticed within 15 s; the rest is published."""
+    done, child, event = FROZEN[name]
+    async with recording(row(name, done), standin, data) as fault:
+        fault.inject(child(fault.run).suspend)
+        if not event:  # the display or the sound server freezes: the first to starve says so
+            line = await fault.run.seen(lambda line: "recording -> stopping" in line["message"])
+            event = line["message"].split(":")[0]
+        await fault.noticed(event, 15.0)
+        await fault.ends(0)
+        await fault.published()
+        assert fault.told()
+
+
+async def test_hung_page_ends_the_capture(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A page in an endless loop is noticed within 15 s."""
+    async with recording(row("R3 hang", "page in an endless loop"), standin, data) as fault:
+        fault.inject(lambda: standin.page_command(fault.run.ids.call_id, "hang"))
+        await fault.noticed("browser_lost", 15.0)
+        await fault.ends(0)
+        await fault.published()
+
+
+async def test_crash_of_the_page_ends_the_capture(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A renderer that crashes by itself is noticed when it does."""
+    async with recording(row("R3 crash", "page crashes its renderer"), standin, data) as fault:
+        fault.inject(lambda: standin.page_command(fault.run.ids.call_id, "crash"))
+        await fault.noticed("browser_lost", 15.0)
+        await fault.ends(0)
+        await fault.published()
+        # Kept with the report: what was on the screen when it happened.
+        assert (fault.run.job_dir / fault.run.report["screenshot"]).stat().st_size > 0
+
+
+async def test_gpu_process_crash_is_no_fault(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """Chromium replaces its GPU process; the recording goes on."""
+    made = row("R3 GPU", "GPU process killed")
+    async with recording(made, standin, data) as fault:
+        fault.inject(fault.run.child("chromium", "--type=gpu-process").kill)
+        await fault.run.recorded(10)
+        standin.stop_recording(fault.run.ids.recording_id)
+        await fault.ends(0)
+        path = published(standin, fault.run.ids)
+        made.noticed, made.published = "recording goes on", f"{(await measure.probe(path)).duration_s:.1f} s"
+        assert fault.run.report["outcome"] == "done"
+        assert [report.status for report in standin.state.statuses] == ["started"]
+
+
+async def test_mute_recording_is_reported(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """Voices that the page receives and the recording does not hold are said in log and report."""
+    made = row("R6 mute", "the browser's output muted while people talk")
+    async with recording(made, standin, data, scene={"mode": "call", "rtc": True}) as fault:
+        server = Path(fault.run.runtime) / "pulse.sock"
+        muting = await asyncio.create_subprocess_exec("pactl", "-s", f"unix:{server}", "set-sink-mute", "calls", "1")
+        fault.inject(lambda: None)
+        assert await muting.wait() == 0
+        await fault.run.seen(lambda line: "the recording is silent" in line["message"])
+        made.noticed = "warning: silent though voices arrive"
+        standin.stop_recording(fault.run.ids.recording_id)
+        await fault.ends(0)
+        await fault.published()
+        assert any("silent" in note for note in fault.run.report["notes"])
+
+
+async def test_black_picture_is_reported(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A picture that is black for long is said in log and report."""
+    made = row("R6 black", "the page goes black, the call goes on")
+    async with recording(made, standin, data, scene={"mode": "call"}) as fault:
+        fault.inject(lambda: standin.page_command(fault.run.ids.call_id, "blank"))
+        await fault.run.seen(lambda line: "the picture is black" in line["message"])
+        made.noticed = "warning: black"
+        standin.stop_recording(fault.run.ids.recording_id)
+        await fault.ends(0)
+        await fault.published()
+        assert any("black" in note for note in fault.run.report["notes"])
+
+
+ENDS = {
+    "R7 stop": ("host stops the recording", lambda s, ids: s.stop_recording(ids.recording_id)),
+    "R7 end": ("call ended for everyone", lambda s, ids: s.end_call(ids.call_id)),
+    "R7 leave": ("everyone leaves", lambda s, ids: s.everyone_leaves(ids.call_id)),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_end_of_the_call_ends_the_capture(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
+    """An end that people ask for ends the capture at once, without a blank tail, and is no fault."""
+    done, end = ENDS[name]
+    async with recording(row(name, done), standin, data) as fault:
+        fault.inject(lambda: end(standin, fault.run.ids))
+        await fault.noticed("call_ended", 2.0)
+        await fault.ends(0)
+        path = await fault.published(lost_s=0.5)
+        assert await measure.black_tail_s(path) <= 0.5
+        assert [report.status for report in standin.state.statuses] == ["started"]
+
+
+async def test_short_network_loss_is_survived(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """The page's websocket comes back by itself; the recording goes on."""
+    made = row("R8", "network away for 3 s")
+    async with recording(made, standin, data) as fault:
+        fault.inject(lambda: standin.drop_network(3))
+        await fault.run.recorded(12)
+        standin.stop_recording(fault.run.ids.recording_id)
+        await fault.ends(0)
+        path = published(standin, fault.run.ids)
+        made.noticed, made.published = "recording goes on", f"{(await measure.probe(path)).duration_s:.1f} s"
+        assert fault.run.report["file"]["duration_s"] >= 11
+
+
+async def test_lost_connection_is_no_normal_end(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A client that closes with an error ends the capture; the error is in the report."""
+    async with recording(row("R9", "peer connection lost for good"), standin, data) as fault:
+        fault.inject(lambda: standin.page_command(fault.run.ids.call_id, "rtc_loss"))
+        await fault.noticed("call_lost", 2.0)
+        await fault.ends(0)
+        await fault.published()
+        assert "rtc peer" in fault.run.report["cause"]["detail"]
+
+
+async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """After the client's own 30 s the capture ends; the upload waits for the network to come back."""
+    async with recording(row("R9 network", "network away for 45 s"), standin, data) as fault:
+        fault.inject(lambda: standin.drop_network(45))
+        await fault.noticed("call_lost", 40.0)
+        await fault.ends(0)
+        await fault.published()
+        assert "max disconnected time" in fault.run.report["cause"]["detail"]
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 48 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = psutil.Popen(["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "tmpfs", str(path)])
+    assert mount.wait() == 0
+    yield path
+    assert psutil.Popen(["umount", str(path)]).wait() == 0
+
+
+async def test_full_disk_is_refused_at_the_start(standin: StandIn, small_volume: Path, row: MakeRow) -> None:
+    """With less room than MIN_FREE_BYTES nothing is begun; the numbers are said; exit code 0."""
+    made = row("R10 start", "volume smaller than MIN_FREE_BYTES")
+    ids = standin.create_call(scene={"mode": "pattern"})
+    async with recorder(standin, ids, small_volume, MIN_FREE_BYTES=str(64 * 2**20)) as run:
+        fault = Fault(made, standin, run)
+        await fault.ends(0)
+        fault.nothing_published()
+        assert "disk" in fault.told()
+        assert "MIN_FREE_BYTES is 67108864" in run.text
+        made.noticed = "disk_full at the start"
+
+
+async def test_disk_that_fills_ends_the_capture(standin: StandIn, small_volume: Path, row: MakeRow) -> None:
+    """At the low-water mark the capture ends while there is room to finish it."""
+    made = row("R10 filling", "volume filled by another program")
+    async with recording(made, standin, small_volume, MIN_FREE_BYTES=str(16 * 2**20)) as fault:
+        fault.inject(lambda: (small_volume / "other").write_bytes(bytes(34 * 2**20)))
+        await fault.noticed("disk_low", 3.0)
+        await fault.ends(0)
+        await fault.published()
+        assert "disk" in fault.told()
+
+
+async def test_disk_that_is_full_at_once_loses_no_tape(standin: StandIn, small_volume: Path, row: MakeRow) -> None:
+    """With no byte left the live file is published as it is."""
+    made = row("R10 full", "volume filled to the last byte")
+
+    def fill() -> None:
+        with (small_volume / "other").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(2**16)):
+                pass
+
+    async with recording(made, standin, small_volume, MIN_FREE_BYTES=str(16 * 2**20)) as fault:
+        fault.inject(fill)
+        line = await fault.run.seen(lambda line: "recording -> stopping" in line["message"])
+        await fault.noticed(line["message"].split(":")[0], 3.0)
+        made.exit_code = await fault.run.exit_code()
+        assert made.exit_code == 0, fault.run.text
+        path = published(standin, fault.run.ids)
+        facts = await measure.probe(path)
+        made.published = f"{facts.duration_s:.1f} s"
+        assert facts.duration_s >= 2.0
+
+
+async def test_starved_encoder_keeps_the_clock(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """With too little processor the frame rate drops; length, sync and memory stay, and the tail is there."""
+    made = row("R11", "a quarter of a core for ffmpeg")
+    async with recording(made, standin, data, seconds=3, VIDEO_PRESET="medium", WIDTH="1920", HEIGHT="1080") as fault:
+        with CpuQuota([encoder(fault.run).pid, grabber(fault.run).pid], 0.25):
+            fault.inject(lambda: None)
+            await fault.run.recorded(15)
+            memory = encoder(fault.run).memory_info().rss + grabber(fault.run).memory_info().rss
+            assert memory < 900 * 2**20
+            standin.stop_recording(fault.run.ids.recording_id)
+            await fault.run.seen(lambda line: "call_ended:" in line["message"])
+        await fault.ends(0)
+        report = fault.run.report
+        made.noticed = "frame rate drops"
+        made.published = f"{report['file']['duration_s']:.1f} of {report['capture']['clock_s']:.1f} s"
+        assert report["file"]["duration_s"] >= report["capture"]["clock_s"] - 2.0
+        assert abs(report["file"]["video_s"] - report["file"]["audio_s"]) <= 1.5
+
+
+class CpuQuota:
+    """Gives processes a share of a core by a control group (version 1 or 2), for as long as the block lasts."""
+
+    def __init__(self, pids: list[int], cores: float) -> None:
+        self._pids, self._cores = pids, cores
+        root = Path("/sys/fs/cgroup")
+        self._unified = (root / "cgroup.controllers").exists()
+        self._home = (root if self._unified else root / "cpu") / f"recorder-fsm-test-{os.getpid()}"
+
+    def __enter__(self) -> None:
+        try:
+            self._home.mkdir()
+            if self._unified:
+                (self._home / "cpu.max").write_text(f"{int(self._cores * 100_000)} 100000")
+            else:
+                (self._home / "cpu.cfs_period_us").write_text("100000")
+                (self._home / "cpu.cfs_quota_us").write_text(str(int(self._cores * 100_000)))
+            for pid in self._pids:
+                (self._home / "cgroup.procs").write_text(str(pid))
+        except OSError as error:
+            pytest.skip(f"no control group can be made here: {error}")
+
+    def __exit__(self, *_: object) -> None:
+        back = self._home.parent / "cgroup.procs"
+        for pid in (self._home / "cgroup.procs").read_text().split():
+            back.write_text(pid)
+        self._home.rmdir()
+
+
+async def test_killed_recorder_takes_its_children_along(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """After SIGKILL nothing of the job lives on; the next start publishes all but the last two seconds."""
+    made = row("R12", "recorder killed (SIGKILL), started again")
+    async with recording(made, standin, data, seconds=5) as fault:
+        runtime = fault.run.runtime
+        everyone = psutil.Process(fault.run.process.pid).children(recursive=True)
+        fault.inject(fault.run.process.kill)
+        await fault.run.process.wait()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, everyone, timeout=5)
+        assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+        ids = fault.run.ids
+    async with recorder(standin, ids, data) as again:
+        made.exit_code = await again.exit_code()
+        assert made.exit_code == 0, again.text
+        second = Fault(made, standin, again, at=fault.at)
+        await second.published()
+        made.noticed, made.left = "next start: leftover_found", len(leftovers(runtime))
+        assert not Path(runtime).exists()
+
+
+async def test_own_limit_ends_the_recording(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """MAX_DURATION_SECONDS ends the recording like a host would."""
+    made = row("R14", "MAX_DURATION_SECONDS=10")
+    ids = standin.create_call(scene={"mode": "pattern"})
+    async with recorder(standin, ids, data, MAX_DURATION_SECONDS="10") as run:
+        fault = Fault(made, standin, run)
+        await run.reached("recording")
+        await run.seen(lambda line: line["message"].startswith("limit_reached:"))
+        await fault.ends(0)
+        made.noticed = "limit_reached"
+        assert 9.5 <= run.report["file"]["duration_s"] <= 13
+        made.published = f"{run.report['file']['duration_s']:.1f} s"
+
+
+async def test_many_signals_are_one_stop(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """SIGTERM three times and SIGINT on top: one orderly stop."""
+    async with recording(row("R13", "SIGTERM, SIGTERM, SIGINT, SIGTERM"), standin, data) as fault:
+
+        def send() -> None:
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+                fault.run.signal(number)
+
+        fault.inject(send)
+        await fault.noticed("stop_requested", 2.0)
+        await fault.ends(0)
+        await fault.published()
