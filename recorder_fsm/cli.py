@@ -30,6 +30,7 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
     import asyncio  # noqa: PLC0415 - see above
 
     from recorder_fsm.browser import driver_environment  # noqa: PLC0415
+    from recorder_fsm.logs import release_stdout  # noqa: PLC0415
     from recorder_fsm.recorder import record  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone
@@ -39,6 +40,7 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
         return asyncio.run(record(environment, stop, began))
     finally:
         stop.ignore()
+        release_stdout()
 
 
 def _take_environment() -> dict[str, str]:

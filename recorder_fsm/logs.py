@@ -7,12 +7,15 @@ library, a traceback or the page's console puts into it can slip past.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
+import math
+import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -40,12 +43,11 @@ class Redactor:
     """Replaces secrets in text: the token in each form in which it travels, and ICE passwords (contract 3.5)."""
 
     def __init__(self, token: str = "") -> None:
-        forms = {token} if token else set()
-        for compact in (True, False):
-            if token:
-                separators = (",", ":") if compact else (", ", ": ")
-                fragment = json.dumps({"token": token}, separators=separators).encode()
-                forms |= {base64.urlsafe_b64encode(fragment).decode(), base64.b64encode(fragment).decode()}
+        forms = {token, repr(token)[1:-1], json.dumps(token)[1:-1]} if token else set()
+        for separators in ((",", ":"), (", ", ": ")) if token else ():
+            fragment = json.dumps({"token": token}, separators=separators).encode()
+            # Without the padding, which some leave out and others write as %3D.
+            forms |= {encode(fragment).decode().rstrip("=") for encode in (base64.urlsafe_b64encode, base64.b64encode)}
         forms |= {quote(form, safe="") for form in forms}
         self._forms = sorted(forms, key=len, reverse=True)
 
@@ -60,7 +62,12 @@ class _StandardLibraryBridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname if record.levelname in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"} else "INFO"
-        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # arguments that do not fit: logging never fails its caller
+            message = f"{record.msg} {record.args!r}"
+        exception = record.exc_info if record.exc_info and record.exc_info[0] else None
+        logger.opt(exception=exception).log(level, "{}: {}", record.name, message)
 
 
 def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor, stream: TextIO | None = None) -> None:
@@ -87,9 +94,18 @@ def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable
 
     def end() -> None:
         logger.remove(sink)
-        file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take
+            file.close()
 
     return end
+
+
+def release_stdout() -> None:
+    """Let go of standard output: a reader that has gone must not change the exit code (Python would make it 120)."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 
 def set_context(*, recording_id: str | None = None, state: str | None = None) -> None:
@@ -116,7 +132,7 @@ def _add_sink(
 
     def sink(message: Message) -> None:
         try:
-            write(redact(render(message.record)))
+            write(redact(render(message.record, redact)))
             flush()
         except (OSError, ValueError):
             # A full disk or a closed pipe must not end the recording; the other sink still has the line.
@@ -125,29 +141,40 @@ def _add_sink(
     return logger.add(sink, level=level, format="{message}", backtrace=False, diagnose=False, catch=True)
 
 
-def _as_text(record: Record) -> str:
+def _as_text(record: Record, redact: Redactor) -> str:
     when = record["time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     extra = record["extra"]
-    text = _one_line(record["message"])
+    text = _one_line(redact(record["message"]))
     if record["exception"] is not None:
-        text += f" [{_one_line(_exception_text(record))}]"
+        text += f" [{_one_line(redact(_exception_text(record)))}]"
     return f"{when} {record['level'].name:<7} {extra['recording_id']} {extra['state']:<14} {text}\n"
 
 
-def _as_json(record: Record) -> str:
+def _as_json(record: Record, redact: Redactor) -> str:
     line: dict[str, object] = {
         "time": record["time"].astimezone(UTC).isoformat(timespec="milliseconds"),
         "level": record["level"].name,
         "recording_id": record["extra"]["recording_id"],
         "state": record["extra"]["state"],
         "module": record["name"] or "",
-        "message": record["message"],
+        "message": redact(record["message"]),
     }
     if "data" in record["extra"]:
-        line["data"] = record["extra"]["data"]
+        line["data"] = _for_json(record["extra"]["data"])
     if record["exception"] is not None:
-        line["exception"] = _exception_text(record)
+        line["exception"] = redact(_exception_text(record))
     return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _for_json(value: object) -> object:
+    """Return `value` as JSON can say it: no infinity, and text for what it does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): _for_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_for_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _exception_text(record: Record) -> str:
@@ -158,4 +185,4 @@ def _exception_text(record: Record) -> str:
 
 
 def _one_line(text: str) -> str:
-    return text.replace("\r", "").replace("\n", " | ")
+    return " | ".join(text.splitlines())
