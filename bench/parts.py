@@ -1,0 +1,77 @@
+"""What the processes of one job use: processor time and memory, by part. Reads /proc (proc(5))."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import psutil
+
+PART_NAMES = ("Python", "driver", "Chromium", "Xvfb", "PulseAudio", "grabber", "encoder")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def part_of(pid: int, root: int, words: list[str]) -> str | None:
+    """Return which part of the recorder `root` the process with this command line is."""
+    program = Path(words[0]).name if words else ""
+    if pid == root:
+        return "Python"
+    if "run-driver" in words:
+        return "driver"
+    if program == "ffmpeg":
+        return "grabber" if "x11grab" in words else "encoder"
+    by_program = {"Xvfb": "Xvfb", "pulseaudio": "PulseAudio"}
+    return by_program.get(program, "Chromium" if "chrom" in program else None)
+
+
+def parts(root: int) -> dict[int, str]:
+    """Return the processes of the recorder `root`, each with its part."""
+    found = {}
+    recorder = psutil.Process(root)
+    for process in (recorder, *recorder.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            part = part_of(process.pid, root, process.cmdline())
+            if part is not None:
+                found[process.pid] = part
+    return found
+
+
+def processor_s(pid: int) -> float:
+    """Return the seconds that a process has run so far, in its own code and in the kernel; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the proportional set size: shared pages count by the number of those who share them; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+class Usage:
+    """What each part used between two moments."""
+
+    def __init__(self, root: int) -> None:
+        self._parts = parts(root)
+        self._before = {pid: processor_s(pid) for pid in self._parts}
+
+    def shares(self, seconds: float) -> dict[str, float]:
+        """Return the share of one core, in percent, that each part has used in the `seconds` since."""
+        used = dict.fromkeys(PART_NAMES, 0.0)
+        for pid, part in self._parts.items():
+            used[part] += max(0.0, processor_s(pid) - self._before[pid])
+        return {part: 100 * spent / seconds for part, spent in used.items()}
+
+    def memory(self) -> dict[str, float]:
+        """Return the memory of each part now, in MB (a million bytes)."""
+        used = dict.fromkeys(PART_NAMES, 0.0)
+        for pid, part in self._parts.items():
+            used[part] += memory_bytes(pid) / 1e6
+        return used

@@ -1,0 +1,153 @@
+"""`make bench-quick`: start, stop, processor, memory, and picture against sound, each over several runs.
+
+Records a still call, a shared screen and the test pattern in turn, so that a busy moment of the machine does not fall
+on one of them alone. Prints a table of medians and ranges, writes all numbers to build/bench/quick.json, and with
+--write the table to docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+from loguru import logger
+
+from bench.jobs import PATTERN, SHARED, STILL, Measured, Scene, measure_job
+from bench.parts import PART_NAMES
+
+OUT = Path("build/bench")
+PAGE = Path("docs/benchmarks.md")
+SCENES = (STILL, SHARED, PATTERN)
+FEWEST_RUNS = 5
+
+
+@attrs.frozen
+class Line:
+    """One line of the table: what, its unit, the value of each run."""
+
+    what: str
+    unit: str
+    values: tuple[float, ...]
+    digits: int = 2
+
+    def shown(self) -> tuple[str, str, str]:
+        median, low, high = statistics.median(self.values), min(self.values), max(self.values)
+        return self.what, f"{median:.{self.digits}f} {self.unit}", f"{low:.{self.digits}f} to {high:.{self.digits}f}"
+
+
+def lines(runs: Sequence[Measured]) -> list[Line]:
+    """Return the table: medians and ranges over `runs`."""
+
+    def of(scene: Scene, value: Callable[[Measured], float]) -> tuple[float, ...]:
+        return tuple(value(run) for run in runs if run.scene == scene.name)
+
+    def both(used: dict[str, float]) -> float:
+        return used["Python"] + used["driver"]
+
+    table = [
+        Line("start of the process to `started`", "s", tuple(run.started_s for run in runs)),
+        Line("stop request to finished file", "s", tuple(run.file_ready_s for run in runs)),
+        Line("Python and driver, still call", "% of a core", of(STILL, lambda run: both(run.shares))),
+        Line("Python and driver, memory", "MB", of(STILL, lambda run: both(run.memory)), 0),
+        Line("  of that Python", "MB", of(STILL, lambda run: run.memory["Python"]), 0),
+    ]
+    for scene in (STILL, SHARED):
+        share, mb, name = "% of a core", "MB", scene.name
+        table += [
+            *(Line(f"{part}, {name}", share, of(scene, _share_of(part)), 1) for part in PART_NAMES),
+            Line(f"whole job, {name}", share, of(scene, lambda run: sum(run.shares.values())), 0),
+            Line(f"whole job, {name}", mb, of(scene, lambda run: sum(run.memory.values())), 0),
+            Line(f"frames in the file, {name}", "per s", of(scene, lambda run: run.frames_per_s), 1),
+            Line(f"bit rate of the file, {name}", "kbit/s", of(scene, lambda run: run.kilobit_per_s), 0),
+        ]
+    medians = of(PATTERN, lambda run: statistics.median(run.offsets_ms))
+    spreads = of(PATTERN, lambda run: max(run.offsets_ms) - min(run.offsets_ms))
+    table.append(Line("picture after sound, median of a run", "ms", medians, 0))
+    table.append(Line("picture after sound, range within a run", "ms", spreads, 0))
+    return table
+
+
+def _share_of(part: str) -> Callable[[Measured], float]:
+    return lambda run: run.shares[part]
+
+
+def markdown(table: Sequence[Line], header: str, command: str) -> str:
+    """Return the page for docs/."""
+    rows = "\n".join(f"| {what} | {median} | {spread} |" for what, median, spread in (line.shown() for line in table))
+    return f"""# Benchmarks
+
+{header}. Numbers of one machine, which others were using too; run it on yours. Written by
+
+    {command}
+
+| | Median | Range |
+|---|---|---|
+{rows}
+
+- Memory is the proportional set size: pages that processes share are divided among them.
+- The share of a core is the time in user and kernel mode by `/proc/<pid>/stat`; it is counted from 4 s after `started`.
+- Picture after sound: the time of the first frame of a flash minus that of a beep that the page makes in the same
+  instant. A flash is seen in the first frame that shows it, so a perfect recording measures between 0 and one frame
+  (33 ms at 30 frames per second), half a frame on average.
+"""
+
+
+async def measure(runs: int, *, width: int, height: int, window_s: float) -> list[Measured]:
+    """Record each scene `runs` times."""
+    logger.remove()
+    measured = []
+    for number in range(1, runs + 1):
+        for scene in SCENES:
+            with tempfile.TemporaryDirectory(prefix="bench-", dir=OUT) as folder:
+                run = await measure_job(scene, Path(folder).resolve(), width=width, height=height, window_s=window_s)
+            measured.append(run)
+            load = os.getloadavg()[0]
+            print(
+                f"run {number} of {runs}, {scene.name}: started after {run.started_s:.2f} s, file ready after "
+                f"{run.file_ready_s:.2f} s, {sum(run.shares.values()):.0f} % of a core (load {load:.1f})",
+                flush=True,
+            )
+    return measured
+
+
+def main() -> int:
+    """Measure, print, write; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="bench.quick", description=__doc__)
+    parser.add_argument("--runs", type=int, default=FEWEST_RUNS)
+    parser.add_argument("--window", type=float, default=12.0, help="seconds over which the processor is measured")
+    parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
+    options = parser.parse_args()
+    width, height = (int(side) for side in options.size.split("x"))
+    OUT.mkdir(parents=True, exist_ok=True)
+    runs = asyncio.run(measure(options.runs, width=width, height=height, window_s=options.window))
+    header = (
+        f"{options.runs} runs of each scene at {options.size}, {options.window:g} s each, "
+        f"on {os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}"
+    )
+    table = lines(runs)
+    print(f"\n{header}\n")
+    for what, median, spread in (line.shown() for line in table):
+        print(f"{what:<45} {median:>22}   {spread}")
+    document = {"machine": header, "runs": [attrs.asdict(run) for run in runs]}
+    (OUT / "quick.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(f"\nall numbers: {OUT / 'quick.json'}")
+    if options.write:
+        PAGE.write_text(
+            markdown(table, header, f"make bench-quick BENCH_RUNS={options.runs} BENCH_ARGS=--write"), encoding="utf-8"
+        )
+        print(f"written: {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
