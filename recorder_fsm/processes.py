@@ -30,7 +30,7 @@ TAIL_LINES = 20
 DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
 LOOK_EVERY_S = 0.01
-PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg"}
+PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools"}
 """Where a program comes in a Debian package of another name."""
 
 T = TypeVar("T")
