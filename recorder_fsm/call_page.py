@@ -60,6 +60,7 @@ class CallPage:
     def __init__(self, tab: Tab, width: int, height: int) -> None:
         self._tab = tab
         self._size = (width, height)
+        self._wrong_size: tuple[int, int] | None = None
         self._joined = asyncio.Event()
         self._client_seen = asyncio.Event()
         self._left: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
@@ -220,9 +221,13 @@ class CallPage:
                 value = await self._tab.evaluate("window.__recorderFsm?.probe()")
         except (TimeoutError, BrowserError):
             return None
-        if isinstance(value, dict) and (value["width"], value["height"]) != self._size:
-            logger.warning("the page is {}x{}, not {}x{}", value["width"], value["height"], *self._size)
-        return value if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        size = (value["width"], value["height"])
+        if size not in (self._size, self._wrong_size):
+            logger.warning("the page is {}x{}, not {}x{}", *size, *self._size)
+            self._wrong_size = size
+        return value
 
     def _refused(self, reason: str) -> CallError:
         return CallError(

@@ -1,51 +1,147 @@
-"""Chromium's command line: which proxies it is told of."""
+"""Chromium's switches, its address and its environment."""
 
 from __future__ import annotations
 
+import base64
+import json
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
-from recorder_fsm.chromium import proxy_switches
+from recorder_fsm.chromium import (
+    CallPageAddress,
+    browser_environment,
+    child_environment,
+    chromium_args,
+    insecure_origins,
+)
 
-PROXY = "http://proxy.example:3128"
+TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
+ADDRESS = CallPageAddress(
+    site_url="https://user@Chat.Example.com:8443",
+    origin="https://chat.example.com:8443",
+    call_id="callcallcallcallcallcallca",
+    recording_id="jobjobjobjobjobjobjobjobjo",
+    token=TOKEN,
+)
+
+
+def switches(*, extra: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> dict[str, str | None]:
+    """Return the switches by name, once each."""
+    args = chromium_args(width=1280, height=720, secure_anyway=origins, extra=extra)
+    pairs = [arg.partition("=") for arg in args]
+    assert len({name for name, _, _ in pairs}) == len(pairs)
+    return {name: value if separator else None for name, separator, value in pairs}
+
+
+def test_address_is_that_of_the_contract() -> None:
+    """Path, query and fragment as the page reads them: URL-safe base64, with padding, of compact JSON (3.1)."""
+    address = urlsplit(ADDRESS.url)
+    assert address.path == "/plugins/com.mattermost.calls/standalone/recording.html"
+    assert parse_qs(address.query) == {
+        "call_id": ["callcallcallcallcallcallca"],
+        "job_id": ["jobjobjobjobjobjobjobjobjo"],
+    }
+    assert address.netloc == "user@Chat.Example.com:8443"
+    assert base64.urlsafe_b64decode(address.fragment) == b'{"token":"%s"}' % TOKEN.encode()
+    assert len(address.fragment) % 4 == 0
+    # As the page does it: `_` and `-` back to `/` and `+`, atob, JSON.parse.
+    assert json.loads(base64.b64decode(address.fragment.replace("_", "/").replace("-", "+"))) == {"token": TOKEN}
+
+
+def test_address_for_the_log_has_no_token() -> None:
+    """Neither in it nor in the object's own text."""
+    assert ADDRESS.url.startswith(f"{ADDRESS.without_token}#")
+    assert "#" not in ADDRESS.without_token
+    assert TOKEN not in repr(ADDRESS)
+
+
+def test_window_is_exactly_the_picture() -> None:
+    """No frame, no bar, no scaling, at the corner of the screen."""
+    assert (
+        switches()
+        | {
+            "--kiosk": None,
+            "--window-size": "1280,720",
+            "--window-position": "0,0",
+            "--force-device-scale-factor": "1",
+        }
+        == switches()
+    )
 
 
 @pytest.mark.parametrize(
-    ("environment", "server"),
-    [
-        ({}, None),
-        ({"HTTPS_PROXY": ""}, None),
-        ({"NO_PROXY": "a.example"}, None),
-        ({"HTTPS_PROXY": PROXY}, f"https={PROXY}"),
-        ({"HTTP_PROXY": PROXY, "https_proxy": "http://other:1"}, f"http={PROXY};https=http://other:1"),
-        ({"https_proxy": "http://small:1", "HTTPS_PROXY": "http://capital:1"}, "https=http://small:1"),
-        ({"ALL_PROXY": "socks5h://p:1080"}, "http=socks5://p:1080;https=socks5://p:1080"),
-        ({"HTTPS_PROXY": "proxy.example:3128/"}, f"https={PROXY}"),
-    ],
+    "name",
+    ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--disable-breakpad", "--noerrdialogs"],
 )
-def test_proxy_server_follows_the_environment(environment: dict[str, str], server: str | None) -> None:
-    """The usual variables decide, small letters first; without a proxy nothing is said."""
-    assert proxy_switches(environment)[:1] == ([] if server is None else [f"--proxy-server={server}"])
+def test_switch_that_the_call_needs_is_there(name: str) -> None:
+    """A microphone that is not there, a question nobody answers, a dump with the token."""
+    assert switches()[name] is None
 
 
-@pytest.mark.parametrize(
-    ("no_proxy", "rules"),
-    [
-        ("", None),
-        ("mm.example", "mm.example;*.mm.example"),
-        (".example", "example;*.example"),
-        (" a , *.b ", "a;*.a;b;*.b"),
-        ("10.0.0.0/8,10.1.2.3", "10.0.0.0/8;10.1.2.3"),
-        ("mm.example:8065", "mm.example:8065;*.mm.example:8065"),
-        ("::1", "[::1]"),
-        ("*", "*"),
-    ],
-)
-def test_bypass_list_means_what_no_proxy_means(no_proxy: str, rules: str | None) -> None:
-    """A host stands for its subdomains too; networks, ports and `*` are kept."""
-    switches = proxy_switches({"HTTPS_PROXY": PROXY, "NO_PROXY": no_proxy})
-    assert switches[1:] == ([] if rules is None else [f"--proxy-bypass-list={rules}"])
+def test_sandbox_is_never_switched_off_by_us() -> None:
+    """Whether Chromium has one is Playwright's option, and the image's business."""
+    assert not {"--no-sandbox", "--disable-setuid-sandbox", "--disable-web-security"} & set(switches())
 
 
-def test_proxy_password_is_not_in_the_command_line() -> None:
-    """Whoever may list processes must not read it."""
-    assert proxy_switches({"HTTPS_PROXY": "http://me:secret@proxy.example:3128"}) == [f"--proxy-server=https={PROXY}"]
+def test_extra_switch_replaces_ours_of_its_name() -> None:
+    """With and without a value, the last one wins, and values may hold `=` (contract 1.1)."""
+    extra = (
+        "--window-size=1,2", "--kiosk=no", "--autoplay-policy", "--new", "--proxy=a=b", "--proxy=c=d",
+        "--password-store=",
+    )  # fmt: skip
+    found = switches(extra=extra)
+    assert found["--window-size"] == "1,2"
+    assert found["--kiosk"] == "no"
+    assert found["--autoplay-policy"] is None
+    assert found["--new"] is None
+    assert found["--proxy"] == "c=d"
+    assert found["--password-store"] == ""
+
+
+def test_http_site_counts_as_secure_and_https_needs_nothing() -> None:
+    """The page needs a secure context for its microphone."""
+    assert insecure_origins("http://mm:8065", dev_mode=False) == ["http://mm:8065"]
+    assert insecure_origins("https://mm", dev_mode=False) == []
+    name = "--unsafely-treat-insecure-origin-as-secure"
+    assert switches(origins=("http://a", "http://b:1"))[name] == "http://a,http://b:1"
+    assert name not in switches()
+
+
+def test_development_mode_adds_the_four_hosts_of_the_contract() -> None:
+    """On port 8065, beside the site's own origin."""
+    assert insecure_origins("http://x", dev_mode=True) == [
+        "http://x",
+        "http://172.17.0.1:8065",
+        "http://host.docker.internal:8065",
+        "http://mm-server:8065",
+        "http://host.minikube.internal:8065",
+    ]
+
+
+def test_environment_of_children_has_no_variable_of_the_job() -> None:
+    """Only what is named passes: paths, language, time zone, proxies, certificates."""
+    ours = {
+        "AUTH_TOKEN": TOKEN, "SITE_URL": "x", "RECORDING_ID": "x", "CALL_ID": "x", "POST_ID": "x", "DATA_DIR": "x",
+        "HOME": "/root", "LD_PRELOAD": "x", "DISPLAY": ":0", "PULSE_SERVER": "x", "DBUS_SESSION_BUS_ADDRESS": "x",
+        "NODE_OPTIONS": "x", "SSH_AUTH_SOCK": "x", "GITHUB_TOKEN": TOKEN, "XDG_RUNTIME_DIR": "x",
+    }  # fmt: skip
+    passing = {
+        "PATH": "/bin", "TZ": "UTC", "LANG": "C", "LC_ALL": "C", "HTTPS_PROXY": "p", "https_proxy": "p", "NO_PROXY": "",
+        "SSL_CERT_FILE": "c",
+    }  # fmt: skip
+    assert child_environment({**ours, **passing}) == passing
+
+
+def test_browser_writes_into_the_runtime_directory_alone() -> None:
+    """Home, caches and temporary files go when the job goes; display and sound are the job's own."""
+    runtime = Path("/run/job")
+    env = browser_environment(
+        {"PATH": "/bin", "HOME": "/root"}, runtime, {"DISPLAY": ":7", "XAUTHORITY": "/c"}, {"PULSE_SERVER": "unix:/s"}
+    )
+    for name in ("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+        assert Path(env[name]).is_relative_to(runtime), name
+    assert (env["PATH"], env["DISPLAY"], env["XAUTHORITY"]) == ("/bin", ":7", "/c")
+    assert env["PULSE_SERVER"] == "unix:/s"
+    assert env["DBUS_SESSION_BUS_ADDRESS"] == "disabled:"

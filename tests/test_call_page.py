@@ -1,0 +1,395 @@
+"""The call page on a tab of fakes: joining, being refused, leaving, freezing, and its chatter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from recorder_fsm import call_page
+from recorder_fsm.call_page import CallPage
+from recorder_fsm.errors import BrowserError, CallError
+from tests.fakes import FakeTab
+
+URL = "https://chat.example.com/page#secret"
+WIDTH, HEIGHT = 1280, 720
+LOADING = {"seen": False, "present": False, "connected": False, "closed": False, "width": WIDTH, "height": HEIGHT}
+CLIENT = {**LOADING, "seen": True, "present": True}
+JOINED = {**CLIENT, "connected": True}
+VANISHED = {**CLIENT, "present": False}
+CLOSED = {**JOINED, "closed": True}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in [
+        ("POLL_S", 0.02),
+        ("RELOAD_PAUSE_S", 0.001),
+        ("CLIENT_LIMIT_S", 0.05),
+        ("LEAVE_LIMIT_S", 0.05),
+    ]:
+        monkeypatch.setattr(call_page, name, seconds)
+    monkeypatch.setattr(call_page, "FROZEN_LIMIT_S", 0.05)
+
+
+@pytest.fixture
+async def tab() -> FakeTab:
+    return FakeTab()
+
+
+@pytest.fixture
+async def page(tab: FakeTab) -> CallPage:
+    return CallPage(tab, WIDTH, HEIGHT)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time that `call_page` sees; a test sets it."""
+    now = [1000.0]
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: now[0])
+        yield now
+
+
+def say(page: CallPage, kind: str, detail: object = None) -> None:
+    page.told(json.dumps({"kind": kind, "detail": detail, "at": 1}))
+
+
+def say_on_load(tab: FakeTab, page: CallPage, *said: tuple[str, object]) -> None:
+    def speak() -> None:
+        for kind, detail in said:
+            say(page, kind, detail)
+
+    tab.on_load = speak
+
+
+# --- joining ------------------------------------------------------------------------------------------------------
+
+
+async def test_page_joins_when_its_client_says_so(tab: FakeTab, page: CallPage) -> None:
+    """The event is enough: the poll need not have seen anything."""
+    say_on_load(tab, page, ("client", None), ("connect", None))
+    await page.join(URL, 5)
+    assert tab.loaded == [URL]
+
+
+async def test_page_joins_by_the_poll_where_the_event_was_missed(tab: FakeTab, page: CallPage) -> None:
+    """The two booleans are the contract (3.3): connected and not closed."""
+    tab.probes = [None, LOADING, CLIENT, JOINED]
+    await page.join(URL, 5)
+
+
+@pytest.mark.parametrize(
+    "first", [502, 503, 500, 429, BrowserError(detail="net::ERR_CONNECTION_RESET")], ids=lambda status: str(status)[:30]
+)
+async def test_page_is_loaded_again_where_that_may_help(
+    tab: FakeTab, page: CallPage, log: list[str], first: int | Exception
+) -> None:
+    """A server that starts, a proxy, a network error: the second time works."""
+    tab.statuses, tab.probes = [first, 200], [JOINED]
+    await page.join(URL, 5)
+    assert tab.loaded == [URL, URL]
+    assert any(line.startswith("WARNING the call page is loaded again") for line in log)
+    assert "secret" not in "".join(log)
+
+
+async def test_page_without_a_client_is_loaded_again(tab: FakeTab, page: CallPage) -> None:
+    """A script that did not load: the next try may get it."""
+    tab.probes = [LOADING]
+
+    def second_time() -> None:
+        if len(tab.loaded) == 2:
+            tab.probes = [JOINED]
+
+    tab.on_load = second_time
+    await page.join(URL, 5)
+    assert tab.loaded == [URL, URL]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_refused_page_is_not_loaded_again(tab: FakeTab, page: CallPage, status: int) -> None:
+    """What does not heal fails at once, in words that say what to look at."""
+    tab.statuses = [status]
+    with pytest.raises(CallError) as caught:
+        await page.join(URL, 5)
+    assert tab.loaded == [URL]
+    assert caught.value.code == f"page_{status}"
+    assert caught.value.sentence == call_page.PERMANENT_STATUS[status]
+    assert str(status) in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"), [("max participants reached", "max participants reached"), (None, "the recording was ended")]
+)
+async def test_refusal_has_the_words_of_the_page(tab: FakeTab, page: CallPage, detail: str | None, words: str) -> None:
+    """A `close` before the join is a refusal, or the end of the job; both end the start at once."""
+    say_on_load(tab, page, ("client", None), ("close", detail))
+    page.console("error", "ws: join failed")
+    with pytest.raises(CallError) as caught:
+        await page.join(URL, 5)
+    assert caught.value.code == "join_refused"
+    assert words in caught.value.detail
+    assert "ws: join failed" in caught.value.detail
+    assert tab.loaded == [URL]
+
+
+async def test_client_that_vanishes_without_a_close_is_a_refusal(tab: FakeTab, page: CallPage) -> None:
+    """The blind spot of the events: a failed start deletes the client in silence (contract 3.2)."""
+    tab.probes = [CLIENT, CLIENT, VANISHED]
+    with pytest.raises(CallError, match="gave up while it was starting"):
+        await page.join(URL, 5)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "probes", "words"),
+    [
+        ([502], [None], "HTTP 502"),
+        ([BrowserError(detail="net::ERR_NAME_NOT_RESOLVED")], [None], "ERR_NAME_NOT_RESOLVED"),
+        ([200], [LOADING], "no client object"),
+    ],
+    ids=["502", "name", "client"],
+)
+async def test_join_that_takes_too_long_says_what_was_waited_for(
+    tab: FakeTab, page: CallPage, statuses: list[int | Exception], probes: list[object], words: str
+) -> None:
+    """The time-out names the last trouble and the limit."""
+    tab.statuses, tab.probes = statuses, probes
+    with pytest.raises(CallError) as caught:
+        await page.join(URL, 0.2)
+    assert caught.value.code == "join_timeout"
+    assert words in caught.value.detail
+    assert "within 0.2 s" in caught.value.detail
+    assert "!" not in caught.value.detail
+    assert len(tab.loaded) > 1
+
+
+async def test_client_that_never_connects_runs_into_the_limit(tab: FakeTab, page: CallPage) -> None:
+    """It is not loaded again: the page is still trying."""
+    tab.probes = [CLIENT]
+    say_on_load(tab, page, ("client", None))
+    page.console("error", "ice failed")
+    with pytest.raises(CallError, match=r"did not get into the call within 0\.1 s; last console errors: ice failed"):
+        await page.join(URL, 0.1)
+    assert tab.loaded == [URL]
+
+
+async def test_client_that_is_closed_does_not_count_as_joined(tab: FakeTab, page: CallPage) -> None:
+    """`connected` stays true after a close in version 1 of the page."""
+    tab.probes = [CLOSED]
+    with pytest.raises(CallError):
+        await page.join(URL, 0.1)
+
+
+async def test_load_that_hangs_runs_into_the_limit(
+    tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that accepts and says nothing."""
+
+    async def hang(_url: str, _limit_s: float) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(tab, "load", hang)
+    with pytest.raises(CallError, match=r"the page did not answer within 0\.05 s"):
+        await page.join(URL, 0.05)
+
+
+async def test_page_that_does_not_answer_while_loading_is_waited_for(tab: FakeTab, page: CallPage) -> None:
+    """A renderer that is busy with its scripts does not fail the join."""
+    tab.hangs = True
+    say_on_load(tab, page, ("client", None))
+    asyncio.get_running_loop().call_later(0.06, say, page, "connect")
+    await page.join(URL, 5)
+
+
+# --- the end of the call ------------------------------------------------------------------------------------------
+
+
+async def test_close_without_a_reason_is_a_clean_end(tab: FakeTab, page: CallPage) -> None:
+    """The host ended the call or the recording, or everyone left."""
+    tab.probes = [JOINED]
+    closed = asyncio.create_task(page.closed())
+    say(page, "close")
+    assert await closed is None
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"), [("rtc peer error", "rtc peer error"), ("reason 4", "reason 4"), (4, "4"), ("", "")]
+)
+async def test_close_with_a_reason_is_a_loss(tab: FakeTab, page: CallPage, detail: object, words: str) -> None:
+    """An Error's text of version 1 and a number of version 2: the page's words are the cause."""
+    tab.probes = [JOINED]
+    say(page, "close", detail)
+    cause = await page.closed()
+    assert cause is not None
+    assert cause.code == "call_lost"
+    assert f"the page said: {words}" in str(cause)
+
+
+async def test_only_the_first_close_counts(tab: FakeTab, page: CallPage) -> None:
+    """What closing stirs up afterwards does not change why."""
+    tab.probes = [JOINED]
+    say(page, "close", "rtc peer close")
+    say(page, "close")
+    cause = await page.closed()
+    assert cause is not None
+    assert "rtc peer close" in str(cause)
+
+
+@pytest.mark.parametrize("last", [VANISHED, CLOSED], ids=["vanished", "closed"])
+async def test_end_without_an_event_is_noticed_by_the_poll(tab: FakeTab, page: CallPage, last: object) -> None:
+    """The safety net: property gone, or `closed` true."""
+    tab.probes = [JOINED, JOINED, last]
+    async with asyncio.timeout(5):
+        await page.closed()
+    assert len(tab.evaluated) >= 3
+
+
+async def test_page_that_does_not_answer_has_not_ended(tab: FakeTab, page: CallPage) -> None:
+    """Neither a busy page nor one whose hook is still loading is a closed call."""
+    tab.probes = [None, BrowserError(detail="busy"), JOINED, None, JOINED, CLOSED]
+    await page.closed()
+    assert len(tab.evaluated) == 6
+
+
+# --- freezing and leaving -----------------------------------------------------------------------------------------
+
+
+async def test_page_that_does_not_answer_is_frozen(tab: FakeTab, page: CallPage) -> None:
+    """After the limit, not before: a slow page is not a dead page."""
+    tab.hangs = True
+    assert await page.frozen() == "the page has not answered for 0.05 s"
+
+
+async def test_page_that_has_gone_is_noticed_and_an_error_is_not_an_end(
+    tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed question is asked again; a closed page is told at once."""
+    answers: list[BrowserError | None] = [None, BrowserError(code="page"), None, BrowserError(code="page_gone")]
+
+    async def evaluate(_: str) -> bool:
+        if answer := answers.pop(0):
+            raise answer
+        return True
+
+    monkeypatch.setattr(tab, "evaluate", evaluate)
+    assert await page.frozen() == "the page has gone"
+    assert answers == []
+
+
+async def test_leaving_asks_the_page_and_its_close_is_no_news(tab: FakeTab, page: CallPage, log: list[str]) -> None:
+    """Our own leaving is not logged as a call that closed."""
+    await page.leave()
+    assert any("leave()" in expression for expression in tab.evaluated)
+    say(page, "close")
+    assert not any("closed its client" in line for line in log)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["hangs", "gone"])
+async def test_leaving_does_not_wait_for_a_dead_page(
+    tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """The capture has ended by then; the browser is killed anyway."""
+
+    async def evaluate(_: str) -> bool:
+        if gone:
+            raise BrowserError(code="page_gone")
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(tab, "evaluate", evaluate)
+    async with asyncio.timeout(5):
+        await page.leave()
+
+
+# --- what the page says -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", ["", "no json", "[]", "7", "null", "{}", '{"detail": 1}', '["kind"]', '"kind"'])
+async def test_message_that_is_not_understood_does_no_harm(page: CallPage, log: list[str], message: str) -> None:
+    """The page is not ours: anything may call the binding."""
+    page.told(message)
+    assert "WARNING the page said something that is not understood" in log
+
+
+async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> None:
+    """`reconnecting` is no end: the client has 30 seconds of its own."""
+    tab.probes = [JOINED]
+    closed = asyncio.create_task(page.closed())
+    say(page, "reconnecting")
+    say(page, "reconnected")
+    say(page, "something new", {"a": 1})
+    await asyncio.sleep(0.05)
+    assert not closed.done()
+    say(page, "close")
+    await closed
+
+
+async def test_flood_of_console_lines_is_bounded_and_counted(
+    page: CallPage, log: list[str], clock: list[float]
+) -> None:
+    """Twenty lines in a second are logged, the others counted; the next second starts anew."""
+    for number in range(1000):
+        page.console("log", f"line {number}")
+    assert len([line for line in log if "console log" in line]) == call_page.CONSOLE_LINES_PER_S
+    clock[0] += 1
+    page.console("log", "next second")
+    assert log[-2:] == ["DEBUG console: 980 lines were left out", "DEBUG console log: next second"]
+
+
+async def test_long_console_line_is_cut(page: CallPage, log: list[str]) -> None:
+    """A page that logs a whole state does not fill the disk."""
+    page.console("log", "x" * 1_000_000)
+    assert len(log[-1]) < call_page.CONSOLE_LINE_CHARS + 100
+
+
+async def test_errors_are_kept_also_when_the_log_is_flooded(page: CallPage, clock: list[float]) -> None:
+    """The last ones, cut, for causes and the report."""
+    for number in range(100):
+        page.console("log", "noise")
+        page.console("error", f"error {number} {'x' * 1000}")
+    assert len(page.errors) == call_page.KEPT_ERRORS
+    assert page.errors[-1].startswith("error 99 ")
+    assert max(map(len, page.errors)) == 300
+    assert clock == [1000.0]
+
+
+async def test_wrong_size_of_the_page_is_said_once(tab: FakeTab, page: CallPage, log: list[str]) -> None:
+    """A picture that is cut off must be noticed, and three hours of polls must not fill the log with it."""
+    small = {**JOINED, "width": 1279}
+    tab.probes = [small, small, small, CLOSED]
+    await page.closed()
+    assert [line for line in log if "1279" in line] == ["WARNING the page is 1279x720, not 1280x720"]
+
+
+async def test_right_size_is_not_mentioned(tab: FakeTab, page: CallPage, log: list[str]) -> None:
+    """No warning where all is well."""
+    tab.probes = [JOINED, CLOSED]
+    await page.closed()
+    assert not any(line.startswith("WARNING") for line in log)
+
+
+@pytest.mark.parametrize("value", [None, 7, {}, {"energy": None, "changes": 1}, {"energy": "x", "changes": 1}])
+async def test_signs_that_are_not_told_are_zero(
+    tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    """A page that says nothing of its sound is no fault by itself."""
+
+    async def evaluate(_: str) -> object:
+        return value
+
+    monkeypatch.setattr(tab, "evaluate", evaluate)
+    assert await page.signs() == (0.0, 0)
+
+
+async def test_signs_are_those_of_the_page(tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Energy as a number, changes as a count."""
+
+    async def evaluate(_: str) -> object:
+        return {"energy": 1, "changes": 5.0}
+
+    monkeypatch.setattr(tab, "evaluate", evaluate)
+    assert await page.signs() == (1.0, 5)
