@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import attrs
 from loguru import logger
@@ -28,6 +28,8 @@ clock has settled then."""
 GRABBER_STOP_S = 1.0
 ENCODER_DRAIN_S = 5.0
 CHECK_EVERY_S = 1.0
+CLOCK_STEP_S = 0.5
+"""The wall clock and the monotonic clock drift apart by less; more is somebody who set the clock."""
 SILENCE_DBFS = -90.0
 
 
@@ -66,6 +68,9 @@ class Capture:
         self._env = dict(env)
         self._grabber: ChildProcess | None = None
         self._encoder: ChildProcess | None = None
+        self._pipe: BinaryIO | None = None
+        self._clock_lead_s = 0.0
+        self._clock_shift_s = 0.0
         self._running = asyncio.Event()
         self.progress = Progress()
         self.ended = asyncio.Event()
@@ -99,25 +104,57 @@ class Capture:
         return self.duration_s - self.progress.position_s
 
     async def lost(self) -> RecorderError:
-        """Wait until a program of the capture ends by itself, or neither moves on; returns the cause."""
-        if self._grabber is None or self._encoder is None:
-            raise RuntimeError("the capture is not held")
+        """Wait until a program of the capture ends by itself, or nothing moves on; returns the cause."""
         while True:
-            waited: list[asyncio.Future[Any]] = [self._grabber.exited, self._encoder.exited]
+            encoder, grabber = self._programs()
+            waited: list[asyncio.Future[Any]] = [encoder.exited, grabber.exited]
             await asyncio.wait(waited, timeout=CHECK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             # A broken encoder takes the grabber with it (broken pipe), so ask it first.
-            for child in (self._encoder, self._grabber):
+            for child in (encoder, grabber):
                 if child.exited.done():
                     cause = f"ffmpeg ({child.name}) {describe_exit(child.exited.result())}: {child.last_words()}"
                     return CaptureError(detail=cause, code="capture_ended")
-            if time.monotonic() - self.progress.advanced_at > STALL_LIMIT_S:
-                return CaptureError(detail=f"ffmpeg has written nothing for {STALL_LIMIT_S:g} s", code="capture_frozen")
+            now = time.monotonic()
+            if now - self.progress.advanced_at > STALL_LIMIT_S:
+                return CaptureError(detail=f"no picture was written for {STALL_LIMIT_S:g} s", code="picture_stalled")
+            if now - max(self.progress.measured_at, self.started_at) > STALL_LIMIT_S:
+                return CaptureError(detail=f"no sound came for {STALL_LIMIT_S:g} s", code="sound_stalled")
+            shift_s = clock_lead_s() - self._clock_lead_s
+            if abs(shift_s - self._clock_shift_s) > CLOCK_STEP_S:
+                await self._follow_clock(shift_s)
+
+    def _programs(self) -> tuple[ChildProcess, ChildProcess]:
+        if self._encoder is None or self._grabber is None:
+            raise RuntimeError("the capture is not held")
+        return self._encoder, self._grabber
+
+    async def _follow_clock(self, shift_s: float) -> None:
+        """Start the grabber anew after the system clock was set: ffmpeg's devices stamp by that clock.
+
+        The new one takes the step out of its stamps; the encoder goes on reading the same pipe. What is lost is the
+        second that this takes, not the place of everything after it.
+        """
+        logger.warning(
+            "the system clock was set by {:+.1f} s; the grabber is started anew", shift_s - self._clock_shift_s
+        )
+        self._clock_shift_s = shift_s
+        _, grabber = self._programs()
+        await grabber.stop(ask=signal.SIGINT, wait_s=GRABBER_STOP_S)
+        if self._pipe is not None:
+            self._grabber = await self._spawn_grabber(self._pipe)
+
+    async def _spawn_grabber(self, pipe: BinaryIO) -> ChildProcess:
+        command = grabber_command(self._settings, clock_shift_s=self._clock_shift_s)
+        return await ChildProcess.spawn("grabber", command, env=self._env, stdout=pipe.fileno())
 
     async def _start(self) -> None:
         read_end, write_end = os.pipe()
+        # Ours to keep: the encoder's input ends when we close it, not when a grabber is replaced.
+        pipe = self._pipe = os.fdopen(write_end, "wb")
         try:
-            self.begin_s = time.time() + SETTLE_S
+            self._clock_lead_s = clock_lead_s()
             self.started_at = time.monotonic() + SETTLE_S
+            self.begin_s = self.started_at + self._clock_lead_s
             self._encoder = await ChildProcess.spawn(
                 "encoder",
                 encoder_command(self._settings, self._live, begin_s=self.begin_s),
@@ -125,12 +162,9 @@ class Capture:
                 stdin=read_end,
                 on_line=self._read_line,
             )
-            self._grabber = await ChildProcess.spawn(
-                "grabber", grabber_command(self._settings), env=self._env, stdout=write_end
-            )
+            self._grabber = await self._spawn_grabber(pipe)
         finally:
             os.close(read_end)
-            os.close(write_end)
         running = asyncio.ensure_future(self._running.wait())
         try:
             await self._encoder.ready(running, limit_s=START_LIMIT_S)
@@ -144,6 +178,8 @@ class Capture:
         try:
             if self._grabber is not None:
                 await self._grabber.stop(ask=signal.SIGINT, wait_s=GRABBER_STOP_S)
+            if self._pipe is not None:
+                self._pipe.close()
             if self._encoder is not None:
                 # It ends by itself at the end of its input; SIGINT is for one whose grabber never wrote.
                 with contextlib.suppress(TimeoutError):
@@ -199,6 +235,11 @@ class Capture:
             progress.heard_s += level_dbfs > SILENCE_DBFS
         else:
             progress.loudest_dbfs = max(progress.loudest_dbfs, level_dbfs)
+
+
+def clock_lead_s() -> float:
+    """Return by how much the wall clock is ahead of the monotonic one, which nobody can set."""
+    return time.time() - time.monotonic()
 
 
 def _number(text: str) -> float:

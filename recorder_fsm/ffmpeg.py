@@ -27,6 +27,11 @@ BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
 
 
+# A clock that is set forward must not get into the file before the grabber is started anew (see `capture`); a gap as
+# long as this ends the capture anyway.
+_NO_LEAP = r"'isnan(prev_selected_t)+lt(t-prev_selected_t,12)'"
+
+
 @attrs.frozen
 class CaptureSettings:
     """What to record: sizes in pixels, rates in kbit/s and pictures per second, the sound's place in PulseAudio."""
@@ -43,8 +48,11 @@ class CaptureSettings:
     constant_frame_rate: bool = False
 
 
-def grabber_command(settings: CaptureSettings) -> list[str]:
-    """Return the command that writes raw picture and sound, in one NUT stream, to its standard output."""
+def grabber_command(settings: CaptureSettings, *, clock_shift_s: float = 0.0) -> list[str]:
+    """Return the command that writes raw picture and sound, in one NUT stream, to its standard output.
+
+    `clock_shift_s`: by how much the system clock has been set since the capture began; taken out of the time stamps.
+    """
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"),
         "-copyts",  # both inputs keep the wall-clock stamps that their devices give them: one clock
@@ -57,11 +65,12 @@ def grabber_command(settings: CaptureSettings) -> list[str]:
         *("-f", "x11grab", "-framerate", str(settings.frame_rate), "-draw_mouse", "0"),
         *("-video_size", f"{settings.width}x{settings.height}", "-i", settings.display),
         *("-map", "1:v", "-map", "0:a"),
-        *("-vf", "format=yuv420p", "-fps_mode", "passthrough", "-c:v", "rawvideo"),
+        *("-vf", f"select={_NO_LEAP},format=yuv420p", "-fps_mode", "passthrough", "-c:v", "rawvideo"),
         # PulseAudio's first stamps are up to 0.3 s too early until its clock has settled: fill such a gap at once
         # (over 30 ms) instead of stretching the sound for half a minute. The encoder leaves that part out.
-        *("-af", "aresample=async=1000:min_hard_comp=0.03", "-c:a", "pcm_s16le"),
+        *("-af", f"aselect={_NO_LEAP},aresample=async=1000:min_hard_comp=0.03", "-c:a", "pcm_s16le"),
         *("-max_interleave_delta", str(INTERLEAVE_US), "-flush_packets", "1"),
+        *(("-output_ts_offset", f"{-clock_shift_s:.6f}") if clock_shift_s else ()),
         *("-f", "nut", "pipe:1"),
     ]
 
@@ -75,9 +84,9 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
     # Unchanged pictures are dropped before they are encoded; "unchanged" is every byte of every block.
     stills = max(1, round(settings.frame_rate * LONGEST_STILL_S) - 1)
     pictures = f"mpdecimate=max={stills}:hi=0:lo=0:frac=0"
-    pace = ["-fps_mode", "passthrough"]
     if settings.constant_frame_rate:
-        pictures, pace = "null", ["-fps_mode", "cfr", "-r", str(settings.frame_rate)]
+        pictures = f"fps={settings.frame_rate}:start_time={begin_s:.6f}"
+    gaps = "aresample=async=1"  # filled with silence, so that every player keeps the sound in place
     level = (
         f"asetnsamples=n={LEVEL_EVERY_SAMPLES}:p=0,"
         "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level+Peak_level,"
@@ -90,9 +99,9 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
         "-copyts",
         *("-analyzeduration", "0", "-f", "nut", "-i", "pipe:0"),
         "-filter_complex",
-        f"[0:v]trim={begin},{pictures},{black}[picture];[0:a]atrim={begin},asplit[sound][meter];[meter]{level}[level]",
+        f"[0:v]trim={begin},{pictures},{black}[picture];[0:a]atrim={begin},{gaps},asplit[sound][meter];[meter]{level}[level]",
         *("-map", "[picture]", "-map", "[sound]"),
-        *pace,
+        *("-fps_mode", "passthrough"),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
         # No look-ahead and no reordering: with them, up to 40 pictures (20 s of a still call) live only in memory.
         *("-tune", "zerolatency"),

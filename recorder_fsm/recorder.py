@@ -219,6 +219,7 @@ class Stage:
                 display=self._display.env["DISPLAY"],
                 sound_server=self._sound.address,
                 sound_source=self._sound.monitor,
+                constant_frame_rate=settings.frame_timing == "constant",
             ),
             self._directory.live,
             {**self._env, **self._display.env, **self._sound.env, "HOME": str(self._directory.runtime)},

@@ -50,6 +50,7 @@ class Settings:
     extra_chromium_args: tuple[str, ...]
     dropped_chromium_args: tuple[str, ...]
     tls_ca_cert_file: Path | None
+    frame_timing: str
     log_format: str
     log_level: str
     max_duration_s: int | None

@@ -181,6 +181,8 @@ TABLE: tuple[Row, ...] = (
         "More switches for Chromium; other words are dropped with a warning."),
     Row("TLS_CA_CERT_FILE", "tls_ca_cert_file", "TLSCACertFile", CA_FILE,
         "Certificate authority to trust beside the system's."),
+    Row("FRAME_TIMING", "frame_timing", "FrameTiming", _choice("variable", "variable", "constant"),
+        "Whether an unchanged picture is left out (cheaper) or written again at the frame rate."),
     Row("LOG_FORMAT", "log_format", "LogFormat", _choice("text", "text", "json", fold=True),
         "Lines for people or for machines."),
     Row("LOG_LEVEL", "log_level", "LogLevel", _choice("DEBUG", *LEVELS, fold=True),

@@ -14,6 +14,7 @@ import pytest
 
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
 from tests.faults.scene import Fault, Row, published, recording
 from tests.recorder_process import RecorderProcess, leftovers, recorder
 
@@ -146,7 +147,7 @@ async def test_black_picture_is_reported(standin: StandIn, data: Path, row: Make
         assert any("black" in note for note in fault.run.report["notes"])
 
 
-ENDS = {
+ENDS: dict[str, tuple[str, Callable[[StandIn, CallIds], None]]] = {
     "R7 stop": ("host stops the recording", lambda s, ids: s.stop_recording(ids.recording_id)),
     "R7 end": ("call ended for everyone", lambda s, ids: s.end_call(ids.call_id)),
     "R7 leave": ("everyone leaves", lambda s, ids: s.everyone_leaves(ids.call_id)),
