@@ -102,7 +102,7 @@ class Journal:
                     memory.name = _text(fact, "name")
                 case "moved":
                     memory.state = _text(fact, "to")
-                    if memory.state == State.RECORDING.value:
+                    if memory.state in (State.RECORDING.value, State.STOPPING.value):  # recorded, or a leftover found
                         memory.reached_recording, memory.refused = True, False
                     elif fact.get("event") == Event.JOB_REFUSED.value:
                         memory.refused = True

@@ -134,7 +134,10 @@ class JobSteps:
 
     @property
     def _final(self) -> Path:
-        return self._directory.path / f"{self._name or self._settings.recording_id}.mp4"
+        name = f"{self._name or self._settings.recording_id}.mp4"
+        if name == self._directory.live.name:  # a call of that name must not be written over itself
+            name = f"{self._settings.recording_id}.mp4"
+        return self._directory.path / name
 
     # --- init -------------------------------------------------------------------------------------------------------
 
@@ -165,18 +168,23 @@ class JobSteps:
     def _leftover(self) -> Event | None:
         """Look for what an earlier process of this job left; one that nobody knew of is removed."""
         if self._memory.saved:
-            for path in recordings_in(self._directory.path):
-                path.unlink()
+            self._remove_recordings()
             return Event.LEFTOVER_PUBLISHED
         left = self.kept
         if left is None:
             return None
-        if self._memory.starts > 1 and not self._memory.reached_recording:
-            logger.info("an earlier start ended before its recording began; what it left is removed")
-            left.unlink(missing_ok=True)
+        if self._memory.refused or (self._memory.starts > 1 and not self._memory.reached_recording):
+            logger.info("an earlier start ended before anybody knew of its recording; what it left is removed")
+            self._remove_recordings()
             return None
+        if left != self._directory.live:
+            self._name = left.stem
         logger.info("an earlier start left {} ({} bytes); it is finished now", left.name, left.stat().st_size)
         return Event.LEFTOVER_FOUND
+
+    def _remove_recordings(self) -> None:
+        for path in recordings_in(self._directory.path):
+            path.unlink(missing_ok=True)
 
     # --- display_up -------------------------------------------------------------------------------------------------
 
@@ -285,6 +293,7 @@ class JobSteps:
             self._journal.note("capture_ended", seconds=round(expected_s, 3))
         if not self._name:
             self._name = await self._name_of_leftover()
+            self._journal.note("named", name=self._name)
         self._file = await self._finished_file(expected_s)
         self._report.file_ready(self._file, time.monotonic() - (capture_stop(holdings) or began))
         self._journal.note("file_ready", file=self._file.path.name, bytes=self._file.size_bytes)
@@ -354,6 +363,7 @@ class JobSteps:
             raise RecordingError(detail="there is no finished file")
         size = await self._bot.published_size(file_id)
         if size is not None and size != self._file.size_bytes:
+            self._journal.note("uploaded", file_id=None)  # the next start uploads it anew
             raise RecordingError(
                 "The published file is not complete.",
                 detail=f"the server has {size} bytes, the recording {self._file.size_bytes}",
@@ -367,7 +377,9 @@ class JobSteps:
 
     def _publish_seconds_left(self) -> float:
         now = time.monotonic()
-        left_s = self._advanced_at + PUBLISH_STALL_S - now
+        # The loop asks before the step has begun: what counted until then was the recording.
+        advanced_at = self._advanced_at if self._entered[0] is State.UPLOADING else now
+        left_s = advanced_at + PUBLISH_STALL_S - now
         if self._stop.requested_at is not None:
             left_s = min(left_s, self._stop.requested_at + self._settings.stop_grace_s - GRACE_RESERVE_S - now)
         return left_s

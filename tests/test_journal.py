@@ -188,6 +188,13 @@ def test_start_that_never_recorded_is_remembered_as_such(path: Path) -> None:
     assert not journal.remembered().reached_recording
 
 
+def test_leftover_that_was_found_is_a_recording(path: Path) -> None:
+    """A start that recovered a film without a journal must not be taken for one that never recorded."""
+    journal = Journal(path)
+    journal.note("moved", event="leftover_found", to="stopping")
+    assert journal.remembered().reached_recording
+
+
 def test_refusal_counts_until_a_later_start_records(path: Path) -> None:
     """A job that was refused left nothing to publish; what a later start recorded is worth keeping again."""
     journal = Journal(path)
