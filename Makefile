@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SETUP_LOG := build/setup.log
-# Needed at run time: Chromium with its sandbox, ffmpeg, the display, the sound server, fonts for people's names.
+# Chromium with its sandbox, ffmpeg, the display, the sound server, fonts for people's names; faketime is for a test.
 PACKAGES := chromium faketime chromium-sandbox ffmpeg xvfb pulseaudio pulseaudio-utils fonts-dejavu-core fonts-noto-cjk \
 	fonts-noto-color-emoji libnss3-tools python3 python3-venv util-linux
 

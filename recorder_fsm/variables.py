@@ -176,7 +176,7 @@ TABLE: tuple[Row, ...] = (
         "The encoder's trade of work against size."),
     Row("DATA_DIR", "data_dir", "DataDir", Text("/data", "a path"), "Holds one directory per job."),
     Row("DEV_MODE", "dev_mode", "DevMode", FLAG,
-        "Chromium without its sandbox, and servers on development hosts."),
+        "Development: servers on development hosts; as root, Chromium without its sandbox."),
     Row("EXTRA_CHROMIUM_ARGS", "extra_chromium_args", "ExtraChromiumArgs", SWITCHES,
         "More switches for Chromium; other words are dropped with a warning."),
     Row("TLS_CA_CERT_FILE", "tls_ca_cert_file", "TLSCACertFile", CA_FILE,
