@@ -7,7 +7,6 @@ in kiosk mode, with its sandbox unless root asks for development mode.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,17 +16,18 @@ from typing import Any, Self
 
 import attrs
 from loguru import logger
-from playwright.async_api import BrowserContext, CDPSession, Error, Page, Playwright, async_playwright
+from playwright.async_api import BrowserContext, Error, Page, Playwright, async_playwright
 
 from recorder_fsm.call_page import CallPage
 from recorder_fsm.certificates import trust_in_chromium
+from recorder_fsm.chromium import launch_failure
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.processes import ended, find_descendant, find_program, kill, reap_session
+from recorder_fsm.tab import ChromiumTab, send_header_to
 
 LAUNCHERS = Path(__file__).parent / "launchers"
 HOOK = Path(__file__).parent / "page_hook.js"
 BINDING = "__recorderFsmTell"
-HEADER = ("X-Calls-Recorder", "true")
 
 DRIVER_LIMIT_S = 15.0
 LAUNCH_LIMIT_S = 15.0
@@ -208,10 +208,10 @@ class Browser:
     async def _prepare(self, context: BrowserContext) -> CallPage:
         page = context.pages[0]
         session = await context.new_cdp_session(page)
-        call_page = CallPage(_ChromiumTab(page, session), self._launch.width, self._launch.height)
+        call_page = CallPage(ChromiumTab(page, session), self._launch.width, self._launch.height)
         await context.expose_binding(BINDING, lambda _source, told: call_page.told(str(told)))
         await context.add_init_script(path=HOOK)
-        await _send_header_to(self._launch.origin, session)
+        await send_header_to(self._launch.origin, session)
         page.on("console", lambda message: call_page.console(message.type, message.text))
         page.on("pageerror", lambda error: call_page.console("error", str(error)))
         page.on("crash", lambda _: self._note_gone("the page crashed"))
@@ -235,88 +235,8 @@ class Browser:
             await reap_session(self._pid)
 
 
-class _ChromiumTab:
-    """The page as `call_page.Tab` knows it."""
-
-    def __init__(self, page: Page, session: CDPSession) -> None:
-        self._page = page
-        self._session = session
-
-    async def evaluate(self, expression: str) -> Any:
-        try:
-            reply = await self._session.send(
-                "Runtime.evaluate", {"expression": expression, "returnByValue": True, "awaitPromise": True}
-            )
-        except Error as error:
-            raise self._failure(error) from error
-        return reply.get("result", {}).get("value")
-
-    async def load(self, url: str, limit_s: float) -> int:
-        try:
-            response = await self._page.goto(url, wait_until="commit", timeout=limit_s * 1000)
-        except Error as error:
-            raise self._failure(error) from error
-        return response.status if response is not None else 0
-
-    def _failure(self, error: Error) -> BrowserError:
-        # Playwright repeats the address with its fragment, and with it the token, behind " at " and in a call log.
-        words = error.message.splitlines()[0].split(" at http", maxsplit=1)[0]
-        return BrowserError(detail=words, code="page_gone" if self._page.is_closed() else "page")
-
-
-async def _send_header_to(origin: str, session: CDPSession) -> None:
-    """Add the recorder's header to requests to the site itself, and to nobody else (contract 3.1).
-
-    CDP's extra headers, and Playwright's, would also reach third parties and follow redirects. Here each request is
-    looked at by itself: a redirect is a request of its own, and one that leads elsewhere loses the header again.
-    """
-    name, value = HEADER
-
-    async def forward(paused: dict[str, Any]) -> None:
-        request = paused["request"]
-        headers = {key: val for key, val in request["headers"].items() if key.lower() != name.lower()}
-        if request["url"].startswith(f"{origin}/"):
-            headers[name] = value
-        with contextlib.suppress(Error):  # the page has gone, and the request with it
-            await session.send(
-                "Fetch.continueRequest",
-                {
-                    "requestId": paused["requestId"],
-                    "headers": [{"name": key, "value": val} for key, val in headers.items()],
-                },
-            )
-
-    pending: set[asyncio.Task[None]] = set()
-
-    def on_paused(paused: dict[str, Any]) -> None:
-        task = asyncio.create_task(forward(paused))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-
-    session.on("Fetch.requestPaused", on_paused)
-    await session.send("Fetch.enable", {"patterns": [{"urlPattern": "http*://*"}]})
-
-
 def _close_stranger(page: Page) -> None:
     """Close a window that the page opened: it would cover the call."""
     logger.warning("the page opened a window, which is closed")
     task = asyncio.create_task(page.close())
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def launch_failure(message: str) -> BrowserError:
-    """Turn Playwright's report of a failed launch into a cause that names the knob to turn."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    # What Chromium printed, without Playwright's own log and the long command line around it.
-    said = [line.split("[err]", maxsplit=1)[1].strip() for line in lines if "[err]" in line]
-    text = " | ".join(said or lines[:1])[:600]
-    if "No usable sandbox" in message or "Failed to move to new namespace" in message or "credentials.cc" in message:
-        return BrowserError(
-            "The recorder's browser could not set up its sandbox.",
-            detail="user namespaces are refused here. In Docker: --security-opt seccomp=deploy/seccomp.json; in "
-            "Kubernetes: the same file as seccompProfile; on the host: sysctl kernel.unprivileged_userns_clone=1, "
-            "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0. "
-            f"Chromium said: {text[:200]}",
-            code="sandbox_refused",
-        )
-    return BrowserError(detail=f"Chromium did not start: {text}")

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 import attrs
 
+from recorder_fsm.errors import BrowserError
+
 PAGE_PATH = "/plugins/com.mattermost.calls/standalone/recording.html"
 DEVELOPMENT_HOSTS = ("172.17.0.1", "host.docker.internal", "mm-server", "host.minikube.internal")
 DEVELOPMENT_PORT = 8065
@@ -137,3 +139,21 @@ def _bypass_rules(entry: str) -> list[str]:
         return [entry if entry.startswith("[") else f"[{entry}]"]
     name = entry.lstrip("*.")
     return [name] if name.replace(".", "").replace(":", "").isdigit() else [name, f"*.{name}"]
+
+
+def launch_failure(message: str) -> BrowserError:
+    """Turn Playwright's report of a failed launch into a cause that names the knob to turn."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    # What Chromium printed, without Playwright's own log and the long command line around it.
+    said = [line.split("[err]", maxsplit=1)[1].strip() for line in lines if "[err]" in line]
+    text = " | ".join(said or lines[:1])[:600]
+    if "No usable sandbox" in message or "Failed to move to new namespace" in message or "credentials.cc" in message:
+        return BrowserError(
+            "The recorder's browser could not set up its sandbox.",
+            detail="user namespaces are refused here. In Docker: --security-opt seccomp=deploy/seccomp.json; in "
+            "Kubernetes: the same file as seccompProfile; on the host: sysctl kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0. "
+            f"Chromium said: {text[:200]}",
+            code="sandbox_refused",
+        )
+    return BrowserError(detail=f"Chromium did not start: {text}")
