@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ FAMILY_WILD = 0xFFFF  # Xauth(3): the entry holds for any address
 
 
 class Display:
-    """Holds Xvfb; ready when the server has told its number; ends with SIGTERM, which removes its socket and lock."""
+    """Holds Xvfb; ready when the server has told its number; ends with SIGTERM, which removes its socket."""
 
     def __init__(self, *, width: int, height: int, runtime: Path, env: Mapping[str, str]) -> None:
         self._size = (width, height)
@@ -92,9 +93,8 @@ class Display:
         if self._server is None:
             return
         await self._server.stop()
-        if self._number:  # a killed server leaves these behind, and the number would be taken for ever
-            for path in (f"/tmp/.X{self._number}-lock", f"/tmp/.X11-unix/X{self._number}"):  # noqa: S108 - fixed by X
-                _remove_if_ours(Path(path), self._server.pid)
+        if self._number:  # a killed server leaves it behind; there is no lock where the server picks the number
+            _remove_if_dead(Path(f"/tmp/.X11-unix/X{self._number}"))  # noqa: S108 - fixed by X
 
 
 def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[str]:
@@ -129,16 +129,18 @@ async def _read_line(reader: object) -> str:
     stream = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), reader)
     try:
-        return (await stream.readline()).decode().strip()
+        line = await stream.readline()
+        if not line.endswith(b"\n"):
+            await asyncio.Event().wait()  # the server closed the pipe: that it ended is for others to notice
+        return line.decode().strip()
     finally:
         transport.close()
 
 
-def _remove_if_ours(path: Path, pid: int) -> None:
-    """Remove a lock of the server `pid`, or a socket nobody listens on any more because its lock is gone."""
-    with contextlib.suppress(OSError):
-        if path.name.endswith("-lock"):
-            if path.read_text().strip() == str(pid):
-                path.unlink()
-        elif not path.parent.parent.joinpath(f".{path.name}-lock").exists():
-            path.unlink()
+def _remove_if_dead(server_socket: Path) -> None:
+    """Remove a socket on which nobody listens: by now, the number may be that of another job's server."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(server_socket))
+        except ConnectionRefusedError:
+            server_socket.unlink()
