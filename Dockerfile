@@ -25,12 +25,15 @@ RUN python3 -m venv --without-pip /opt/recorder-fsm; \
     python3 -m pip --python /opt/recorder-fsm/bin/python3 install --no-cache-dir --require-hashes --no-deps \
         --only-binary :all: --requirement locked.txt; \
     # Playwright's driver: without Node's symbols (27 MB), its trace viewer and its types.
-    cd /opt/recorder-fsm/lib/python3*/site-packages; \
-    strip playwright/driver/node; \
-    rm -rf playwright/driver/package/lib/vite playwright/driver/package/types; \
+    packages=$(echo /opt/recorder-fsm/lib/python3*/site-packages); \
+    driver=$packages/playwright/driver; \
+    strip "$driver/node"; \
+    rm -rf "$driver/package/lib/vite" "$driver/package/types"; \
     # Only needed to install packages, or to test them.
-    rm -rf setuptools setuptools-*.dist-info pkg_resources _distutils_hack distutils-precedence.pth wheel wheel-*.dist-info; \
-    find . -type d -name tests -prune -exec rm -rf {} +
+    for name in setuptools 'setuptools-*' pkg_resources _distutils_hack distutils-precedence.pth wheel 'wheel-*'; do \
+        find "$packages" -maxdepth 1 -name "$name" -exec rm -rf {} +; \
+    done; \
+    find "$packages" -type d -name tests -prune -exec rm -rf {} +
 COPY setup.cfg pyproject.toml LICENSE ./
 COPY recorder_fsm recorder_fsm
 RUN python3 -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels .; \

@@ -22,6 +22,10 @@ BENCH_RUNS ?= 5
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
 STANDIN_ARGS ?=
+IMAGE ?= recorder-fsm
+# The machine's own network: works where the engine has no bridge, too.
+IMAGE_ARGS ?= --network host
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' recorder_fsm/__init__.py)
 
 .PHONY: help
 help: ## List the targets
@@ -61,6 +65,20 @@ bench-quick: setup ## Measure start, stop, processor and memory (BENCH_RUNS=5, B
 .PHONY: standin
 standin: setup ## Start a local stand-in for Mattermost, to look at in a browser (STANDIN_ARGS="--port 8065")
 	@$(BIN)/recorder-fsm standin $(STANDIN_ARGS)
+
+.PHONY: engine
+engine:
+	@docker version > /dev/null 2>&1 || { echo "a Docker engine is needed, and none answers (docker version)"; exit 1; }
+
+.PHONY: image
+image: engine ## Build the container image (IMAGE=recorder-fsm)
+	DOCKER_BUILDKIT=1 docker build $(IMAGE_ARGS) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD 2> /dev/null || echo unknown) \
+		--tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest .
+
+.PHONY: image-test
+image-test: setup image ## Build the image and record calls in containers, as launchers start them (about 4 minutes)
+	@RECORDER_FSM_IMAGE=$(IMAGE):$(VERSION) $(BIN)/pytest tests/image $(PYTEST_ARGS)
 
 .PHONY: lock
 lock: packages ## Write the locked requirements anew

@@ -1,0 +1,25 @@
+"""The image under test is named by RECORDER_FSM_IMAGE, which `make image-test` sets; without it nothing here runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from recorder_fsm.standin.server import StandIn
+from tests.image.containers import IMAGE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip all tests of this directory where no image is named."""
+    for item in items:
+        if not IMAGE and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="no image to test: `make image-test` builds one (needs Docker)"))
+
+
+@pytest.fixture
+async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
+    """A stand-in Mattermost on a free port of the machine, which the containers share."""
+    async with StandIn(data_dir=tmp_path / "standin") as server:
+        yield server
