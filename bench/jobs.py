@@ -40,7 +40,10 @@ PATTERN = Scene("pattern", {"mode": "pattern"}, offsets=True)
 
 @attrs.frozen
 class Measured:
-    """What one run showed: seconds, percent of one core and MB by part, milliseconds."""
+    """What one run showed: seconds, percent of one core and MB by part, milliseconds.
+
+    `load` is the machine's load average of the last minute, of this job and of whatever else ran.
+    """
 
     scene: str
     started_s: float
@@ -50,6 +53,7 @@ class Measured:
     frames_per_s: float
     kilobit_per_s: float
     dropped: int
+    load: float
     offsets_ms: tuple[float, ...]
     frame_ms: float
 
@@ -103,6 +107,7 @@ async def measure_job(scene: Scene, folder: Path, *, width: int, height: int, wi
         frames_per_s=file["frames"] / file["duration_s"],
         kilobit_per_s=8 * file["size_bytes"] / 1000 / file["duration_s"],
         dropped=report["capture"]["dropped"],
+        load=os.getloadavg()[0],
         offsets_ms=offsets.offsets_ms if offsets else (),
         frame_ms=offsets.frame_ms if offsets else 0.0,
     )

@@ -85,7 +85,8 @@ def markdown(table: Sequence[Line], header: str, command: str) -> str:
     rows = "\n".join(f"| {what} | {median} | {spread} |" for what, median, spread in (line.shown() for line in table))
     return f"""# Benchmarks
 
-{header}. Numbers of one machine, which others were using too; run it on yours. Written by
+{header}.
+Numbers of one machine, which others were using too; run it on yours. Written by
 
     {command}
 
@@ -110,10 +111,9 @@ async def measure(runs: int, *, width: int, height: int, window_s: float) -> lis
             with tempfile.TemporaryDirectory(prefix="bench-", dir=OUT) as folder:
                 run = await measure_job(scene, Path(folder).resolve(), width=width, height=height, window_s=window_s)
             measured.append(run)
-            load = os.getloadavg()[0]
             print(
                 f"run {number} of {runs}, {scene.name}: started after {run.started_s:.2f} s, file ready after "
-                f"{run.file_ready_s:.2f} s, {sum(run.shares.values()):.0f} % of a core (load {load:.1f})",
+                f"{run.file_ready_s:.2f} s, {sum(run.shares.values()):.0f} % of a core (load {run.load:.1f})",
                 flush=True,
             )
     return measured
@@ -130,9 +130,10 @@ def main() -> int:
     width, height = (int(side) for side in options.size.split("x"))
     OUT.mkdir(parents=True, exist_ok=True)
     runs = asyncio.run(measure(options.runs, width=width, height=height, window_s=options.window))
+    loads = [run.load for run in runs]
     header = (
-        f"{options.runs} runs of each scene at {options.size}, {options.window:g} s each, "
-        f"on {os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}"
+        f"{options.runs} runs of each scene at {options.size}, {options.window:g} s each, on {os.cpu_count()} cores, "
+        f"Linux {platform.release().partition('-')[0]}, load average {min(loads):.1f} to {max(loads):.1f}"
     )
     table = lines(runs)
     print(f"\n{header}\n")
