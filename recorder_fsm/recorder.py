@@ -24,6 +24,7 @@ from recorder_fsm.settings import Settings, usable_identity
 from recorder_fsm.signals import StopRequest
 from recorder_fsm.stage import WATCHES, Stage, runs_unsandboxed
 from recorder_fsm.steps import JobSteps
+from recorder_fsm.work import Work
 
 EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it (contract 4.1)."""
@@ -118,17 +119,17 @@ class _Job:
             recording_id=settings.recording_id,
             ca_file=settings.tls_ca_cert_file,
         )
-        steps = JobSteps(
+        work = Work(
             settings=settings,
             directory=directory,
             journal=journal,
             bot=bot,
-            recording=Recording(self.env),
             report=report,
             stop=self.stop,
             began=self.began,
             recover_only=recover_only,
         )
+        steps = JobSteps(work, Recording(self.env))
         stage = Stage(settings, directory, self.env, report)
         try:
             outcome = await Job(lifecycle, steps, stage.factories(), WATCHES, self.stop).run()
@@ -139,7 +140,7 @@ class _Job:
         if outcome.row.target is State.FAILED and outcome.row.source not in (State.STOPPING, State.UPLOADING):
             steps.discard()
         code = EXIT_NOTHING_LEFT
-        if kept := steps.kept:
+        if kept := work.kept:
             code = EXIT_KEEP
             logger.error("the recording is kept in {}; start the same job again to publish it", kept)
         report.write(directory.report, exit_code=code, state=lifecycle.state, cause=outcome.cause, redact=self.redact)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from recorder_fsm import finishing, watching
 from recorder_fsm import steps as steps_module
 from recorder_fsm.capture import Progress
 from recorder_fsm.directory import JobDirectory
@@ -33,6 +34,7 @@ from recorder_fsm.report import JobReport
 from recorder_fsm.settings import Settings
 from recorder_fsm.signals import StopRequest
 from recorder_fsm.steps import JobSteps
+from recorder_fsm.work import Work
 from tests.fakes import FakeResource, for_ever, raising
 from tests.test_settings import JOB
 
@@ -175,6 +177,7 @@ class Bench:
         )
         self.directory = JobDirectory(self.path)
         self._steps: JobSteps | None = None
+        self._work: Work | None = None
         self.environment: dict[str, str] = {}
         self.recover_only = False
 
@@ -183,18 +186,25 @@ class Bench:
         """The steps of this start, made when they are first needed: the journal is read then, as in a job."""
         if self._steps is None:
             self.journal.write("process_started", runtime="/run/x")
-            self._steps = JobSteps(
+            self._work = Work(
                 settings=Settings.from_environment({**JOB, **self.environment}),
                 directory=self.directory,
                 journal=self.journal,
                 bot=self.bot,  # type: ignore[arg-type]
-                recording=self.recording,  # type: ignore[arg-type]
                 report=JobReport(RECORDING_ID, self.began),
                 stop=self.stop,
                 began=self.began,
                 recover_only=self.recover_only,
             )
+            self._steps = JobSteps(self._work, self.recording)  # type: ignore[arg-type]
         return self._steps
+
+    @property
+    def kept(self) -> Path | None:
+        """What waits for the next start."""
+        assert self.steps
+        assert self._work
+        return self._work.kept
 
     async def take(self, state: State) -> Event:
         return await self.steps.take(state, self.holdings)
@@ -313,7 +323,7 @@ async def test_published_recording_is_removed_and_nothing_more(bench: Bench) -> 
     assert await bench.take(State.INIT) is Event.LEFTOVER_PUBLISHED
     assert bench.films == []
     assert bench.bot.asked == []
-    assert bench.steps.kept is None
+    assert bench.kept is None
 
 
 @pytest.mark.parametrize("facts", [(), (NAMED, RECORDED)])
@@ -431,7 +441,7 @@ async def test_what_was_captured_before_anybody_knew_is_discarded(bench: Bench) 
 
 async def test_own_limit_ends_the_recording(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """MAX_DURATION_SECONDS counts what is recorded."""
-    monkeypatch.setattr(steps_module, "CHECK_EVERY_S", 0.001)
+    monkeypatch.setattr(watching, "CHECK_EVERY_S", 0.001)
     bench.environment["MAX_DURATION_SECONDS"] = "10"
     await bench.holdings.bring_up((Resource.CAPTURE,))
     bench.capture.duration_s = 9.9
@@ -444,7 +454,7 @@ async def test_own_limit_ends_the_recording(bench: Bench, monkeypatch: pytest.Mo
 
 async def test_disk_that_fills_ends_the_recording_with_a_cause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """While there is room to finish."""
-    monkeypatch.setattr(steps_module, "CHECK_EVERY_S", 0.001)
+    monkeypatch.setattr(watching, "CHECK_EVERY_S", 0.001)
     await bench.holdings.bring_up((Resource.CAPTURE,))
     monkeypatch.setattr(bench.directory, "free_bytes", lambda: 10**6)
     waiting = asyncio.create_task(bench.take(State.RECORDING))
@@ -497,7 +507,7 @@ async def test_unfit_file_stays_on_the_volume(bench: Bench) -> None:
     with pytest.raises(RecordingError):
         await bench.take(State.STOPPING)
     assert bench.films == ["live.mp4"]
-    assert bench.steps.kept == bench.path / "live.mp4"
+    assert bench.kept == bench.path / "live.mp4"
 
 
 async def test_finished_leftover_is_not_rewritten(bench: Bench) -> None:
@@ -545,7 +555,7 @@ async def test_recording_is_uploaded_measured_and_posted(bench: Bench) -> None:
     assert await bench.take(State.UPLOADING) is Event.PUBLISHED
     assert bench.bot.asked == [f"upload {NAME}.mp4 film", "size file-1", "save file-1"]
     assert bench.films == []
-    assert bench.steps.kept is None
+    assert bench.kept is None
     memory = bench.journal.remembered()
     assert (memory.session_id, memory.file_id, memory.saved) == ("session-1", "file-1", True)
 
@@ -596,7 +606,7 @@ async def test_failed_upload_keeps_the_file(bench: Bench) -> None:
     await finished(bench)
     with pytest.raises(AccessRefused):
         await bench.take(State.UPLOADING)
-    assert bench.steps.kept == bench.path / f"{NAME}.mp4"
+    assert bench.kept == bench.path / f"{NAME}.mp4"
     assert not bench.journal.remembered().saved
 
 
@@ -636,7 +646,7 @@ async def test_upload_of_a_long_recording_has_all_its_time(tmp_path: Path, clock
     """The loop asks before the step begins: an hour of recording must not count as an hour without progress."""
     steps = Bench(tmp_path).steps
     clock[0] += 3600
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(steps_module.PUBLISH_STALL_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(finishing.PUBLISH_STALL_S)
 
 
 async def test_upload_gives_up_when_nothing_moves_and_not_while_it_does(bench: Bench, clock: list[float]) -> None:
@@ -645,10 +655,10 @@ async def test_upload_gives_up_when_nothing_moves_and_not_while_it_does(bench: B
 
     def upload(on_progress: Callable[[int, int], None]) -> None:
         for _ in range(5):
-            clock[0] += steps_module.PUBLISH_STALL_S - 1
+            clock[0] += finishing.PUBLISH_STALL_S - 1
             left.append(bench.bot.give_up())
             on_progress(1, 2)
-        clock[0] += steps_module.PUBLISH_STALL_S + 1
+        clock[0] += finishing.PUBLISH_STALL_S + 1
         left.append(bench.bot.give_up())
 
     bench.bot.uploading = upload
@@ -665,9 +675,9 @@ async def test_grace_after_a_stop_signal_bounds_the_upload(tmp_path: Path, clock
     bench.environment["STOP_GRACE_SECONDS"] = "100"
     bench.stop.request()
     steps = bench.steps
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(100 - steps_module.GRACE_RESERVE_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(100 - finishing.GRACE_RESERVE_S)
     clock[0] += 80
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(20 - steps_module.GRACE_RESERVE_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(20 - finishing.GRACE_RESERVE_S)
     clock[0] += 20
     assert steps.seconds_left(State.UPLOADING) < 0
 
