@@ -135,7 +135,7 @@ class Browser:
         if launch.ca_file is not None:
             await trust_in_chromium(launch.ca_file, launch.runtime, launch.env)
         try:
-            async with asyncio.timeout(LAUNCH_LIMIT_S):
+            async with asyncio.timeout(LAUNCH_LIMIT_S + CLOSE_LIMIT_S):
                 self._context = await self._playwright().chromium.launch_persistent_context(
                     profile,
                     executable_path=LAUNCHERS / "chromium",
@@ -153,6 +153,7 @@ class Browser:
                     handle_sigterm=False,
                     handle_sighup=False,
                     accept_downloads=False,
+                    timeout=LAUNCH_LIMIT_S * 1000,  # its report of this has Chromium's last words, ours would not
                 )
                 self._pid = find_descendant(
                     lambda words: f"--user-data-dir={profile}" in words and not any("--type=" in w for w in words)

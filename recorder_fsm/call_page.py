@@ -21,6 +21,8 @@ from recorder_fsm.errors import BrowserError, CallError, RecorderError
 
 CLIENT_LIMIT_S = 8.0
 """How long a loaded page may take to make its client object before it is loaded again."""
+LOAD_LIMIT_S = 10.0
+"""How long the server may take to answer for the page before it is asked again."""
 RELOAD_PAUSE_S = 1.0
 POLL_S = 2.0
 FROZEN_LIMIT_S = 12.0
@@ -95,7 +97,11 @@ class CallPage:
             ) from error
 
     async def closed(self) -> RecorderError | None:
-        """Wait until the client closes; returns None for an end that was asked for, else the page's reason."""
+        """Wait until the client, once it has joined, closes.
+
+        Returns None for an end that was asked for, else the page's reason. Before it joined, `join` says what happened.
+        """
+        await self._joined.wait()
         poll = asyncio.create_task(self._poll_until_gone())
         try:
             waited: list[asyncio.Future[Any]] = [self._left, poll]
@@ -108,7 +114,11 @@ class CallPage:
         return CallError("The recorder lost the call.", detail=f"the page said: {left.reason}", code="call_lost")
 
     async def frozen(self) -> str:
-        """Wait until the page stops answering; returns how that was noticed. A busy page only answers late."""
+        """Wait until the page stops answering; returns how that was noticed. A busy page only answers late.
+
+        A page that loads may not answer either: `join` has limits of its own for that.
+        """
+        await self._joined.wait()
         while True:
             await asyncio.sleep(POLL_S)
             try:
@@ -173,7 +183,7 @@ class CallPage:
     async def _load(self, url: str, limit_s: float) -> str:
         """Go to `url`; returns "" or, after a "!", why another try may help; raises `CallError` where it cannot."""
         try:
-            status = await self._tab.load(url, limit_s)
+            status = await self._tab.load(url, min(limit_s, LOAD_LIMIT_S))
         except BrowserError as error:
             return f"!the page could not be loaded ({error.detail})"
         if sentence := PERMANENT_STATUS.get(status):
@@ -190,7 +200,10 @@ class CallPage:
             finally:
                 wait_for[0].cancel()
             if self._left.done():
-                raise self._refused(self._left.result().reason or "the call or the recording was ended")
+                reason = self._left.result().reason
+                if reason is None:
+                    raise CallError("The call or the recording ended before the recording began.", code="call_ended")
+                raise self._refused(reason)
             if self._joined.is_set():
                 return True
             seen = await self._probe()

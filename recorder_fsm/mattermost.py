@@ -263,6 +263,7 @@ class CallsBot:
             async with asyncio.timeout(limit_s):
                 return await persist(call, patience)
         except TimeoutError as error:
+            last = f", at last: {patience.last}" if patience.last else ""
             raise ServerUnavailable(
-                "Mattermost did not answer in time.", detail=f"{what}: no success within {limit_s:g} s"
+                "Mattermost did not answer in time.", detail=f"{what}: no success within {limit_s:g} s{last}"
             ) from error

@@ -93,6 +93,8 @@ class Patience:
     left_s: Callable[[], float]
     longest_wait_s: float
     failures: int = 0
+    last: str = ""
+    """What went wrong last."""
 
     def __call__(self, error: Exception) -> float | None:
         """Return the seconds to wait after `error`, or None to give up."""
@@ -101,6 +103,7 @@ class Patience:
             return None
         wait = min(self.pace.wait_s(self.failures, self.longest_wait_s), left)
         self.failures += 1
+        self.last = reason(error)
         logger.warning("{}: {}; next try in {:.1f} s", self.what, reason(error), wait)
         return wait
 

@@ -121,19 +121,35 @@ async def test_refused_page_is_not_loaded_again(tab: FakeTab, page: CallPage, st
     assert str(status) in caught.value.detail
 
 
-@pytest.mark.parametrize(
-    ("detail", "words"), [("max participants reached", "max participants reached"), (None, "the recording was ended")]
-)
-async def test_refusal_has_the_words_of_the_page(tab: FakeTab, page: CallPage, detail: str | None, words: str) -> None:
-    """A `close` before the join is a refusal, or the end of the job; both end the start at once."""
-    say_on_load(tab, page, ("client", None), ("close", detail))
+async def test_refusal_has_the_words_of_the_page(tab: FakeTab, page: CallPage) -> None:
+    """A `close` with a reason before the join is a refusal; it ends the start at once."""
+    say_on_load(tab, page, ("client", None), ("close", "max participants reached"))
     page.console("error", "ws: join failed")
     with pytest.raises(CallError) as caught:
         await page.join(URL, 5)
     assert caught.value.code == "join_refused"
-    assert words in caught.value.detail
+    assert "max participants reached" in caught.value.detail
     assert "ws: join failed" in caught.value.detail
     assert tab.loaded == [URL]
+
+
+async def test_end_before_the_join_is_said(tab: FakeTab, page: CallPage) -> None:
+    """A `close` without a reason before the join is the end of the job."""
+    say_on_load(tab, page, ("client", None), ("close", None))
+    with pytest.raises(CallError, match="ended before the recording began") as caught:
+        await page.join(URL, 5)
+    assert caught.value.code == "call_ended"
+    assert tab.loaded == [URL]
+
+
+async def test_page_that_still_loads_has_neither_ended_nor_frozen(tab: FakeTab, page: CallPage) -> None:
+    """Before the client has joined, only `join` says what is wrong: a slow page must not be taken for a gone one."""
+    tab.probes = [LOADING]
+    watched = [asyncio.create_task(page.closed()), asyncio.create_task(page.frozen())]
+    done, _ = await asyncio.wait(watched, timeout=10 * call_page.POLL_S)
+    assert not done
+    for task in watched:
+        task.cancel()
 
 
 async def test_client_that_vanishes_without_a_close_is_a_refusal(tab: FakeTab, page: CallPage) -> None:
@@ -210,6 +226,7 @@ async def test_page_that_does_not_answer_while_loading_is_waited_for(tab: FakeTa
 
 async def test_close_without_a_reason_is_a_clean_end(tab: FakeTab, page: CallPage) -> None:
     """The host ended the call or the recording, or everyone left."""
+    say(page, "connect")
     tab.probes = [JOINED]
     closed = asyncio.create_task(page.closed())
     say(page, "close")
@@ -221,6 +238,7 @@ async def test_close_without_a_reason_is_a_clean_end(tab: FakeTab, page: CallPag
 )
 async def test_close_with_a_reason_is_a_loss(tab: FakeTab, page: CallPage, detail: object, words: str) -> None:
     """An Error's text of version 1 and a number of version 2: the page's words are the cause."""
+    say(page, "connect")
     tab.probes = [JOINED]
     say(page, "close", detail)
     cause = await page.closed()
@@ -231,6 +249,7 @@ async def test_close_with_a_reason_is_a_loss(tab: FakeTab, page: CallPage, detai
 
 async def test_only_the_first_close_counts(tab: FakeTab, page: CallPage) -> None:
     """What closing stirs up afterwards does not change why."""
+    say(page, "connect")
     tab.probes = [JOINED]
     say(page, "close", "rtc peer close")
     say(page, "close")
@@ -242,6 +261,7 @@ async def test_only_the_first_close_counts(tab: FakeTab, page: CallPage) -> None
 @pytest.mark.parametrize("last", [VANISHED, CLOSED], ids=["vanished", "closed"])
 async def test_end_without_an_event_is_noticed_by_the_poll(tab: FakeTab, page: CallPage, last: object) -> None:
     """The safety net: property gone, or `closed` true."""
+    say(page, "connect")
     tab.probes = [JOINED, JOINED, last]
     async with asyncio.timeout(5):
         await page.closed()
@@ -250,6 +270,7 @@ async def test_end_without_an_event_is_noticed_by_the_poll(tab: FakeTab, page: C
 
 async def test_page_that_does_not_answer_has_not_ended(tab: FakeTab, page: CallPage) -> None:
     """Neither a busy page nor one whose hook is still loading is a closed call."""
+    say(page, "connect")
     tab.probes = [None, BrowserError(detail="busy"), JOINED, None, JOINED, CLOSED]
     await page.closed()
     assert len(tab.evaluated) == 6
@@ -260,6 +281,7 @@ async def test_page_that_does_not_answer_has_not_ended(tab: FakeTab, page: CallP
 
 async def test_page_that_does_not_answer_is_frozen(tab: FakeTab, page: CallPage) -> None:
     """After the limit, not before: a slow page is not a dead page."""
+    say(page, "connect")
     tab.hangs = True
     assert await page.frozen() == "the page has not answered for 0.05 s"
 
@@ -268,6 +290,7 @@ async def test_page_that_has_gone_is_noticed_and_an_error_is_not_an_end(
     tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failed question is asked again; a closed page is told at once."""
+    say(page, "connect")
     answers: list[BrowserError | None] = [None, BrowserError(code="page"), None, BrowserError(code="page_gone")]
 
     async def evaluate(_: str) -> bool:
@@ -317,6 +340,7 @@ async def test_message_that_is_not_understood_does_no_harm(page: CallPage, log: 
 
 async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> None:
     """`reconnecting` is no end: the client has 30 seconds of its own."""
+    say(page, "connect")
     tab.probes = [JOINED]
     closed = asyncio.create_task(page.closed())
     say(page, "reconnecting")
@@ -359,6 +383,7 @@ async def test_errors_are_kept_also_when_the_log_is_flooded(page: CallPage, cloc
 
 async def test_wrong_size_of_the_page_is_said_once(tab: FakeTab, page: CallPage, log: list[str]) -> None:
     """A picture that is cut off must be noticed, and three hours of polls must not fill the log with it."""
+    say(page, "connect")
     small = {**JOINED, "width": 1279}
     tab.probes = [small, small, small, CLOSED]
     await page.closed()
@@ -367,6 +392,7 @@ async def test_wrong_size_of_the_page_is_said_once(tab: FakeTab, page: CallPage,
 
 async def test_right_size_is_not_mentioned(tab: FakeTab, page: CallPage, log: list[str]) -> None:
     """No warning where all is well."""
+    say(page, "connect")
     tab.probes = [JOINED, CLOSED]
     await page.closed()
     assert not any(line.startswith("WARNING") for line in log)
