@@ -44,7 +44,7 @@ def find_program(name: str) -> str:
         package = PACKAGES.get(name, name)
         raise ProgramError(
             f"The program {name} is missing on the recorder's machine.",
-            detail=f"not found on PATH; on Debian: apt-get install {package}",
+            detail=f"{name} is not found on PATH; on Debian: apt-get install {package}",
             code="program_missing",
         )
     return path
