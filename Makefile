@@ -62,6 +62,10 @@ format: setup ## Bring the code into its usual form
 bench-quick: setup ## Measure start, stop, processor and memory (BENCH_RUNS=5, BENCH_ARGS=--write)
 	@$(BIN)/python -m bench.quick --runs $(BENCH_RUNS) $(BENCH_ARGS)
 
+.PHONY: bench-finish
+bench-finish: setup ## Measure how long a recording of 3 hours takes to be finished (BENCH_HOURS=3)
+	@$(BIN)/python -m bench.finish
+
 .PHONY: standin
 standin: setup ## Start a local stand-in for Mattermost, to look at in a browser (STANDIN_ARGS="--port 8065")
 	@$(BIN)/recorder-fsm standin $(STANDIN_ARGS)

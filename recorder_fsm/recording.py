@@ -98,13 +98,13 @@ class Recording:
             allowed_s = max(CLOCK_DIFFERS_S, expected_s * CLOCK_DIFFERS_SHARE)
             if abs(facts.duration_s - expected_s) > allowed_s:
                 defects.append(f"the file has {facts.duration_s:.1f} s, {expected_s:.1f} s were captured by the clock")
-        for from_s in sample_starts(facts.duration_s):
-            try:
-                await self._decode(path, from_s)
-            except RecordingError as error:
-                if not (salvaged and from_s > 0):
-                    raise
-                defects.append(f"the file was cut short and does not decode to its end: {error.detail}")
+        starts = sample_starts(facts.duration_s)
+        results = await asyncio.gather(*(self._decode(path, from_s) for from_s in starts), return_exceptions=True)
+        for from_s, failure in zip(starts, results, strict=True):
+            if isinstance(failure, RecordingError) and salvaged and from_s > 0:
+                defects.append(f"the file was cut short and does not decode to its end: {failure.detail}")
+            elif failure is not None:
+                raise failure
         return attrs.evolve(facts, defects=tuple(defects))
 
     async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
