@@ -167,7 +167,10 @@ class Capture:
             os.close(read_end)
         running = asyncio.ensure_future(self._running.wait())
         try:
+            # An encoder without a grabber would wait for its input until the limit: end that input.
+            self._grabber.exited.add_done_callback(self._close_pipe)
             await self._encoder.ready(running, limit_s=START_LIMIT_S)
+            self._grabber.exited.remove_done_callback(self._close_pipe)
         except ProgramError as error:
             if not self._grabber.running:  # the grabber's words say more than those of an encoder without input
                 raise ProgramError(detail=f"ffmpeg ({self._grabber.name}): {self._grabber.last_words()}") from error
@@ -178,8 +181,7 @@ class Capture:
         try:
             if self._grabber is not None:
                 await self._grabber.stop(ask=signal.SIGINT, wait_s=GRABBER_STOP_S)
-            if self._pipe is not None:
-                self._pipe.close()
+            self._close_pipe()
             if self._encoder is not None:
                 # It ends by itself at the end of its input; SIGINT is for one whose grabber never wrote.
                 with contextlib.suppress(TimeoutError):
@@ -190,6 +192,10 @@ class Capture:
                     logger.warning("the encoder {}; the live file holds all that was written", describe_exit(code))
         finally:
             self.ended.set()
+
+    def _close_pipe(self, _: object = None) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
 
     def _read_line(self, line: str) -> bool:
         """Take one line of the encoder's standard output: progress (`key=value`) or a level; False for any other."""
@@ -224,7 +230,8 @@ class Capture:
             case "speed":
                 progress.speed = _number(value.rstrip("x"))
             case "progress":
-                self._running.set()
+                if progress.frames:  # it also reports while it still waits for the first picture
+                    self._running.set()
 
     def _read_level(self, key: str, level_dbfs: float) -> None:
         progress = self.progress

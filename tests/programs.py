@@ -15,11 +15,11 @@ import psutil
 from recorder_fsm.capture import Capture
 from recorder_fsm.display import Display
 from recorder_fsm.ffmpeg import CaptureSettings
-from recorder_fsm.processes import Finished, run
+from recorder_fsm.processes import ChildProcess, Finished, run
 from recorder_fsm.sound import SoundServer
 
 ENV = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-WIDTH, HEIGHT = 320, 240
+WIDTH, HEIGHT = 640, 480
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class Stage:
         settings = CaptureSettings(
             width=WIDTH,
             height=HEIGHT,
-            frame_rate=10,
+            frame_rate=20,
             video_rate_kbps=500,
             audio_rate_kbps=64,
             preset="ultrafast",
@@ -54,7 +54,14 @@ async def stage() -> AsyncIterator[Stage]:
             Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display,
             SoundServer(runtime=runtime, env=ENV) as sound,
         ):
-            yield Stage(display, sound, runtime)
+            # As in a call: a sink that nobody plays into sleeps, and wakes up slowly.
+            player = await ChildProcess.spawn(
+                "pacat", ["pacat", "--raw", "--latency-msec=20", "/dev/zero"], env={**ENV, **sound.env}
+            )
+            try:
+                yield Stage(display, sound, runtime)
+            finally:
+                await player.stop()
 
 
 async def ask(*command: str, env: Mapping[str, str]) -> Finished:
