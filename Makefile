@@ -25,6 +25,7 @@ STANDIN_ARGS ?=
 IMAGE ?= recorder-fsm
 # The machine's own network: works where the engine has no bridge, too.
 IMAGE_ARGS ?= --network host
+COMPOSE ?= $(shell if docker compose version > /dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' recorder_fsm/__init__.py)
 
 .PHONY: help
@@ -83,6 +84,39 @@ image: engine ## Build the container image (IMAGE=recorder-fsm)
 .PHONY: image-test
 image-test: setup image ## Build the image and record calls in containers, as launchers start them (about 4 minutes)
 	@RECORDER_FSM_IMAGE=$(IMAGE):$(VERSION) $(BIN)/pytest tests/image $(PYTEST_ARGS)
+
+# Compose leaves the build to the engine's own client, which knows BuildKit.
+export COMPOSE_DOCKER_CLI_BUILD := 1
+export DOCKER_BUILDKIT := 1
+
+.PHONY: standin-up
+standin-up: engine ## Record a call of the stand-in in containers, end to end, and remove them
+	@$(COMPOSE) --profile standin build --quiet && { $(COMPOSE) --profile standin run --rm standin-host; code=$$?; \
+		$(COMPOSE) --profile standin logs --no-color standin-recorder | tail -n 5; \
+		$(COMPOSE) --profile standin rm --stop --force -v; exit $$code; }
+
+.PHONY: stack-up
+stack-up: engine ## Start a Mattermost with Calls in developer mode, and calls-offloader with this recorder
+	$(COMPOSE) --profile stack up --build --detach
+	$(COMPOSE) --profile stack run --rm setup
+
+.PHONY: stack-token
+stack-token: engine ## Print a token of the stack's Calls bot
+	@$(COMPOSE) --profile stack run --rm setup token
+
+.PHONY: stack-record
+stack-record: engine ## Record the call that the admin has started in the stack's channel
+	$(COMPOSE) --profile stack run --rm setup record
+
+.PHONY: stack-logs
+stack-logs: engine ## Follow the logs of the stack, and of the recorders that its offloader started
+	@for name in $$(docker ps --quiet --filter label=app=mattermost-calls-offloader); do \
+		docker logs "$$name" 2>&1 | tail -n 50; done
+	$(COMPOSE) --profile stack logs --follow --tail 50
+
+.PHONY: stack-down
+stack-down: engine ## Stop the stack and remove its data
+	$(COMPOSE) --profile stack down --volumes --remove-orphans
 
 .PHONY: lock
 lock: packages ## Write the locked requirements anew
