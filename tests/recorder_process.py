@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -150,11 +150,17 @@ async def recorder(
 
 @asynccontextmanager
 async def launched(
-    environment: Mapping[str, str], ids: CallIds, data: Path, *, user: int | None = None
+    environment: Mapping[str, str],
+    ids: CallIds,
+    data: Path,
+    *,
+    user: int | None = None,
+    prefix: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> AsyncIterator[RecorderProcess]:
+    """Run `recorder-fsm` with exactly this environment, as another user or behind another program where asked."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "recorder_fsm"),
+        *(*prefix, sys.executable, "-m", "recorder_fsm", *arguments),
         env=dict(environment),
         user=user,
         group=user,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.standin.server import StandIn
+from tests.faults.leftover import Clip, make_clip
 from tests.faults.scene import Row
 from tests.faults.table import write_table
 
@@ -58,3 +59,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         target = os.environ.get("FAULT_TABLE")
         for line in write_table(ROWS, Path(target) if target else None):
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """Six seconds in a few hundred KiB."""
+    return make_clip(tmp_path_factory.mktemp("small"), seconds=6, kbps=400)
+
+
+@pytest.fixture(scope="session")
+def large_clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """Some 8 MiB: more than a first part must have, and less than two of them."""
+    return make_clip(tmp_path_factory.mktemp("large"), seconds=6, kbps=11_000)

@@ -1,0 +1,393 @@
+"""Faults while stopping and uploading: the file is published once and whole, or it is kept and said to be kept."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
+from tests.faults.leftover import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
+from tests.faults.programs import path_with
+from tests.faults.scene import Fault, Row, published, recording
+
+pytestmark = [pytest.mark.e2e, pytest.mark.fault]
+
+MakeRow = Callable[[str, str], Row]
+MIB = 2**20
+
+
+@pytest.fixture
+def ids(standin: StandIn) -> CallIds:
+    return standin.create_call()
+
+
+def killed_while_recording(standin: StandIn, ids: CallIds, data: Path, clip: Clip) -> None:
+    """Leave a live file, as a recorder that was killed while it recorded."""
+    leave(data, ids, standin.url, {"live.mp4": clip.live.read_bytes()})
+
+
+def killed_while_uploading(standin: StandIn, ids: CallIds, data: Path, clip: Clip, *more: dict[str, Any]) -> None:
+    """Leave a finished file, as a recorder that was killed while it uploaded."""
+    leave(data, ids, standin.url, {f"{NAME}.mp4": clip.bytes}, *FINISHED, *more)
+
+
+# --- U1, U2: programs that do not close -------------------------------------------------------------------------------
+
+SUSPENDED: dict[str, tuple[str, Callable[[Fault], psutil.Process], str]] = {
+    "U1 Chromium": ("Chromium stopped", lambda fault: fault.run.chromium(), "releasing the driver"),
+    "U1 Xvfb": ("Xvfb stopped", lambda fault: fault.run.child("Xvfb"), "Xvfb did not end"),
+    "U1 PulseAudio": ("PulseAudio stopped", lambda fault: fault.run.child("pulseaudio"), "pulseaudio did not end"),
+    "U1 driver": ("Playwright driver stopped", lambda fault: fault.run.child("run-driver"), "releasing the sound"),
+}
+
+
+@pytest.mark.parametrize("name", SUSPENDED)
+async def test_program_that_does_not_close_delays_nothing(
+    standin: StandIn, data: Path, row: MakeRow, name: str
+) -> None:
+    """What does not close is killed, and the recording is published meanwhile."""
+    done, child, later = SUSPENDED[name]
+    async with recording(row(name, f"{done}, then SIGTERM"), standin, data) as fault:
+        frozen = child(fault)
+
+        def harm() -> None:
+            frozen.suspend()
+            fault.run.signal(signal.SIGTERM)
+
+        fault.inject(harm)
+        await fault.noticed("stop_requested", 2.0)
+        await fault.ends(0)
+        await fault.published()
+        lines = [line["message"] for line in fault.run.lines]
+        assert index(lines, "published ") < index(lines, later), fault.run.text
+        assert not frozen.is_running()
+
+
+def index(lines: list[str], begin: str) -> int:
+    return next(number for number, line in enumerate(lines) if line.startswith(begin))
+
+
+async def test_encoder_that_ignores_the_stop_is_killed(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A frozen encoder is killed, and what it had written is published."""
+    async with recording(row("U2", "encoder stopped, then SIGTERM"), standin, data) as fault:
+        encoder = fault.run.child("ffmpeg", "libx264")
+
+        def harm() -> None:
+            encoder.suspend()
+            fault.run.signal(signal.SIGTERM)
+
+        fault.inject(harm)
+        await fault.noticed("stop_requested", 2.0)
+        await fault.ends(0)
+        await fault.published()
+        assert "is killed" in fault.run.text
+
+
+# --- U3: the rewritten file -------------------------------------------------------------------------------------------
+
+REMUXES = {
+    "fails": "echo 'made to fail' >&2; exit 1",
+    "killed half way": 'for last; do :; done; head -c 20000 /dev/zero > "$last"; kill -KILL $$',
+    "writes rubbish": 'for last; do :; done; head -c 20000 /dev/zero > "$last"; exit 0',
+    "cuts the file": 'for last; do :; done; /usr/bin/ffmpeg "$@"; truncate -s 60000 "$last"; exit 0',
+}
+
+
+@pytest.mark.parametrize("name", REMUXES)
+async def test_failed_rewrite_publishes_the_live_file(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, tmp_path: Path, small_clip: Clip, name: str
+) -> None:
+    """Where the file cannot be rewritten, the live one is published: it plays too."""
+    made = row("U3", f"rewriting the file: {name}")
+    path = path_with(
+        tmp_path / "bin", ffmpeg=f'case "$*" in *faststart*) {REMUXES[name]};; esac\nexec /usr/bin/ffmpeg "$@"'
+    )
+    killed_while_recording(standin, ids, data, small_clip)
+    async with restarted(made, standin, ids, data, PATH=path) as fault:
+        await fault.ends(0)
+        assert published(standin, ids).read_bytes() == small_clip.live.read_bytes()
+        assert list(fault.run.job_dir.glob("*.mp4*")) == []
+        made.noticed, made.published = "warning", "the live file"
+
+
+async def test_recorder_killed_while_rewriting_loses_nothing(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, tmp_path: Path, small_clip: Clip
+) -> None:
+    """A second kill, in the middle of finishing, leaves the live file for the third start."""
+    made = row("U3", "recorder killed while it rewrites the file, started again")
+    path = path_with(
+        tmp_path / "bin", ffmpeg='case "$*" in *faststart*) exec sleep 1000;; esac\nexec /usr/bin/ffmpeg "$@"'
+    )
+    killed_while_recording(standin, ids, data, small_clip)
+    async with restarted(made, standin, ids, data, PATH=path) as fault:
+        await fault.run.reached("stopping")
+        async with asyncio.timeout(20):
+            while not fault.run.all("sleep"):  # noqa: ASYNC110 - another process's children tell nobody
+                await asyncio.sleep(0.05)
+        fault.run.process.kill()
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        made.noticed = "leftover_found"
+
+
+# --- U4, U5: the upload -----------------------------------------------------------------------------------------------
+
+HEALING: dict[str, list[dict[str, Any]]] = {
+    "U4 create: 502 twice": [{"route": "upload_create", "kind": "status", "times": 2}],
+    "U4 create: reset": [{"route": "upload_create", "kind": "reset"}],
+    "U4 create: reply lost": [{"route": "upload_create", "kind": "drop_reply"}],
+    "U4 create: 503, html": [{"route": "upload_create", "kind": "status", "status": 503, "body": "<html>sorry"}],
+    "U4 create: 429": [{"route": "upload_create", "kind": "status", "status": 429}],
+    "U5 data: cut at byte 6000000": [{"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000}],
+    "U5 data: cut at byte 1": [{"route": "upload_data", "kind": "cut_at", "at_byte": 1}],
+    "U5 data: 502": [{"route": "upload_data", "kind": "status"}],
+    "U5 data: reset": [{"route": "upload_data", "kind": "reset"}],
+    "U5 data: busy twice": [{"route": "upload_data", "kind": "busy", "times": 2}],
+    "U5 data: 204 without progress": [{"route": "upload_data", "kind": "no_progress"}],
+    "U5 data: cut, then a stale offset": [
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000},
+        {"route": "upload_get", "kind": "stale_offset"},
+    ],
+    "U5 data: cut, then a wrong offset": [
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000},
+        {"route": "upload_get", "kind": "lie_offset", "at_byte": 7_000_000},
+    ],
+    "U5 look: 500 after a cut": [
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000}, {"route": "upload_get", "kind": "status"},
+    ],
+}  # fmt: skip
+AGAIN: dict[str, list[dict[str, Any]]] = {
+    "U5 data: last reply lost": [{"route": "upload_data", "kind": "drop_reply"}],
+    "U5 session: vanished": [
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000},
+        {"route": "upload_get", "kind": "status", "status": 404, "times": 2},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", [*HEALING, *AGAIN])
+async def test_trouble_on_the_way_is_overcome(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip, name: str
+) -> None:
+    """The server ends with exactly our bytes and one post; a session that lives on is continued, not begun anew."""
+    made = row(name.split(maxsplit=1)[0], name.split(maxsplit=1)[1])
+    standin.set_faults(*(HEALING | AGAIN)[name])
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+    made.noticed = "retried"
+    sessions = [session for session in standin.state.sessions.values() if session.bytes_received]
+    received = sum(session.bytes_received for session in sessions)
+    if name in HEALING:
+        assert len(sessions) == 1
+        assert received == large_clip.final.stat().st_size  # resumed where the server was: no byte twice
+    else:
+        assert len(sessions) == 2
+
+
+async def test_server_that_stores_nothing_is_not_asked_for_ever(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A server that takes parts and keeps none ends the upload, not in an endless loop."""
+    standin.set_faults({"route": "upload_data", "kind": "no_progress", "times": 0})
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(row("U5", "data: never any progress"), standin, ids, data) as fault:
+        assert "does not store" in await kept(fault)
+        assert len(standin.requests("upload_data")) <= 20
+
+
+async def test_server_that_restarts_is_awaited(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """A network that is away in the middle of the upload costs time, and no byte twice."""
+    made = row("U5", "network away for 5 s in the middle of a part")
+    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 3 * MIB})
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await standin.wait_for(lambda: standin.requests("upload_data"), 20)
+        await fault.run.seen(lambda line: line["message"].startswith("uploaded "))
+        fault.inject(lambda: standin.drop_network(5))
+        await delivered(fault, large_clip)
+        made.noticed = "retried"
+
+
+# --- U6, U7: sizes and speed ------------------------------------------------------------------------------------------
+
+
+async def test_proxy_that_refuses_large_bodies_gets_small_ones(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """After a 413 the parts shrink until they fit."""
+    standin.set_faults(
+        {"route": "upload_data", "kind": "status", "status": 413, "times": 0, "above_bytes": 5 * MIB + 100_000}
+    )
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(row("U6", "413 above 5.1 MiB"), standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+        fault.row.noticed = "smaller parts"
+
+
+async def test_small_limit_of_the_server_is_kept_to(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """Parts are not larger than MaxFileSize, though the file is."""
+    standin.state.knobs.max_file_size = 6 * MIB
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(row("U6", "MaxFileSize of 6 MiB"), standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+        fault.row.noticed = "parts that fit"
+    assert len(standin.requests("upload_data")) == 2
+
+
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], int, str]] = {
+    "413 above 4 MiB": (
+        {"route": "upload_data", "kind": "status", "status": 413, "times": 0, "above_bytes": 4 * MIB},
+        100 * MIB,
+        "refuses files of this size",
+    ),
+    "MaxFileSize of 1 MiB": ({}, MIB, "MaxFileSize is 1048576 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+async def test_limit_below_the_first_part_is_said(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip, name: str
+) -> None:
+    """A file that can never be delivered is kept, and the limit in its way is named."""
+    fault_of_server, limit, words = IMPOSSIBLE[name]
+    standin.state.knobs.max_file_size = limit
+    if fault_of_server:
+        standin.set_faults(fault_of_server)
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(row("U6", name), standin, ids, data) as fault:
+        assert words in await kept(fault)
+
+
+async def test_slow_link_is_no_fault(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """A part takes the time that it takes, as long as bytes move."""
+    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": MIB})
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(row("U7", "1 MiB/s"), standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+        fault.row.noticed = "no fault"
+    assert len(standin.requests("upload_data")) == 1
+
+
+# --- U8: the post -----------------------------------------------------------------------------------------------------
+
+SAVES: dict[str, dict[str, Any]] = {
+    "500 twice": {"kind": "status", "status": 500, "times": 2},
+    "reset": {"kind": "reset"},
+    "reply lost": {"kind": "drop_reply"},
+    "502, html": {"kind": "status", "status": 502, "body": "<html>sorry"},
+}
+
+
+@pytest.mark.parametrize("name", SAVES)
+async def test_save_is_repeated_alone(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
+) -> None:
+    """A save that fails is repeated without another upload, and makes one post."""
+    standin.set_faults({"route": "save", **SAVES[name]})
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(row("U8", f"save: {name}"), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        fault.row.noticed = "retried"
+    assert len(standin.requests("upload_create")) == 1
+
+
+# --- U9: refusals -----------------------------------------------------------------------------------------------------
+
+REFUSALS = [
+    ("upload_create", 401), ("upload_create", 403), ("upload_create", 404),
+    ("upload_data", 401), ("upload_data", 403), ("save", 401), ("save", 403), ("save", 404),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("route", "status"), REFUSALS)
+async def test_refusal_keeps_the_file_at_once(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, route: str, status: int
+) -> None:
+    """What cannot heal is not tried twenty times; the file stays and the cause is said."""
+    body = {401: "Unauthorized", 403: "Forbidden", 404: '{"message":"not found"}'}[status]
+    standin.set_faults({"route": route, "kind": "status", "status": status, "body": body, "times": 0})
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(row("U9", f"{route}: {status}"), standin, ids, data) as fault:
+        assert str(status) in await kept(fault)
+    assert len(standin.requests(route)) <= 2
+    standin.set_faults()
+    async with restarted(Row("", ""), standin, ids, data) as fault:  # an administrator has mended it
+        await delivered(fault, small_clip)
+
+
+# --- U10: no server ---------------------------------------------------------------------------------------------------
+
+
+async def test_server_away_for_the_whole_grace_keeps_the_file(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """The recorder is gone before its launcher would kill it; `recover` publishes the file later."""
+    made = row("U10", "server away, SIGTERM, 15 s of grace; then `recover`")
+    standin.set_faults({"route": "any", "kind": "reset", "times": 0})
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(made, standin, ids, data, STOP_GRACE_SECONDS="15") as fault:
+        await fault.run.seen(lambda line: line["state"] == "uploading" and "next try in" in line["message"])
+        fault.inject(lambda: fault.run.signal(signal.SIGTERM))
+        await kept(fault)
+    standin.set_faults()
+    async with recovering(standin, ids, data, str(data)) as run:
+        assert await run.exit_code() == 0, run.text
+        assert f"{ids.recording_id}: published" in run.text
+    posted_once(standin, ids, small_clip)
+    made.published = "kept, then all of it"
+
+
+# --- U11: what was published ------------------------------------------------------------------------------------------
+
+
+async def test_other_size_on_the_server_is_no_success(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A file that has another size on the server is not posted and not deleted here; the next start sends it anew."""
+    standin.set_faults(
+        {"route": "file_info", "kind": "status", "status": 200, "body": '{"id":"x","size":5}', "times": 1}
+    )
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(row("U11", "the server says another size"), standin, ids, data) as fault:
+        assert "the server has 5 bytes" in await kept(fault)
+    async with restarted(Row("", ""), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+    assert len(standin.requests("upload_create")) == 2
+
+
+def damaged(content: bytes) -> bytes:
+    """Return a file whose index is fine and whose pictures are not."""
+    head = content.index(b"mdat") + 64
+    return content[:head] + bytes(len(content) - head)
+
+
+async def test_file_that_does_not_decode_is_no_success(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A finished file whose pictures are damaged is kept, not published."""
+    made = row("U11", "the finished file does not decode")
+    leave(data, ids, standin.url, {f"{NAME}.mp4": damaged(small_clip.bytes)}, *FINISHED)
+    async with restarted(made, standin, ids, data) as fault:
+        assert "does not decode" in await kept(fault)
+
+
+async def test_live_file_of_rubbish_is_no_success(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+    """A live file that is none is kept, not published."""
+    made = row("U11", "the live file is rubbish")
+    leave(data, ids, standin.url, {"live.mp4": b"rubbish" * 10_000})
+    async with restarted(made, standin, ids, data) as fault:
+        await kept(fault)

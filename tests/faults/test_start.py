@@ -1,0 +1,532 @@
+"""Faults at the start: nothing to save yet, so each ends soon, says why, tells the call, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
+from tests.faults.programs import path_with, path_without
+from tests.faults.scene import Fault, Row, published
+from tests.recorder_process import RecorderProcess, job_environment, launched, leftovers, recorder
+
+pytestmark = [pytest.mark.e2e, pytest.mark.fault]
+
+MakeRow = Callable[[str, str], Row]
+
+START_BUDGET_S = 50.0
+REFUSAL_LIMIT_S = 10.0
+"""Far more than a refused job needs; a job that waits for the server's own limits takes longer."""
+
+
+@pytest.fixture
+def start(standin: StandIn, data: Path) -> Callable[..., Any]:
+    """Starts a recorder in a new call and yields it as the fault of a row."""
+
+    @asynccontextmanager
+    async def begin(row: Row, *, scene: dict[str, Any] | None = None, **more: str) -> AsyncIterator[Fault]:
+        ids = standin.create_call(scene={"mode": "pattern", **(scene or {})})
+        async with launched(job_environment(standin.url, ids, data, **more), ids, data) as run:
+            yield Fault(row, standin, run)
+
+    return begin
+
+
+def in_report(fault: Fault) -> str:
+    """Return the cause in the job's report; the failure must be in time for the plugin."""
+    report = fault.run.report
+    assert report["moves"][-1]["after_s"] <= START_BUDGET_S
+    fault.row.noticed = report["cause"]["code"]
+    fault.row.notice_s = round(report["moves"][-1]["after_s"], 1)
+    return str(report["cause"]["detail"])
+
+
+async def failed(fault: Fault, *, told: str) -> str:
+    """The job must fail in order: told once, code 0, nothing published, nothing left; returns the cause."""
+    await fault.ends(0)
+    fault.nothing_published()
+    assert told in fault.told(), fault.run.text
+    assert [report.status for report in fault.standin.state.statuses if report.reply == 200] == ["failed"]
+    assert [file.name for file in fault.run.job_dir.glob("*.mp4*")] == []
+    return in_report(fault)
+
+
+# --- S1: bad values ---------------------------------------------------------------------------------------------------
+
+BAD_VALUES = {
+    "no number": ("WIDTH", "wide", "1280 to 3840", True),
+    "number with a blank": ("FRAME_RATE", " 30", "10 to 60", True),
+    "out of range": ("HEIGHT", "719", "720 to 2160", True),
+    "beyond 32 bits": ("VIDEO_RATE", "99999999999", "500 to 10000", True),
+    "negative": ("AUDIO_RATE", "-1", "32 to 320", True),
+    "preset": ("VIDEO_PRESET", "slow", "medium fast faster", True),
+    "format": ("OUTPUT_FORMAT", "webm", "mp4", True),
+    "own limit": ("MAX_DURATION_SECONDS", "5", "10 to 86400", True),
+    "certificate": ("TLS_CA_CERT_FILE", "/nowhere/ca.pem", "an existing file", True),
+    "scheme": ("SITE_URL", "ftp://127.0.0.1", "http or https", False),
+    "path in the address": ("SITE_URL", "http://127.0.0.1/chat", "http or https", False),
+    "no address": ("SITE_URL", "", "http or https", False),
+    "id": ("CALL_ID", "../../etc", "exactly 26", False),
+    "id in capitals": ("POST_ID", "A" * 26, "exactly 26", False),
+    "id with a newline": ("RECORDING_ID", "a" * 26 + "\n", "exactly 26", False),
+    "token": ("AUTH_TOKEN", "x" * 25, "exactly 26", False),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_VALUES)
+async def test_bad_value_is_one_clear_line(standin: StandIn, data: Path, row: MakeRow, kind: str) -> None:
+    """A wrong setting ends the job with one line that names variable, problem and range; told where that can be."""
+    variable, value, allowed, told = BAD_VALUES[kind]
+    made = row("S1", f"{variable}: {kind}")
+    ids = standin.create_call()
+    environment = job_environment(standin.url, ids, data) | {variable: value}
+    async with launched(environment, ids, data) as run:
+        made.exit_code = await run.exit_code(REFUSAL_LIMIT_S)
+    assert made.exit_code == 1, run.text
+    errors = [line["message"] for line in run.lines if " ERROR " in line["message"]]
+    assert len(errors) == 1, run.text
+    assert variable in errors[0]
+    assert allowed in errors[0]
+    assert "Traceback" not in run.text
+    if variable == "AUTH_TOKEN":
+        assert value not in run.text
+    reports = [(report.status, variable in report.error) for report in standin.state.statuses]
+    assert reports == ([("failed", True)] if told else [])
+    made.noticed, made.published, made.left = "settings", "nothing", len(leftovers(str(data)))
+    assert made.left == 0
+    assert list(data.iterdir()) == []
+
+
+async def test_bad_value_with_a_hanging_server_ends_all_the_same(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A refused job does not wait for a server that does not answer."""
+    made = row("S1", "WIDTH: no number, and the server hangs")
+    standin.set_faults({"route": "status", "kind": "hang", "times": 0})
+    ids = standin.create_call()
+    environment = job_environment(standin.url, ids, data) | {"WIDTH": "wide"}
+    async with launched(environment, ids, data) as run:
+        made.exit_code = await run.exit_code(REFUSAL_LIMIT_S)
+    assert made.exit_code == 1, run.text
+    assert "could not be reported" in run.text
+    made.noticed, made.published, made.left = "settings", "nothing", 0
+
+
+# --- S2: what the machine lacks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", ["Xvfb", "pulseaudio", "chromium", "ffmpeg"])
+async def test_missing_program_is_named(start: Any, row: MakeRow, tmp_path: Path, program: str) -> None:
+    """A program that is not installed is named, with the package to install."""
+    async with start(row("S2", f"{program} missing"), PATH=path_without(tmp_path / "bin", program)) as fault:
+        told = "chromium is missing" if program == "chromium" else TOLD_OF[program]
+        assert f"{program} is not found on PATH; on Debian: apt-get install" in await failed(fault, told=told)
+        assert fault.run.report["cause"]["code"] == "program_missing"
+
+
+async def test_data_directory_that_is_a_file_is_named(standin: StandIn, tmp_path: Path, row: MakeRow) -> None:
+    """A data directory that cannot be made is named; the call is told."""
+    made = row("S2", "a file in the place of the data directory")
+    place = tmp_path / "place"
+    place.write_text("")
+    ids = standin.create_call()
+    async with recorder(standin, ids, place) as run:
+        made.exit_code = await run.exit_code()
+    await unwritable(made, standin, run, str(place))
+
+
+@pytest.fixture
+def read_only_volume(tmp_path: Path) -> Iterator[Path]:
+    """A real file system that cannot be written."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    path = tmp_path / "read-only"
+    path.mkdir()
+    assert psutil.Popen(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(path)]).wait() == 0
+    yield path
+    assert psutil.Popen(["umount", str(path)]).wait() == 0
+
+
+async def test_read_only_volume_is_named(standin: StandIn, read_only_volume: Path, row: MakeRow) -> None:
+    """A volume that is mounted read-only is named; the call is told."""
+    made = row("S2", "volume mounted read-only")
+    ids = standin.create_call()
+    async with recorder(standin, ids, read_only_volume) as run:
+        made.exit_code = await run.exit_code()
+    await unwritable(made, standin, run, str(read_only_volume))
+
+
+async def unwritable(made: Row, standin: StandIn, run: RecorderProcess, place: str) -> None:
+    assert made.exit_code == 0, run.text
+    errors = [line["message"] for line in run.lines if line["level"] == "ERROR"]
+    assert len(errors) == 1, run.text
+    assert place in errors[0]
+    fault = Fault(made, standin, run)
+    assert "data directory" in fault.told()
+    fault.nothing_published()
+    made.noticed, made.left = "directory", len(leftovers(place))
+    assert made.left == 0
+
+
+# Chromium 140 on a host that forbids user namespaces.
+NO_SANDBOX = (
+    "[1:1:1122/101500.000000:FATAL:zygote_host_impl_linux.cc(128)] No usable sandbox! If you are running on Ubuntu "
+    "23.10+ or another Linux distro that has disabled unprivileged user namespaces with AppArmor, see "
+    "https://chromium.googlesource.com/chromium/src/+/main/docs/security/apparmor-userns-restrictions.md."
+)
+
+
+async def test_refused_user_namespaces_are_explained(start: Any, row: MakeRow, tmp_path: Path) -> None:
+    """A Chromium without its sandbox names the knobs to turn."""
+    path = path_with(tmp_path / "bin", chromium=f"echo '{NO_SANDBOX}' >&2\nkill -TRAP $$")
+    async with start(row("S2", "user namespaces refused"), PATH=path) as fault:
+        detail = await failed(fault, told="could not set up its sandbox")
+        assert "seccomp" in detail
+        assert "kernel.unprivileged_userns_clone" in detail
+        assert "kernel.apparmor_restrict_unprivileged_userns" in detail
+        assert fault.run.report["cause"]["code"] == "sandbox_refused"
+
+
+async def test_root_without_dev_mode_is_refused(start: Any, row: MakeRow) -> None:
+    """Chromium as root has no sandbox; that takes a word from the operator."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    async with start(row("S2", "run as root without DEV_MODE"), DEV_MODE="false") as fault:
+        assert "DEV_MODE=true" in await failed(fault, told="refuses to run as root")
+
+
+async def test_small_shared_memory_is_enough(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """64 KiB of /dev/shm, where Docker gives 64 MiB, change nothing: no program of the job needs it."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    made = row("S2", "64 KiB of /dev/shm")
+    ids = standin.create_call(scene={"mode": "pattern"})
+    small = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
+    prefix = ("unshare", "--mount", "--", "sh", "-c", small, "sh")
+    async with launched(job_environment(standin.url, ids, data), ids, data, prefix=prefix) as run:
+        await run.recorded(4)
+        standin.stop_recording(ids.recording_id)
+        fault = Fault(made, standin, run)
+        await fault.ends(0)
+        published(standin, ids)
+        made.noticed, made.published = "no fault", f"{run.report['file']['duration_s']:.1f} s"
+
+
+# --- S3: programs that do not start -----------------------------------------------------------------------------------
+
+TOLD_OF = {
+    "Xvfb": "virtual display failed",
+    "pulseaudio": "sound server failed",
+    "chromium": "browser failed",
+    "ffmpeg": "screen capture failed",
+}
+WAYS = {
+    "exits at once": "echo 'made to fail' >&2; exit 3",
+    "exits after a second": "echo 'made to fail' >&2; sleep 1; exit 3",
+    "hangs": "echo 'made to fail' >&2; exec sleep 1000",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("program", TOLD_OF)
+async def test_program_that_does_not_start_is_quoted(
+    start: Any, row: MakeRow, tmp_path: Path, program: str, way: str
+) -> None:
+    """A program that ends or hangs while it starts is noticed in time, and its last words are in the cause."""
+    path = path_with(tmp_path / "bin", **{program: WAYS[way]})
+    async with start(row("S3", f"{program} {way}"), PATH=path) as fault:
+        assert "made to fail" in await failed(fault, told=TOLD_OF[program])
+
+
+# --- S4: the file's name ----------------------------------------------------------------------------------------------
+
+HEALING_NAMES: dict[str, dict[str, Any]] = {
+    "one 502": {"kind": "status", "status": 502},
+    "a reset": {"kind": "reset"},
+    "a lost reply": {"kind": "drop_reply"},
+    "500, no JSON": {"kind": "status", "status": 500, "body": "<html>no", "times": 2},
+}
+
+
+@pytest.mark.parametrize("name", HEALING_NAMES)
+async def test_short_trouble_with_the_name_is_survived(start: Any, row: MakeRow, name: str) -> None:
+    """A request for the name that fails once is repeated, and the call is recorded."""
+    made = row("S4", f"file name: {name}")
+    async with start(made) as fault:
+        fault.standin.set_faults({"route": "filename", **HEALING_NAMES[name]})
+        await recorded_and_stopped(fault)
+        assert fault.standin.requests("filename")[0].status != 200
+        made.noticed = "retried"
+
+
+async def recorded_and_stopped(fault: Fault) -> None:
+    """The recording must come about in spite of the fault, and be published."""
+    await fault.run.recorded(3)
+    fault.standin.stop_recording(fault.run.ids.recording_id)
+    await fault.ends(0)
+    published(fault.standin, fault.run.ids)
+    fault.row.published = f"{fault.run.report['file']['duration_s']:.1f} s"
+    assert "failed" not in [report.status for report in fault.standin.state.statuses]
+
+
+HOPELESS_NAMES: dict[str, tuple[dict[str, Any], str]] = {
+    "401": ({"kind": "status", "status": 401, "body": "Unauthorized"}, "access to Mattermost has ended"),
+    "403": ({"kind": "status", "status": 403, "body": "Forbidden"}, "does not let the recorder"),
+    "an empty name": ({"kind": "status", "status": 200, "body": '{"filename":""}'}, "no name"),
+    "200, no JSON": ({"kind": "status", "status": 200, "body": "<html>login"}, "not understood"),
+    "502 for ever": ({"kind": "status", "status": 502}, "did not answer in time"),
+}
+
+
+@pytest.mark.parametrize("name", HOPELESS_NAMES)
+async def test_lasting_trouble_with_the_name_is_said(start: Any, row: MakeRow, name: str) -> None:
+    """What cannot heal fails with a cause in plain words, without many tries."""
+    fault_of_server, told = HOPELESS_NAMES[name]
+    async with start(row("S4", f"file name: {name}")) as fault:
+        fault.standin.set_faults({"route": "filename", "times": 0, **fault_of_server})
+        cause = await failed(fault, told=told)
+        if name == "502 for ever":
+            assert "502" in cause
+        else:
+            assert len(fault.standin.requests("filename")) == 1
+
+
+# --- S5: the call page ------------------------------------------------------------------------------------------------
+
+
+async def test_page_that_fails_once_is_loaded_again(start: Any, row: MakeRow) -> None:
+    """One 502 for the page, or for the first try of it, costs a second and not the recording."""
+    made = row("S5", "page: one 502")
+    async with start(made) as fault:
+        fault.standin.set_faults({"route": "page", "kind": "status", "status": 502})
+        await recorded_and_stopped(fault)
+        made.noticed = "loaded again"
+
+
+async def test_page_that_is_reset_once_is_loaded_again(start: Any, row: MakeRow) -> None:
+    """A connection that breaks while the page loads is tried again."""
+    made = row("S5", "page: a reset")
+    async with start(made) as fault:
+        fault.standin.set_faults({"route": "page", "kind": "reset", "times": 2})
+        await recorded_and_stopped(fault)
+        made.noticed = "loaded again"
+
+
+REFUSED_PAGES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "403": ({"kind": "status", "status": 403}, "refused the recorder the call page", "HTTP 403"),
+    "404": ({"kind": "status", "status": 404}, "Calls plugin", "HTTP 404"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_PAGES)
+async def test_refused_page_is_said_at_once(start: Any, row: MakeRow, name: str) -> None:
+    """A page that the server refuses is not asked for again and again."""
+    fault_of_server, told, cause = REFUSED_PAGES[name]
+    async with start(row("S5", f"page: {name}")) as fault:
+        fault.standin.set_faults({"route": "page", "times": 0, **fault_of_server})
+        assert cause in await failed(fault, told=told)
+        assert len(fault.standin.requests("page")) == 1
+
+
+BROKEN_PAGES: dict[str, tuple[dict[str, Any], str]] = {
+    "join refused": ({"join_refused": "the call is full"}, "the call is full"),
+    "init rejected": ({"reject_init": True}, "gave up"),
+    "v2, join refused": ({"v2": True, "join_refused": "not in this call"}, "not in this call"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_PAGES)
+async def test_page_that_gives_up_is_quoted(start: Any, row: MakeRow, name: str) -> None:
+    """A page that says why it does not join is quoted in the cause."""
+    faults, words = BROKEN_PAGES[name]
+    scene = {"page_faults": {key: value for key, value in faults.items() if key != "v2"}, "v2": "v2" in faults}
+    async with start(row("S5", f"page: {name}"), scene=scene) as fault:
+        assert words in await failed(fault, told="could not join the call")
+
+
+SILENT_PAGES: dict[str, tuple[dict[str, Any], str]] = {
+    "script error": ({"script_error": True}, "last console errors"),
+    "no client object": ({"no_client": True}, "no client object"),
+    "never connects": ({"never_connect": True}, "did not get into the call"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SILENT_PAGES)
+async def test_page_that_does_nothing_ends_in_time(start: Any, row: MakeRow, name: str) -> None:
+    """A page that never joins fails inside the budget, with what its console said."""
+    faults, words = SILENT_PAGES[name]
+    async with start(row("S5", f"page: {name}"), scene={"page_faults": faults}) as fault:
+        assert words in await failed(fault, told="could not join the call in time")
+
+
+async def test_page_that_hangs_once_is_loaded_again(start: Any, row: MakeRow) -> None:
+    """A request that the server has lost is made again, in time for the recording."""
+    made = row("S5", "page: no reply, once")
+    async with start(made) as fault:
+        fault.standin.set_faults({"route": "page", "kind": "hang"})
+        await recorded_and_stopped(fault)
+        made.noticed = "loaded again"
+
+
+async def test_page_that_makes_its_client_late_is_awaited(start: Any, row: MakeRow) -> None:
+    """A page that needs seconds for its client is slow, not gone."""
+    made = row("S5", "page: client after 5 s")
+    async with start(made, scene={"page_faults": {"slow_ms": 5000}}) as fault:
+        await recorded_and_stopped(fault)
+        made.noticed = "no fault"
+
+
+@pytest.mark.slow
+async def test_page_that_hangs_ends_in_time(start: Any, row: MakeRow) -> None:
+    """A page that the server never delivers fails inside the budget."""
+    async with start(row("S5", "page: no reply")) as fault:
+        fault.standin.set_faults({"route": "page", "kind": "hang", "times": 0})
+        await failed(fault, told="could not join the call in time")
+
+
+# --- S6, S7: `started` ------------------------------------------------------------------------------------------------
+
+
+async def test_refused_start_is_discarded_quietly(start: Any, row: MakeRow) -> None:
+    """A job that its host ended meanwhile leaves nothing: no post, no `failed`, no file."""
+    made = row("S6", "`started`: no job ongoing")
+    async with start(made) as fault:
+        fault.standin.set_faults(
+            {"route": "status", "kind": "status", "status": 400, "times": 0,
+             "body": '{"message":"no job ongoing","status_code":400}'}
+        )  # fmt: skip
+        await fault.ends(0)
+        fault.nothing_published()
+        assert len(fault.standin.requests("status")) == 1
+        assert [line for line in fault.run.lines if line["level"] == "ERROR"] == []
+        assert list(fault.run.job_dir.glob("*.mp4*")) == []
+        made.noticed = "job_refused"
+
+
+STARTED: dict[str, dict[str, Any]] = {
+    "reply lost": {"kind": "drop_reply"},
+    "500 twice": {"kind": "status", "status": 500, "times": 2},
+    "reset": {"kind": "reset"},
+    "slower than 10 s": {"kind": "slow", "delay_s": 13},
+    "the cluster's lock": {
+        "kind": "status", "status": 500, "body": '{"message":"failed to lock call: timeout","status_code":500}',
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "slower" in name else name for name in STARTED]
+)
+async def test_started_is_reported_until_it_is_known(start: Any, row: MakeRow, name: str) -> None:
+    """A healthy capture is never thrown away because `started` took more than one try."""
+    made = row("S7", f"`started`: {name}")
+    async with start(made) as fault:
+        fault.standin.set_faults({"route": "status", **STARTED[name]})
+        await fault.standin.wait_for(
+            lambda: [one for one in fault.standin.state.statuses if one.status == "started" and one.reply == 200], 60
+        )
+        await recorded_and_stopped(fault)
+        made.noticed = "retried"
+        assert fault.run.report["outcome"] == "done"
+
+
+# --- S8, S9: an end while starting ------------------------------------------------------------------------------------
+
+MOMENTS = {
+    "first line": r"recorder-fsm .* records",
+    "display starting": r"Xvfb started",
+    "sound starting": r"pulseaudio started",
+    "sound up": r"Daemon startup complete",
+    "display_up": r"display_ready:",
+    "page loading": r"joining the call",
+    "page loaded": r"console debug: config",
+    "client made": r"page: client",
+    "browser_joined": r"call_joined:",
+    "encoder starting": r"encoder started",
+    "grabber starting": r"grabber started",
+    "grabbing": r"grabber: Input #1",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_signal_while_starting_ends_in_order(
+    start: Any, row: MakeRow, moment: str, number: signal.Signals
+) -> None:
+    """A signal at any moment: told once, nothing left, code 0."""
+    async with start(row("S8", f"{number.name}: {moment}")) as fault:
+        await fault.run.seen(lambda line: re.search(MOMENTS[moment], line["message"]))
+        fault.inject(lambda: fault.run.signal(number))
+        await failed_by_stop(fault)
+
+
+async def failed_by_stop(fault: Fault) -> None:
+    await fault.ends(0)
+    fault.nothing_published()
+    assert fault.run.report["moves"][-1]["event"] == "stop_requested", fault.run.text
+    assert "was stopped" in fault.told()
+    assert [report.status for report in fault.standin.state.statuses] == ["failed"]
+    assert list(fault.run.job_dir.glob("*.mp4*")) == []
+    fault.row.noticed = "stop_requested"
+
+
+async def test_signal_at_the_first_moment_ends_in_order(start: Any, row: MakeRow) -> None:
+    """From the moment in which the recorder can take a signal at all, none ends it without its cleanup."""
+    async with start(row("S8", "SIGTERM: handler installed")) as fault:
+        await takes_signals(fault.run.process.pid)
+        fault.inject(lambda: fault.run.signal(signal.SIGTERM))
+        await failed_by_stop(fault)
+
+
+async def takes_signals(pid: int) -> None:
+    """Wait until the process has a handler for SIGTERM (proc(5), SigCgt)."""
+    bit = 1 << (signal.SIGTERM - 1)
+    async with asyncio.timeout(10):
+        while True:
+            caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+            if caught is not None and int(caught[1], 16) & bit:
+                return
+            await asyncio.sleep(0)
+
+
+async def test_signal_before_python_runs_leaves_nothing(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """A signal in the interpreter's own first milliseconds ends it as the kernel does: nothing had begun."""
+    made = row("S8", "SIGTERM: right after the start of the process")
+    ids = standin.create_call()
+    async with recorder(standin, ids, data) as run:
+        run.signal(signal.SIGTERM)
+        made.exit_code = await run.exit_code()
+    assert made.exit_code in (0, -signal.SIGTERM)
+    made.noticed, made.published, made.left = "by the kernel", "nothing", len(leftovers(str(data)))
+    assert made.left == 0
+    assert [post for post in standin.state.posts if post.recording_id == ids.recording_id] == []
+
+
+ENDS: dict[str, Callable[[StandIn, CallIds], None]] = {
+    "call ended": lambda standin, ids: standin.end_call(ids.call_id),
+    "recording stopped": lambda standin, ids: standin.stop_recording(ids.recording_id),
+    "everyone left": lambda standin, ids: standin.everyone_leaves(ids.call_id),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_call_that_ends_before_the_capture_is_discarded(start: Any, row: MakeRow, name: str) -> None:
+    """An end between joining and capturing publishes nothing and is no error."""
+    made = row("S9", f"{name} between join and capture")
+    async with start(made) as fault:
+        await fault.run.seen(lambda line: line["message"].startswith("call_joined:"))
+        ENDS[name](fault.standin, fault.run.ids)
+        await fault.ends(0)
+        fault.nothing_published()
+        assert list(fault.run.job_dir.glob("*.mp4*")) == []
+        assert "started" not in [report.status for report in fault.standin.state.statuses if report.reply == 200]
+        made.noticed = fault.run.report["moves"][-1]["event"]
