@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from typing import Any
 
-from playwright.async_api import CDPSession, Error, Page
+from playwright.async_api import CDPSession, Error, Page, Response
 
 from recorder_fsm.errors import BrowserError
 
 HEADER = ("X-Calls-Recorder", "true")
+REFUSED_WITHOUT_BODY = "ERR_HTTP_RESPONSE_CODE_FAILURE"
 
 
 class ChromiumTab:
@@ -30,10 +31,17 @@ class ChromiumTab:
         return reply.get("result", {}).get("value")
 
     async def load(self, url: str, limit_s: float) -> int:
+        answers: list[Response] = []
+        self._page.on("response", answers.append)
         try:
             response = await self._page.goto(url, wait_until="commit", timeout=limit_s * 1000)
         except Error as error:
+            # An error status without a body is a network error to Chromium, which has an error page of its own for it.
+            if REFUSED_WITHOUT_BODY in error.message and answers:
+                return answers[-1].status
             raise self._failure(error) from error
+        finally:
+            self._page.remove_listener("response", answers.append)
         return response.status if response is not None else 0
 
     def _failure(self, error: Error) -> BrowserError:
