@@ -32,7 +32,11 @@ class ChromiumTab:
 
     async def load(self, url: str, limit_s: float) -> int:
         answers: list[Response] = []
-        self._page.on("response", answers.append)
+
+        def note(response: Response) -> None:
+            answers.append(response)
+
+        self._page.on("response", note)
         try:
             response = await self._page.goto(url, wait_until="commit", timeout=limit_s * 1000)
         except Error as error:
@@ -41,7 +45,7 @@ class ChromiumTab:
                 return answers[-1].status
             raise self._failure(error) from error
         finally:
-            self._page.remove_listener("response", answers.append)
+            self._page.remove_listener("response", note)
         return response.status if response is not None else 0
 
     def _failure(self, error: Error) -> BrowserError:
