@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -46,8 +47,8 @@ class RecorderProcess:
     @property
     def runtime(self) -> str:
         """The runtime directory of the job's last start, as its journal says."""
-        facts = [json.loads(line) for line in (self.job_dir / "journal.jsonl").read_text().splitlines()]
-        return str([fact["runtime"] for fact in facts if fact["fact"] == "process_started"][-1])
+        journal = (self.job_dir / "journal.jsonl").read_text(errors="replace")
+        return str(re.findall(r'"fact": "process_started".*"runtime": "([^"]+)"', journal)[-1])
 
     async def seen(self, accept: Callable[[dict[str, Any]], Any], limit_s: float = STATE_LIMIT_S) -> dict[str, Any]:
         """Wait for a log line that is accepted, one of those before included."""

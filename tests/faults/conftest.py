@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
 from tests.faults.leftover import Clip, make_clip
 from tests.faults.scene import Row
 from tests.faults.table import write_table
@@ -21,6 +22,12 @@ async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
     """A stand-in Mattermost on a free port."""
     async with StandIn(data_dir=tmp_path / "standin") as server:
         yield server
+
+
+@pytest.fixture
+async def ids(standin: StandIn) -> CallIds:
+    """A call with a job that waits for its recorder."""
+    return standin.create_call()
 
 
 @pytest.fixture

@@ -23,11 +23,6 @@ MakeRow = Callable[[str, str], Row]
 MIB = 2**20
 
 
-@pytest.fixture
-def ids(standin: StandIn) -> CallIds:
-    return standin.create_call()
-
-
 def killed_while_recording(standin: StandIn, ids: CallIds, data: Path, clip: Clip) -> None:
     """Leave a live file, as a recorder that was killed while it recorded."""
     leave(data, ids, standin.url, {"live.mp4": clip.live.read_bytes()})

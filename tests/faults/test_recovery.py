@@ -1,0 +1,328 @@
+"""Recovery: the next start of a job, and `recorder-fsm recover`, finish what an earlier start left."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
+from tests.faults.leftover import (
+    FINISHED,
+    NAME,
+    Clip,
+    delivered,
+    kept,
+    leave,
+    nothing_runs,
+    posted_once,
+    recovering,
+    restarted,
+)
+from tests.faults.scene import Row, published, recording
+from tests.recorder_process import recorder
+
+pytestmark = [pytest.mark.e2e, pytest.mark.fault]
+
+MakeRow = Callable[[str, str], Row]
+MIB = 2**20
+
+
+def cut_in_half(folder: Path) -> None:
+    journal = folder / "journal.jsonl"
+    text = journal.read_text()
+    journal.write_text(text[: len(text) - 30])
+
+
+def remove(folder: Path) -> None:
+    (folder / "journal.jsonl").unlink()
+
+
+def fill_with_rubbish(folder: Path) -> None:
+    (folder / "journal.jsonl").write_bytes(bytes(range(256)) * 20 + b'\n[1]\n{"fact": 7}\nnull\n{"fact": "moved"}\n')
+
+
+JOURNALS = {"cut in half": cut_in_half, "missing": remove, "rubbish": fill_with_rubbish}
+
+
+@pytest.mark.parametrize("name", JOURNALS)
+async def test_restart_needs_no_whole_journal(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
+) -> None:
+    """The live file is what counts; a journal that cannot be read costs nothing."""
+    folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    JOURNALS[name](folder)
+    async with restarted(row("S10", f"journal {name}"), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        fault.row.noticed = "leftover_found"
+
+
+@pytest.mark.parametrize("name", JOURNALS)
+async def test_restart_takes_a_finished_file_whatever_the_journal_says(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
+) -> None:
+    """A finished file without its live file is published under its own name."""
+    folder = leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED, name=None)
+    JOURNALS[name](folder)
+    async with restarted(row("S10", f"finished file, no live file, journal {name}"), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        fault.row.noticed = "leftover_found"
+    assert [file.name for file in standin.state.files.values()] == [f"{NAME}.mp4"]
+
+
+async def test_restart_appends_to_log_and_journal(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """What the first start wrote down is still there after the second."""
+    folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    (folder / "recorder.log").write_text("a line of the first start\n")
+    before = (folder / "journal.jsonl").read_text()
+    async with restarted(row("S10", "log and journal of the first start"), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        fault.row.noticed = "leftover_found"
+    assert (folder / "recorder.log").read_text().startswith("a line of the first start\n")
+    assert (folder / "journal.jsonl").read_text().startswith(before)
+    assert [report.status for report in standin.state.statuses] == []
+
+
+async def test_half_rewritten_file_is_written_anew(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A copy that was never completed is not taken for the recording."""
+    files = {"live.mp4": small_clip.live.read_bytes(), f"{NAME}.mp4.part": small_clip.bytes[:50_000]}
+    leave(data, ids, standin.url, files)
+    async with restarted(row("S10", "half of the rewritten file"), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        fault.row.noticed = "leftover_found"
+
+
+async def test_empty_live_file_is_no_recording(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+    """A job that was killed before its first fragment is recorded anew, as long as the plugin lets it."""
+    made = row("S10", "live file of no bytes")
+    leave(data, ids, standin.url, {"live.mp4": b""})
+    async with restarted(made, standin, ids, data) as fault:
+        await fault.run.recorded(3)
+        standin.stop_recording(ids.recording_id)
+        await fault.ends(0)
+        published(standin, ids)
+        made.noticed, made.published = "recorded anew", f"{fault.run.report['file']['duration_s']:.1f} s"
+
+
+async def test_empty_live_file_is_nothing_to_recover(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+    """`recover` records nothing, and has nothing to do here."""
+    made = row("S10", "`recover` with a live file of no bytes")
+    leave(data, ids, standin.url, {"live.mp4": b""})
+    async with recovering(standin, ids, data, str(data)) as run:
+        made.exit_code = await run.exit_code()
+        assert made.exit_code == 0, run.text
+        assert "nothing is left to recover" in run.text
+    made.noticed, made.published = "nothing to do", "nothing"
+
+
+async def test_capture_nobody_knew_of_is_not_published(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A start that was killed before `started` left nothing that anybody agreed to: it is recorded anew."""
+    made = row("S10", "live file of a job that had not begun")
+    folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    journal = folder / "journal.jsonl"
+    journal.write_text("".join(line for line in journal.open() if '"capture_started"' not in line))
+    async with restarted(made, standin, ids, data) as fault:
+        await fault.run.recorded(3)
+        standin.stop_recording(ids.recording_id)
+        await fault.ends(0)
+        assert published(standin, ids).stat().st_size != small_clip.final.stat().st_size
+        made.noticed, made.published = "recorded anew", f"{fault.run.report['file']['duration_s']:.1f} s"
+
+
+@pytest.mark.parametrize("command", ["start", "recover"])
+async def test_directory_of_a_living_recorder_is_not_touched(
+    standin: StandIn, data: Path, row: MakeRow, command: str
+) -> None:
+    """A second recorder of the same job does no harm: no post, no `failed`, no other file; the first goes on."""
+    made = row("S10", f"a second process ({command}) while the first records")
+    async with recording(made, standin, data, seconds=3) as first:
+        ids = first.run.ids
+        if command == "start":
+            async with recorder(standin, ids, data) as second:
+                made.exit_code = await second.exit_code()
+                assert "already working" in second.text
+        else:
+            async with recovering(standin, ids, data, str(data)) as second:
+                made.exit_code = await second.exit_code()
+        assert made.exit_code == 1, second.text
+        assert [report.status for report in standin.state.statuses] == ["started"]
+        await first.run.recorded(6)
+        standin.stop_recording(ids.recording_id)
+        await first.ends(0)
+        published(standin, ids)
+        assert first.run.report["file"]["duration_s"] >= 5
+        made.noticed, made.published = "directory_busy", f"{first.run.report['file']['duration_s']:.1f} s"
+
+
+async def test_token_that_expired_keeps_the_file(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """With a token that is not taken any more the file stays; a new token publishes it."""
+    made = row("U9", "token expired since; then `recover` with a new one")
+    leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    async with restarted(made, standin, ids, data, AUTH_TOKEN="x" * 26) as fault:
+        assert "access to Mattermost has ended" in await kept(fault)
+        assert len(standin.requests("upload_create")) == 1
+    async with recovering(standin, ids, data, str(data)) as run:
+        assert await run.exit_code() == 0, run.text
+    posted_once(standin, ids, small_clip)
+    made.published = "kept, then all of it"
+
+
+async def test_upload_continues_at_the_offset_of_the_server(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """A recorder killed in the middle of its upload: the next start sends only what the server has not."""
+    made = row("U5", "recorder killed in the middle of a part, started again")
+    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 3 * MIB})
+    leave(data, ids, standin.url, {f"{NAME}.mp4": large_clip.bytes}, *FINISHED)
+    async with restarted(Row("", ""), standin, ids, data) as fault:
+        await standin.wait_for(lambda: standin.requests("upload_data"), 20)
+        await fault.run.seen(lambda line: re.match(r"uploaded [1-9]", line["message"]))
+        fault.run.process.kill()
+        await fault.run.process.wait()
+    await standin.wait_for(lambda: not any(one.busy for one in standin.state.sessions.values()), 20)
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+        assert "continues at byte" in fault.run.text
+        made.noticed = "leftover_found"
+    (session,) = standin.state.sessions.values()
+    assert session.bytes_received == large_clip.final.stat().st_size
+
+
+async def test_uploaded_but_not_saved_is_saved_once(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A recorder killed between upload and post: one post, and no second upload."""
+    made = row("U8", "killed after the upload, before the post; started again")
+    standin.set_faults({"route": "save", "kind": "hang"})
+    leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED)
+    async with restarted(Row("", ""), standin, ids, data) as fault:
+        await standin.wait_for(lambda: standin.requests("save"), 20)
+        fault.run.process.kill()
+        await fault.run.process.wait()
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        made.noticed = "leftover_found"
+    assert len(standin.requests("upload_create")) == 1
+
+
+async def test_saved_but_not_known_is_not_saved_twice(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A recorder killed before it heard that its post exists: the next start looks, and makes no second one."""
+    made = row("U8", "killed after the post, before its reply; started again")
+    standin.set_faults({"route": "save", "kind": "drop_reply"}, {"route": "post", "kind": "hang"})
+    leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED)
+    async with restarted(Row("", ""), standin, ids, data) as fault:
+        await standin.wait_for(lambda: standin.requests("post"), 20)
+        fault.run.process.kill()
+        await fault.run.process.wait()
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        assert "had published the recording already" in fault.run.text
+        made.noticed = "leftover_found"
+    assert len(standin.requests("upload_create")) == 1
+
+
+async def test_saved_recording_is_only_removed(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A file that was published and not yet removed is removed, without a request that changes anything."""
+    made = row("S10", "killed after publishing, before removing the file")
+    done = [{"fact": "upload_session", "id": "s" * 26}, {"fact": "uploaded", "file_id": "f" * 26}, {"fact": "saved"}]
+    leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED, *done)
+    async with restarted(made, standin, ids, data) as fault:
+        await fault.ends(0)
+        assert list(fault.run.job_dir.glob("*.mp4*")) == []
+    assert [entry for entry in standin.state.log if entry.method == "POST"] == []
+    made.noticed, made.published = "leftover_published", "before"
+
+
+async def test_odd_file_name_is_recovered(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A name with blanks, quotes, a percent sign and an emoji is no trouble."""
+    name = "Größe %20 'x' \"y\" $(touch z) 🎥 -rf"
+    leave(data, ids, standin.url, {f"{name}.mp4": small_clip.bytes}, *FINISHED, name=name)
+    async with restarted(row("S10", "a file name of odd characters"), standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+        fault.row.noticed = "leftover_found"
+    assert [file.name for file in standin.state.files.values()] == [f"{name}.mp4"]
+
+
+async def test_recover_says_what_it_did_for_each(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """One leftover that cannot be published does not keep another from it; both are said, and the code is 1."""
+    made = row("S10", "`recover`: two leftovers, one of rubbish")
+    other = standin.create_call()
+    leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    leave(data, other, standin.url, {"live.mp4": b"rubbish" * 1000})
+    (data / "lost+found").mkdir()
+    async with recovering(standin, ids, data) as run:  # DATA_DIR names the directory
+        made.exit_code = await run.exit_code()
+        assert made.exit_code == 1, run.text
+        said = {line["message"].split(":")[0]: line["message"] for line in run.lines if line["level"] == "RAW"}
+    assert "published" in said[ids.recording_id]
+    assert "kept" in said[other.recording_id]
+    posted_once(standin, ids, small_clip)
+    assert (data / other.recording_id / "live.mp4").exists()
+    assert [report.status for report in standin.state.statuses] == []
+    made.noticed, made.published, made.left = "said for each", "one of two", int(not nothing_runs(data))
+    assert made.left == 0
+
+
+@pytest.mark.parametrize("missing", ["AUTH_TOKEN", "CALL_ID"])
+async def test_recover_says_what_it_lacks(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, missing: str
+) -> None:
+    """What neither the environment nor the journal says is named; the file stays."""
+    made = row("S10", f"`recover` without {missing}")
+    folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    if missing == "CALL_ID":
+        remove(folder)
+    emptied = {"AUTH_TOKEN": ""} if missing == "AUTH_TOKEN" else {}
+    async with recovering(standin, ids, data, str(data), **emptied) as run:
+        made.exit_code = await run.exit_code()
+        assert made.exit_code == 1, run.text
+        assert missing in run.text
+    assert (folder / "live.mp4").exists()
+    made.noticed, made.published = "said", "kept"
+
+
+async def test_recover_without_anything_says_so(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+    """No leftover, or no such directory, is no fault."""
+    made = row("S10", "`recover` with nothing there")
+    async with recovering(standin, ids, data, str(data / "nowhere")) as run:
+        made.exit_code = await run.exit_code()
+        assert made.exit_code == 0, run.text
+        assert "nothing is left to recover" in run.text
+    made.noticed, made.published = "nothing to do", "nothing"
+
+
+async def test_journal_of_a_real_job_is_as_these_tests_have_it(standin: StandIn, data: Path) -> None:
+    """What a real recorder writes down has every fact and key that the prepared leftovers have."""
+    async with recording(Row("", ""), standin, data, seconds=2) as fault:
+        standin.stop_recording(fault.run.ids.recording_id)
+        await fault.ends(0)
+        real = keys(fault.run.job_dir)
+    other = standin.create_call()
+    done = [{"fact": "upload_session", "id": ""}, {"fact": "uploaded", "file_id": ""}, {"fact": "saved"}]
+    ours = keys(leave(data, other, standin.url, {}, *FINISHED, *done))
+    assert {fact: real[fact] for fact in ours} == ours
+
+
+def keys(folder: Path) -> dict[str, set[str]]:
+    facts = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return {fact["fact"]: set(fact) for fact in facts}
