@@ -28,6 +28,7 @@ POLL_S = 2.0
 FROZEN_LIMIT_S = 12.0
 """A busy page answers late; one that has not answered for this long is taken for dead."""
 LEAVE_LIMIT_S = 2.0
+LAST_WORD_S = 1.0
 KEPT_ERRORS = 10
 CONSOLE_LINES_PER_S = 20
 CONSOLE_LINE_CHARS = 2000
@@ -108,7 +109,7 @@ class CallPage:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             poll.cancel()
-        left = self._left.result() if self._left.done() else Left(None)
+        left = self._left.result() if self._left.done() else Left("nothing: its client vanished")
         if left.reason is None:
             return None
         return CallError("The recorder lost the call.", detail=f"the page said: {left.reason}", code="call_lost")
@@ -223,8 +224,8 @@ class CallPage:
             await asyncio.sleep(POLL_S)
             seen = await self._probe()
             if seen is not None and (not seen["present"] or seen["closed"]):
-                # The hook tells first, and with a reason; give it the time of one more message.
-                await asyncio.sleep(0)
+                # The hook tells first, and with a reason: its message may still be on the way.
+                await asyncio.wait({self._left}, timeout=LAST_WORD_S)
                 return
 
     async def _probe(self) -> dict[str, Any] | None:

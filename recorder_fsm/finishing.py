@@ -19,8 +19,6 @@ from recorder_fsm.work import NAME_LIMIT_S, Work
 
 PUBLISH_STALL_S = 1200.0
 """Without a stop signal there is no known end of the grace: give up after so long without any progress."""
-GRACE_RESERVE_S = 10.0
-"""Kept of the grace for leaving in order."""
 
 
 class Finishing:
@@ -34,7 +32,7 @@ class Finishing:
 
     async def finish_file(self, holdings: Holdings) -> Event:
         began = time.monotonic()
-        expected_s = None
+        expected_s = self._work.memory.capture_s
         if Resource.CAPTURE in holdings:
             capture: Capture = holdings[Resource.CAPTURE]
             await capture.ended.wait()
@@ -127,11 +125,7 @@ class Finishing:
         """Return how long publishing may still take: until nothing moves, and never beyond a launcher's grace."""
         now = time.monotonic()
         # The loop asks before the step has begun: what counted until then was the recording.
-        left_s = (self._advanced_at or now) + PUBLISH_STALL_S - now
-        if self._work.stop.requested_at is not None:
-            grace_end = self._work.stop.requested_at + self._work.settings.stop_grace_s - GRACE_RESERVE_S
-            left_s = min(left_s, grace_end - now)
-        return left_s
+        return min((self._advanced_at or now) + PUBLISH_STALL_S - now, self._work.grace_left_s())
 
 
 def capture_stop(holdings: Holdings) -> float | None:

@@ -140,8 +140,6 @@ def _result(state: State, step: asyncio.Task[Event]) -> tuple[Event, RecorderErr
     try:
         return step.result(), None
     except JobOver as error:
-        if error.maybe_started and (state, Event.CALL_ENDED) in BY_MOVE:
-            return Event.CALL_ENDED, error
         return (Event.JOB_REFUSED if (state, Event.JOB_REFUSED) in BY_MOVE else Event.STEP_FAILED), error
     except RecorderError as error:
         return Event.STEP_FAILED, error

@@ -294,7 +294,8 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            # A helper of its own session may hold the pipes, and with them asyncio's notion of the end.
+            await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=KILL_WAIT_S)
     return Finished(process.returncode or 0, stdout, stderr.decode(errors="replace"))
 
 

@@ -99,7 +99,7 @@ class _Job:
         journal = Journal(directory.journal)
         if runtime := journal.remembered().runtime:
             _clean_after_crash(runtime)
-        journal.write(
+        journal.note(  # a full disk must not keep a leftover from being published
             "process_started",
             version=__version__,
             runtime=str(directory.runtime),

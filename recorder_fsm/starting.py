@@ -111,6 +111,11 @@ class Starting:
             logger.warning("`started` could not be reported yet: {}", error)
             self._work.report.note(f"`started` was reported late: {error.sentence}")
             self._reporting = asyncio.create_task(self._report_started_late(holdings), name="report started")
+        except JobOver as error:
+            if not error.maybe_started:
+                raise
+            # The call may have seen that it is recorded: what there is of it is published.
+            holdings.happened(Event.CALL_ENDED, error)
         else:
             self._work.report.started(time.monotonic() - self._work.began, capture.duration_s)
         self._work.journal.note("capture_started", begin_s=round(capture.begin_s, 3))

@@ -62,6 +62,8 @@ class JobSteps:
         left_s = since + LIMITS_S[state] - now
         if state in (State.INIT, State.DISPLAY_UP, State.BROWSER_JOINED):
             left_s = min(left_s, self._work.began + START_BUDGET_S - now)
+        if state is State.STOPPING:
+            left_s = min(left_s, self._work.grace_left_s())
         return left_s
 
     async def tell(self, sentence: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 import attrs
@@ -15,6 +17,8 @@ from recorder_fsm.signals import StopRequest
 
 NAME_LIMIT_S = 10.0
 """How long the server may take to tell the recording's name."""
+GRACE_RESERVE_S = 10.0
+"""Kept of the grace for leaving in order."""
 
 
 @attrs.define
@@ -50,3 +54,9 @@ class Work:
         if name == self.directory.live.name:  # a call of that name must not be written over itself
             name = f"{self.settings.recording_id}.mp4"
         return self.directory.path / name
+
+    def grace_left_s(self) -> float:
+        """Return what is left of the time between a launcher's SIGTERM and its SIGKILL; infinity before a SIGTERM."""
+        if self.stop.requested_at is None:
+            return math.inf
+        return self.stop.requested_at + self.settings.stop_grace_s - GRACE_RESERVE_S - time.monotonic()

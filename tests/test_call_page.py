@@ -260,11 +260,13 @@ async def test_only_the_first_close_counts(tab: FakeTab, page: CallPage) -> None
 
 @pytest.mark.parametrize("last", [VANISHED, CLOSED], ids=["vanished", "closed"])
 async def test_end_without_an_event_is_noticed_by_the_poll(tab: FakeTab, page: CallPage, last: object) -> None:
-    """The safety net: property gone, or `closed` true."""
+    """The safety net: property gone, or `closed` true; an end without a word is no normal one."""
     say(page, "connect")
     tab.probes = [JOINED, JOINED, last]
     async with asyncio.timeout(5):
-        await page.closed()
+        cause = await page.closed()
+    assert cause is not None
+    assert cause.code == "call_lost"
     assert len(tab.evaluated) >= 3
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from recorder_fsm import finishing, watching
 from recorder_fsm import steps as steps_module
+from recorder_fsm import work as work_module
 from recorder_fsm.capture import Progress
 from recorder_fsm.directory import JobDirectory
 from recorder_fsm.errors import (
@@ -417,6 +418,13 @@ async def test_late_refusal_after_a_lost_reply_is_the_end_of_a_call(bench: Bench
     assert (await bench.next_happening())[0] is Event.CALL_ENDED
 
 
+async def test_refusal_after_a_lost_reply_keeps_what_was_captured(bench: Bench) -> None:
+    """The call may have seen that it is recorded: the recording begins, ends at once, and is published."""
+    bench.bot.started = JobOver(maybe_started=True)
+    assert await bench.take(State.BROWSER_JOINED) is Event.CAPTURE_STARTED
+    assert await bench.next_happening() == (Event.CALL_ENDED, bench.bot.started)
+
+
 @pytest.mark.parametrize("error", [JobOver(), AccessRefused(status=401)])
 async def test_refused_start_is_not_recorded(bench: Bench, error: Exception) -> None:
     """What cannot heal fails the step."""
@@ -675,9 +683,9 @@ async def test_grace_after_a_stop_signal_bounds_the_upload(tmp_path: Path, clock
     bench.environment["STOP_GRACE_SECONDS"] = "100"
     bench.stop.request()
     steps = bench.steps
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(100 - finishing.GRACE_RESERVE_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(100 - work_module.GRACE_RESERVE_S)
     clock[0] += 80
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(20 - finishing.GRACE_RESERVE_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(20 - work_module.GRACE_RESERVE_S)
     clock[0] += 20
     assert steps.seconds_left(State.UPLOADING) < 0
 
