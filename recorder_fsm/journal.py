@@ -108,6 +108,7 @@ class Journal:
                         memory.refused = True
                 case "capture_started":
                     memory.started_at = _text(fact, "at")
+                    memory.reached_recording, memory.refused = True, False  # the next line may have been cut
                 case "capture_ended":
                     seconds = fact.get("seconds")
                     memory.capture_s = seconds if isinstance(seconds, int | float) else None
