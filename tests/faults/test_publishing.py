@@ -122,7 +122,7 @@ async def test_recorder_killed_while_rewriting_loses_nothing(
     )
     killed_while_recording(standin, ids, data, small_clip)
     async with restarted(made, standin, ids, data, PATH=path) as fault:
-        await fault.run.reached("stopping")
+        await fault.run.seen(lambda line: line["message"].startswith("leftover_found:"))
         async with asyncio.timeout(20):
             while not fault.run.all("sleep"):  # noqa: ASYNC110 - another process's children tell nobody
                 await asyncio.sleep(0.05)
@@ -182,7 +182,8 @@ async def test_trouble_on_the_way_is_overcome(
     received = sum(session.bytes_received for session in sessions)
     if name in HEALING:
         assert len(sessions) == 1
-        assert received == large_clip.final.stat().st_size  # resumed where the server was: no byte twice
+        # Resumed where the server was, no byte twice; a first part of under 5 MiB is one that the server throws away.
+        assert received == large_clip.final.stat().st_size + (1 if name.endswith("byte 1") else 0)
     else:
         assert len(sessions) == 2
 

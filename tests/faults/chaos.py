@@ -1,0 +1,214 @@
+"""Chaos: kill or freeze a random program of the job, or the recorder, at a random moment, and see what is left.
+
+    python -m tests.faults.chaos --runs 6 --seed 1
+
+Each run records the pattern page, does its harm once or twice, starts the job again as a launcher would until it ends
+with code 0 (or three starts are used up), and checks the one rule: everything captured up to two seconds before the
+harm is in what was published or is still on the volume, nothing bad is called a success, and no process is left. The
+seed decides what is done and when; a run is repeated by its seed and number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import psutil
+
+from recorder_fsm.directory import recordings_in
+from recorder_fsm.standin import measure
+from recorder_fsm.standin.server import StandIn
+from tests.faults.scene import capture_begin
+from tests.recorder_process import RecorderProcess, leftovers, recorder
+
+STARTS = 3
+FIRST_AT_S = (2.0, 9.0)
+SECOND_AFTER_S = (0.0, 3.0)
+RECORDER_FROZEN_S = 3.0
+END_LIMIT_S = 120.0
+LOST_LIMIT_S = 2.0
+LONGEST_JUMP_S = 1.0
+"""A picture may stand for half a second; a counter that jumps over more is a hole."""
+
+TARGETS: dict[str, Callable[[RecorderProcess], psutil.Process]] = {
+    "encoder": lambda run: run.child("ffmpeg", "libx264"),
+    "grabber": lambda run: run.child("ffmpeg", "x11grab"),
+    "chromium": lambda run: run.chromium(),
+    "renderer": lambda run: run.child("chromium", "--type=renderer"),
+    "driver": lambda run: run.child("run-driver"),
+    "Xvfb": lambda run: run.child("Xvfb"),
+    "pulseaudio": lambda run: run.child("pulseaudio"),
+    "recorder": lambda run: psutil.Process(run.process.pid),
+}
+
+
+class Broken(Exception):
+    """The rule does not hold."""
+
+
+@attrs.frozen
+class Harm:
+    """What is done to whom; `at_s` counts from the begin of the recording, for the second harm from the first."""
+
+    target: str
+    action: str
+    at_s: float
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target} at {self.at_s:.1f} s"
+
+
+def plan(seed: int, number: int) -> list[Harm]:
+    """Return the harms of one run: the same for the same seed and number."""
+    chance = random.Random(f"{seed}/{number}")  # noqa: S311 - a test's dice
+    return [
+        Harm(chance.choice(list(TARGETS)), chance.choice(("kill", "freeze")), chance.uniform(*spread))
+        for spread in (FIRST_AT_S, SECOND_AFTER_S)[: chance.choice((1, 1, 2))]
+    ]
+
+
+@attrs.define
+class Chaos:
+    """One run. `harmed_at` is the wall-clock time of the first harm; `runtimes` are those of all starts."""
+
+    harms: list[Harm]
+    standin: StandIn
+    data: Path
+    run: RecorderProcess | None = None
+    harmed_at: float = 0.0
+    codes: list[int] = attrs.Factory(list)
+    runtimes: set[str] = attrs.Factory(set)
+
+    async def go(self) -> str:
+        """Do the run; returns what came of it; raises `Broken`."""
+        ids = self.standin.create_call(scene={"mode": "pattern"})
+        doing: asyncio.Task[None] | None = None
+        for start in range(STARTS):
+            async with recorder(self.standin, ids, self.data) as run:
+                self.run = run
+                if start == 0:
+                    await run.recorded(self.harms[0].at_s)
+                    doing = asyncio.create_task(self._do_all())
+                self.codes.append(await self._end(run))
+                self.runtimes.add(run.runtime)
+            if self.codes[-1] == 0:
+                break
+        if doing is not None:
+            await doing
+        return await self._judge()
+
+    async def _end(self, run: RecorderProcess) -> int:
+        """Wait for the recorder's end; a recording that survived the harm is stopped by its host."""
+        if run.process.returncode is None and all(harm.target == "recorder" for harm in self.harms):
+            with_host = asyncio.get_running_loop().call_later(
+                2 * RECORDER_FROZEN_S, self.standin.stop_recording, run.ids.recording_id
+            )
+        else:
+            with_host = None
+        try:
+            return await run.exit_code(END_LIMIT_S)
+        except TimeoutError as error:
+            raise Broken(f"it does not end:\n{run.text[-3000:]}") from error
+        finally:
+            if with_host is not None:
+                with_host.cancel()
+
+    async def _do_all(self) -> None:
+        self.harmed_at = time.time()
+        for number, harm in enumerate(self.harms):
+            if number:
+                await asyncio.sleep(harm.at_s)
+            await self._do(harm)
+
+    async def _do(self, harm: Harm) -> None:
+        if self.run is None or self.run.process.returncode is not None:
+            return
+        try:
+            victim = TARGETS[harm.target](self.run)
+            if harm.action == "kill":
+                victim.kill()
+                return
+            victim.suspend()
+            if harm.target == "recorder":
+                await asyncio.sleep(RECORDER_FROZEN_S)
+                victim.send_signal(signal.SIGCONT if round(harm.at_s * 10) % 2 else signal.SIGKILL)
+        except (AssertionError, psutil.Error):
+            return  # it has gone already
+
+    async def _judge(self) -> str:
+        if self.run is None:
+            raise Broken("nothing was started")
+        ids = self.run.ids
+        left = [line for runtime in self.runtimes for line in leftovers(runtime)]
+        if left:
+            raise Broken(f"processes are left: {left}")
+        posts = [post for post in self.standin.state.posts if post.recording_id == ids.recording_id]
+        kept = recordings_in(self.run.job_dir)
+        if len(posts) > 1:
+            raise Broken(f"{len(posts)} posts")
+        if not posts and not kept:
+            raise Broken(f"nothing is left of the recording:\n{self.run.text[-3000:]}")
+        if (self.codes[-1] == 0) != (bool(posts) and not kept):
+            raise Broken(f"code {self.codes[-1]} with {len(posts)} posts and {len(kept)} files kept")
+        path = self.standin.uploaded(posts[0].file_id) if posts else kept[0]
+        captured_s = self.harmed_at - capture_begin(self.run.job_dir)
+        lost_s = await self._lost(path, captured_s)
+        where = "published" if posts else f"kept ({path.name})"
+        return f"{where}, codes {self.codes}, {captured_s:.1f} s captured, {lost_s:.2f} s lost"
+
+    async def _lost(self, path: Path, captured_s: float) -> float:
+        facts = await measure.probe(path)
+        if facts.video is None or facts.audio is None:
+            raise Broken(f"{path.name} has no picture or no sound")
+        counters = await measure.counters(path)
+        holes = [
+            gap for gap in counters.gaps if gap.duration_s > LONGEST_JUMP_S and gap.at_s < captured_s - LOST_LIMIT_S
+        ]
+        if holes:
+            raise Broken(f"holes: {holes}")
+        lost_s = captured_s - min(facts.duration_s, facts.video.start_s + facts.video.duration_s)
+        if lost_s > LOST_LIMIT_S:
+            raise Broken(f"{lost_s:.2f} s of {captured_s:.2f} s are lost")
+        return max(0.0, lost_s)
+
+
+async def chaos(seed: int, numbers: list[int]) -> int:
+    """Do the runs; prints a line for each; returns how many broke the rule."""
+    broken = 0
+    print(f"seed {seed}, runs {numbers[0]} to {numbers[-1]}")  # noqa: T201
+    for number in numbers:
+        harms = plan(seed, number)
+        with tempfile.TemporaryDirectory(prefix="recorder-chaos-") as folder:
+            (Path(folder) / "data").mkdir()
+            async with StandIn(data_dir=Path(folder) / "standin") as standin:
+                run = Chaos(harms, standin, Path(folder) / "data")
+                try:
+                    said = await run.go()
+                except (Broken, AssertionError, TimeoutError) as error:
+                    broken += 1
+                    said = f"BROKEN: {error}"
+        print(f"  run {number}: {', '.join(map(str, harms))}: {said}", flush=True)  # noqa: T201
+    print(f"{len(numbers) - broken} of {len(numbers)} runs held")  # noqa: T201
+    return broken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Kill or freeze a random program of a recorder, many times.")
+    parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=random.randrange(100_000))  # noqa: S311
+    parser.add_argument("--only", type=int, default=None, help="one run of the seed, by its number")
+    options = parser.parse_args()
+    numbers = list(range(options.runs)) if options.only is None else [options.only]
+    sys.exit(1 if asyncio.run(chaos(options.seed, numbers)) else 0)
+
+
+if __name__ == "__main__":
+    main()
