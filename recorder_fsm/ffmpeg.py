@@ -97,7 +97,8 @@ def encoder_command(settings: CaptureSettings, live: Path, *, begin_s: float) ->
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-y"),
         "-copyts",
-        *("-analyzeduration", "0", "-f", "nut", "-i", "pipe:0"),
+        # The formats stand in the head of the stream; by default it would wait for several pictures to guess a rate.
+        *("-probesize", "100000", "-analyzeduration", "0", "-f", "nut", "-i", "pipe:0"),
         "-filter_complex",
         f"[0:v]trim={begin},{pictures},{black}[picture];[0:a]atrim={begin},{gaps},asplit[sound][meter];[meter]{level}[level]",
         *("-map", "[picture]", "-map", "[sound]"),
