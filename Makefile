@@ -20,6 +20,7 @@ DEMO_SHARE ?= 1
 DEMO_OUT ?= build/demo
 BENCH_RUNS ?= 5
 BENCH_ARGS ?=
+BENCH_JOBS ?= 1 2 3
 PYTEST_ARGS ?=
 STANDIN_ARGS ?=
 IMAGE ?= recorder-fsm
@@ -84,6 +85,10 @@ image: engine ## Build the container image (IMAGE=recorder-fsm)
 .PHONY: image-test
 image-test: setup image ## Build the image and record calls in containers, as launchers start them (about 4 minutes)
 	@RECORDER_FSM_IMAGE=$(IMAGE):$(VERSION) $(BIN)/pytest tests/image $(PYTEST_ARGS)
+
+.PHONY: bench-containers
+bench-containers: setup image ## Measure how many jobs this machine takes, in containers (BENCH_JOBS="1 2 3")
+	@RECORDER_FSM_IMAGE=$(IMAGE):$(VERSION) $(BIN)/python -m bench.containers --jobs $(BENCH_JOBS)
 
 # Compose leaves the build to the engine's own client, which knows BuildKit.
 export COMPOSE_DOCKER_CLI_BUILD := 1

@@ -136,6 +136,20 @@ async def test_killed_container_is_recovered_by_its_next_start(standin: StandIn)
     await published(standin, ids, 4)
 
 
+async def test_another_container_recovers_the_volume(standin: StandIn) -> None:
+    """`recover` in a fresh container, with nothing but the volume and a token, publishes what a killed one left."""
+    ids = standin.create_call()
+    async with container(*OURS, env=job(standin.url, ids), ids=ids) as run:
+        await run.recorded(4)
+        await docker("kill", "--signal", "KILL", run.name)
+        await run.exit_code()
+        mount = ("--volume", f"{run.name}:/data")
+        token = {"AUTH_TOKEN": ids.token}
+        async with container(*mount, env=token, ids=ids, volume=False, command=("recover",)) as other:
+            assert await other.exit_code() == 0, other.text
+    await published(standin, ids, 3)
+
+
 async def test_memory_that_runs_out_loses_nothing(standin: StandIn) -> None:
     """Whatever the kernel kills, what was recorded is published: at once, or by the next start."""
     ids = standin.create_call()
