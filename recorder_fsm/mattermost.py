@@ -199,12 +199,16 @@ class CallsBot:
             if tries > 1 and await self._is_posted(patiently=tries < TRIES_BEFORE_BLIND_SAVE):
                 logger.info("the recording was already posted, the reply was lost")
                 return
-            await self._routes.plugin(
+            reply = await self._routes.plugin(
                 "post",
                 f"/bot/calls/{self._call_id}/recordings",
                 {"PostID": self._post_id, "FileIDs": [file_id], "JobID": self._recording_id},
                 read_s=self._pace.save_read_s,  # the plugin may wait 10 s for its lock
             )
+            try:
+                reply.fields()
+            except RequestRejected as error:  # a proxy's page: whether there is a post is not known
+                raise ServerUnavailable(detail=f"save: {reason(error)}") from error
 
         await persist(save, Patience("save", self._pace, give_up, self._pace.longest_wait_s))
         logger.info("file {} is posted", file_id)

@@ -128,7 +128,12 @@ class Upload:
                 )
             self._largest = min(self._largest, limit)
             self._part = min(self._part, self._largest)
-        self._session = await self._routes.create(self._file.name, self._size)
+        try:
+            self._session = await self._routes.create(self._file.name, self._size)
+        except RequestRejected as error:
+            if error.code == UNREADABLE:  # a proxy's page in place of the server's answer
+                raise ServerUnavailable(detail=reason(error)) from error
+            raise
         self._created += 1
         self._begin(0)
         logger.info("upload session {} opened for {} bytes", self._session.id, self._size)
