@@ -12,6 +12,9 @@ import time
 
 from recorder_fsm.signals import StopRequest
 
+TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
+"""With these, Playwright's driver prints every message, and TLS libraries write their keys: the token would be seen."""
+
 
 def main() -> None:
     """Run `recorder-fsm`; ends the process."""
@@ -44,7 +47,8 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
 
 
 def _take_environment() -> dict[str, str]:
-    """Return the environment, and take the token out of the one that children inherit."""
+    """Return the environment, and take out of the one that children inherit what is secret or tells secrets."""
     environment = dict(os.environ)
-    os.environ.pop("AUTH_TOKEN", None)
+    for name in ("AUTH_TOKEN", *TELLTALES):
+        os.environ.pop(name, None)
     return environment
