@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import signal
 import sys
@@ -38,15 +39,15 @@ LOST_LIMIT_S = 2.0
 LONGEST_JUMP_S = 1.0
 """A picture may stand for half a second; a counter that jumps over more is a hole."""
 
-TARGETS: dict[str, Callable[[RecorderProcess], psutil.Process]] = {
-    "encoder": lambda run: run.child("ffmpeg", "libx264"),
-    "grabber": lambda run: run.child("ffmpeg", "x11grab"),
-    "chromium": lambda run: run.chromium(),
-    "renderer": lambda run: run.child("chromium", "--type=renderer"),
-    "driver": lambda run: run.child("run-driver"),
-    "Xvfb": lambda run: run.child("Xvfb"),
-    "pulseaudio": lambda run: run.child("pulseaudio"),
-    "recorder": lambda run: psutil.Process(run.process.pid),
+TARGETS: dict[str, Callable[[RecorderProcess], list[psutil.Process]]] = {
+    "encoder": lambda run: run.all("libx264"),
+    "grabber": lambda run: run.all("x11grab"),
+    "chromium": lambda run: [run.chromium()],
+    "renderers": lambda run: run.all("--type=renderer"),  # Chromium may have a spare one, which is no loss
+    "driver": lambda run: run.all("run-driver"),
+    "Xvfb": lambda run: run.all("Xvfb"),
+    "pulseaudio": lambda run: run.all("pulseaudio"),
+    "recorder": lambda run: [psutil.Process(run.process.pid)],
 }
 
 
@@ -131,17 +132,13 @@ class Chaos:
     async def _do(self, harm: Harm) -> None:
         if self.run is None or self.run.process.returncode is not None:
             return
-        try:
-            victim = TARGETS[harm.target](self.run)
-            if harm.action == "kill":
-                victim.kill()
-                return
-            victim.suspend()
-            if harm.target == "recorder":
+        with contextlib.suppress(AssertionError, psutil.Error):  # it has gone already
+            victims = TARGETS[harm.target](self.run)
+            for victim in victims:
+                victim.kill() if harm.action == "kill" else victim.suspend()
+            if (harm.target, harm.action) == ("recorder", "freeze"):
                 await asyncio.sleep(RECORDER_FROZEN_S)
-                victim.send_signal(signal.SIGCONT if round(harm.at_s * 10) % 2 else signal.SIGKILL)
-        except (AssertionError, psutil.Error):
-            return  # it has gone already
+                victims[0].send_signal(signal.SIGCONT if round(harm.at_s * 10) % 2 else signal.SIGKILL)
 
     async def _judge(self) -> str:
         if self.run is None:

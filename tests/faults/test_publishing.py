@@ -139,6 +139,7 @@ HEALING: dict[str, list[dict[str, Any]]] = {
     "U4 create: reset": [{"route": "upload_create", "kind": "reset"}],
     "U4 create: reply lost": [{"route": "upload_create", "kind": "drop_reply"}],
     "U4 create: 503, html": [{"route": "upload_create", "kind": "status", "status": 503, "body": "<html>sorry"}],
+    "U4 create: 200, html": [{"route": "upload_create", "kind": "status", "status": 200, "body": "<html>log in"}],
     "U4 create: 429": [{"route": "upload_create", "kind": "status", "status": 429}],
     "U5 data: cut at byte 6000000": [{"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000}],
     "U5 data: cut at byte 1": [{"route": "upload_data", "kind": "cut_at", "at_byte": 1}],
@@ -285,6 +286,7 @@ SAVES: dict[str, dict[str, Any]] = {
     "reset": {"kind": "reset"},
     "reply lost": {"kind": "drop_reply"},
     "502, html": {"kind": "status", "status": 502, "body": "<html>sorry"},
+    "200, html of a proxy": {"kind": "status", "status": 200, "body": "<html>please log in"},
 }
 
 
