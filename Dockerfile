@@ -64,6 +64,8 @@ RUN printf 'path-exclude=%s\n' \
         fonts-dejavu-core \
         fonts-noto-cjk \
         fonts-noto-color-emoji \
+        # For the driver's Node.
+        libatomic1 \
         libnss3-tools \
         pulseaudio \
         python3 \
