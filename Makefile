@@ -21,6 +21,8 @@ DEMO_OUT ?= build/demo
 BENCH_RUNS ?= 5
 BENCH_ARGS ?=
 BENCH_JOBS ?= 1 2 3
+CHAOS_RUNS ?= 6
+CHAOS_SEED ?=
 PYTEST_ARGS ?=
 STANDIN_ARGS ?=
 IMAGE ?= recorder-fsm
@@ -40,9 +42,17 @@ demo: setup ## Record a call of a local stand-in for Mattermost (DEMO_SECONDS=20
 
 # With STATUS_FILE, pytest's exit code goes there, and make adds no line of its own to pytest's summary.
 .PHONY: test
-test: setup ## Run all tests, with real programs (PYTEST_ARGS="-k name")
-	@$(BIN)/pytest $(PYTEST_ARGS) || { code=$$?; \
+test: setup ## Run the tests, with real programs, without the slow ones (PYTEST_ARGS="-k name")
+	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS) || { code=$$?; \
 		if [ -n "$(STATUS_FILE)" ]; then echo $$code > "$(STATUS_FILE)"; else exit $$code; fi; }
+
+.PHONY: faults
+faults: setup ## Play every fault with real programs; all of them write docs/reliability.md (PYTEST_ARGS="-k R5")
+	@$(if $(PYTEST_ARGS),,FAULT_TABLE=docs/reliability.md) $(BIN)/pytest tests/faults -m fault $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: setup ## Kill or freeze a random program of a recorder, again and again (CHAOS_RUNS=6 CHAOS_SEED=1)
+	@$(BIN)/python -m tests.faults.chaos --runs $(CHAOS_RUNS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 .PHONY: check
 check: setup ## Check style, types and the directions of imports
