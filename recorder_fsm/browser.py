@@ -64,7 +64,7 @@ class Driver:
         try:
             async with asyncio.timeout(DRIVER_LIMIT_S):
                 self._playwright = await manager.start()
-        except Exception as error:  # noqa: BLE001 - Playwright raises a plain Exception where its driver dies
+        except Exception as error:  # Playwright raises a plain Exception where its driver dies
             raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
         finally:
             self._pid = find_descendant(lambda words: "run-driver" in words)
