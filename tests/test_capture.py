@@ -134,11 +134,12 @@ async def test_healthy_capture_of_a_still_screen_is_not_lost(
     up: Stage, live: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing moves and nobody speaks for longer than the limit: that is a meeting too."""
-    monkeypatch.setattr(capture_module, "STALL_LIMIT_S", 1.6)
+    # The sound is measured once a second, and on an idle sink its first second comes up to a second late.
+    monkeypatch.setattr(capture_module, "STALL_LIMIT_S", 4.0)
     monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.1)
     async with up.capture(live) as capture:
         lost = asyncio.create_task(capture.lost())
-        await reached(capture, 2.6)
+        await reached(capture, 6.0)
         assert not lost.done()
         lost.cancel()
 
