@@ -114,8 +114,9 @@ class Starting:
         except JobOver as error:
             if not error.maybe_started:
                 raise
-            # The call may have seen that it is recorded: what there is of it is published.
-            holdings.happened(Event.CALL_ENDED, error)
+            # The call may have seen that it is recorded: what there is of it is published. The next step says so, since
+            # an end of the call that is noted here would fail the start and discard the capture.
+            self._work.over = True
         else:
             self._work.report.started(time.monotonic() - self._work.began, capture.duration_s)
         self._work.journal.note("capture_started", begin_s=round(capture.begin_s, 3))

@@ -27,6 +27,8 @@ class Watching:
         self._work = work
 
     async def await_end(self, holdings: Holdings) -> Event:
+        if self._work.over:
+            return Event.CALL_ENDED
         capture: Capture = holdings[Resource.CAPTURE]
         monitor = Monitor()
         rounds = 0

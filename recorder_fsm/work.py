@@ -25,7 +25,8 @@ GRACE_RESERVE_S = 10.0
 class Work:
     """One job. `began` is the start of the process, in seconds of the monotonic clock.
 
-    `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known.
+    `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known; `over`:
+    the plugin ended the job while `started` was on its way.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Work:
     stop: StopRequest
     began: float
     recover_only: bool = False
+    over: bool = False
     memory: Remembered = attrs.field(init=False)
     name: str = attrs.field(init=False)
 

@@ -422,7 +422,8 @@ async def test_refusal_after_a_lost_reply_keeps_what_was_captured(bench: Bench) 
     """The call may have seen that it is recorded: the recording begins, ends at once, and is published."""
     bench.bot.started = JobOver(maybe_started=True)
     assert await bench.take(State.BROWSER_JOINED) is Event.CAPTURE_STARTED
-    assert await bench.next_happening() == (Event.CALL_ENDED, bench.bot.started)
+    assert bench.happened.empty(), "noted here, it would fail the start and discard the capture"
+    assert await bench.take(State.RECORDING) is Event.CALL_ENDED
 
 
 @pytest.mark.parametrize("error", [JobOver(), AccessRefused(status=401)])
