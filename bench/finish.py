@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from recorder_fsm.processes import run
-from recorder_fsm.recording import Recording
+from recorder_fsm.media.output_file import Recording
+from recorder_fsm.system.process import run
 
 PIECE_S = 30
 LIVE = ("-f", "mp4", "-movflags", "delay_moov+default_base_moof", "-frag_duration", "500000")

@@ -13,10 +13,10 @@ from typing import Any
 import attrs
 
 from bench.parts import Usage
-from recorder_fsm.processes import ChildProcess
 from recorder_fsm.standin.launcher import RECORDER, default_environ
 from recorder_fsm.standin.measure import AvOffsets, av_offsets
 from recorder_fsm.standin.server import StandIn
+from recorder_fsm.system.process import ChildProcess
 
 SETTLE_S = 4.0
 """After `started`: Chromium and the encoder's rate control come to rest."""

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.system.signals import StopRequest
 
 TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
 """With these, Playwright's driver prints every message, and TLS libraries write their keys: the token would be seen."""
@@ -32,9 +32,9 @@ def main() -> None:
 def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int:
     import asyncio  # noqa: PLC0415 - see above
 
-    from recorder_fsm.browser import driver_environment  # noqa: PLC0415
-    from recorder_fsm.logs import release_stdout  # noqa: PLC0415
-    from recorder_fsm.recorder import record  # noqa: PLC0415
+    from recorder_fsm.app import record  # noqa: PLC0415
+    from recorder_fsm.resources.browser import driver_environment  # noqa: PLC0415
+    from recorder_fsm.storage.logs import release_stdout  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone
     # Playwright's driver inherits our environment, and is found through it.

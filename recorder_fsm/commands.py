@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from recorder_fsm import __version__
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.system.signals import StopRequest
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -38,7 +38,7 @@ def run() -> None:
 @click.pass_context
 def recover(context: click.Context, directory: Path | None) -> None:
     """Publish what killed jobs left in DIRECTORY (DATA_DIR, else /data). Needs AUTH_TOKEN in the environment."""
-    from recorder_fsm.recover import recover as recover_all  # noqa: PLC0415
+    from recorder_fsm.recovery import recover as recover_all  # noqa: PLC0415
 
     os.umask(0o077)  # as for `run`
     stop = StopRequest()
@@ -49,12 +49,12 @@ def recover(context: click.Context, directory: Path | None) -> None:
 
 
 @commands.command()
-@click.option("--table", is_flag=True, help="Print the table of moves instead (Markdown).")
+@click.option("--table", is_flag=True, help="Print the tables of states and transitions instead (Markdown).")
 def graph(table: bool) -> None:
     """Print the state diagram (Mermaid)."""
-    from recorder_fsm import diagram  # noqa: PLC0415 - a command imports what it needs
+    from recorder_fsm.machine import diagram  # noqa: PLC0415 - a command imports what it needs
 
-    click.echo(diagram.markdown_table() if table else diagram.mermaid(), nl=False)
+    click.echo(diagram.states_table() + "\n" + diagram.transitions_table() if table else diagram.mermaid(), nl=False)
 
 
 @commands.command()

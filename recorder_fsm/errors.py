@@ -5,7 +5,7 @@
     +-- DirectoryError          the job's directory cannot be used
     +-- ProgramError            a program is missing, did not start, or ended
     |   +-- DisplayError        Xvfb
-    |   +-- SoundError          PulseAudio
+    |   +-- AudioError          PulseAudio
     |   +-- BrowserError        Chromium or its driver
     |   +-- CaptureError        ffmpeg
     +-- CallError               the call page did not join, or left by itself
@@ -22,6 +22,11 @@ secrets, no program output. `detail` is for the log and the report: what the pro
 """
 
 from __future__ import annotations
+
+UNREACHABLE = "server_unreachable"
+"""Code of a `ServerUnavailable`: the request never reached the server, so it cannot have had an effect."""
+UNREADABLE = "reply_unreadable"
+"""Code of a `RequestRejected`: the server did something, but its answer makes no sense."""
 
 
 class RecorderError(Exception):
@@ -66,8 +71,8 @@ class DisplayError(ProgramError):
     sentence = "The virtual display failed."
 
 
-class SoundError(ProgramError):
-    code = "sound"
+class AudioError(ProgramError):
+    code = "audio"
     sentence = "The sound server failed."
 
 
@@ -122,11 +127,7 @@ class RequestRejected(MattermostError):
 
 
 class JobOver(MattermostError):
-    """The plugin says that this job ended. `maybe_started`: an earlier `started` of ours may have been accepted."""
+    """The plugin says that this job ended."""
 
     code = "job_over"
     sentence = "The recording was already stopped."
-
-    def __init__(self, sentence: str = "", *, detail: str = "", status: int = 400, maybe_started: bool = False) -> None:
-        super().__init__(sentence, detail=detail, status=status)
-        self.maybe_started = maybe_started

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from loguru import logger
 
-from recorder_fsm.logs import QUIET_LIBRARIES
+from recorder_fsm.storage.logs import QUIET_LIBRARIES
 
 
 @pytest.fixture(autouse=True, scope="session")

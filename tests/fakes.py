@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from recorder_fsm.errors import RecorderError
-from recorder_fsm.holdings import Holdings, Watch
-from recorder_fsm.job import Job, Outcome
-from recorder_fsm.lifecycle import BY_MOVE, Change, Event, Lifecycle, Resource, State
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.machine.lifecycle import BY_MOVE, Change, Event, Lifecycle, Resource, State
+from recorder_fsm.machine.resources import ResourceStack, Watch
+from recorder_fsm.machine.runner import Job, Outcome
+from recorder_fsm.system.signals import StopRequest
 
 FORWARD = {
     State.INIT: Event.DISPLAY_READY,
@@ -27,7 +27,7 @@ FORWARD = {
 }
 LOSSES = {
     Resource.DISPLAY: Event.DISPLAY_LOST,
-    Resource.SOUND: Event.SOUND_LOST,
+    Resource.AUDIO: Event.AUDIO_LOST,
     Resource.DRIVER: Event.BROWSER_LOST,
     Resource.BROWSER: Event.BROWSER_LOST,
     Resource.CAPTURE: Event.CAPTURE_LOST,
@@ -121,7 +121,7 @@ class FakeSteps:
 
     def __init__(self, ledger: list[str]) -> None:
         self.ledger = ledger
-        self.script: dict[State, Callable[[Holdings], Awaitable[Event | None]]] = {}
+        self.script: dict[State, Callable[[ResourceStack], Awaitable[Event | None]]] = {}
         self.limit_s: dict[State, float] = {}
         self.entered_at: dict[State, float] = {}
         self.reached: defaultdict[State, asyncio.Event] = defaultdict(asyncio.Event)
@@ -131,17 +131,17 @@ class FakeSteps:
         self.told: list[str] = []
         self.telling: Behaviour = at_once
 
-    async def take(self, state: State, holdings: Holdings) -> Event:
+    async def take(self, state: State, resources: ResourceStack) -> Event:
         self.ledger.append(f"step {state.value}")
         self.entered_at[state] = time.monotonic()
         if state is State.INIT and self.found is not None:
             return self.found
         row = BY_MOVE[state, FORWARD[state]]
         if row.starts:
-            await holdings.bring_up(row.starts)
+            await resources.bring_up(row.starts)
         self.reached[state].set()
         if scripted := self.script.get(state):
-            return await scripted(holdings) or FORWARD[state]
+            return await scripted(resources) or FORWARD[state]
         return FORWARD[state]
 
     def seconds_left(self, state: State) -> float:
@@ -195,7 +195,7 @@ class FakeJob:
     def hang_in(self, state: State) -> None:
         """Let the step of `state` never end by itself."""
 
-        async def hang(_: Holdings) -> Event | None:
+        async def hang(_: ResourceStack) -> Event | None:
             await for_ever()
             return None
 
@@ -204,7 +204,7 @@ class FakeJob:
     def fail_in(self, state: State, error: Exception) -> None:
         """Let the step of `state` fail, with its resources up."""
 
-        async def fail(_: Holdings) -> Event | None:
+        async def fail(_: ResourceStack) -> Event | None:
             raise error
 
         self.steps.script[state] = fail

@@ -12,11 +12,11 @@ from pathlib import Path
 import attrs
 import psutil
 
-from recorder_fsm.capture import Capture
-from recorder_fsm.display import Display
-from recorder_fsm.ffmpeg import CaptureSettings
-from recorder_fsm.processes import ChildProcess, Finished, run
-from recorder_fsm.sound import SoundServer
+from recorder_fsm.media.ffmpeg import CaptureSettings
+from recorder_fsm.resources.audio import AudioServer
+from recorder_fsm.resources.capture import Capture
+from recorder_fsm.resources.display import Display
+from recorder_fsm.system.process import ChildProcess, Finished, run
 
 ENV = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 WIDTH, HEIGHT = 640, 480
@@ -27,7 +27,7 @@ class Stage:
     """A display and a sound server that are up."""
 
     display: Display
-    sound: SoundServer
+    sound: AudioServer
     runtime: Path
 
     def capture(self, live: Path) -> Capture:
@@ -52,7 +52,7 @@ async def stage() -> AsyncIterator[Stage]:
         runtime = Path(folder)
         async with (
             Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display,
-            SoundServer(runtime=runtime, env=ENV) as sound,
+            AudioServer(runtime=runtime, env=ENV) as sound,
         ):
             # As in a call: a sink that nobody plays into sleeps, and wakes up slowly.
             player = await ChildProcess.spawn(

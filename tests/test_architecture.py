@@ -20,7 +20,7 @@ ABOVE_RESOURCES = {
     *(
         "lifecycle",
         "diagram",
-        "holdings",
+        "resources",
         "job",
         "steps",
         "starting",
@@ -50,8 +50,8 @@ ONLY: dict[str, set[str]] = {
     "directory": {"errors"},
     "variables": {"errors", "go_syntax"},
     "settings": {"errors", "go_syntax", "variables"},
-    "holdings": {"errors", "lifecycle"},
-    "job": {"errors", "holdings", "lifecycle", "signals"},
+    "resources": {"errors", "lifecycle"},
+    "job": {"errors", "resources", "lifecycle", "signals"},
     "journal": {"errors", "lifecycle"},
     "call_page": {"errors"},
     "display": {"errors", "ffmpeg", "processes"},
@@ -205,7 +205,7 @@ def test_only_the_loop_moves_the_lifecycle(path: Path) -> None:
 @in_core
 def test_only_the_holdings_enter_and_leave_resources(path: Path) -> None:
     """Nobody else calls `__aenter__`, so nothing is held that would not be given back."""
-    if room(path) != "holdings":
+    if room(path) != "resources":
         assert [name for name, _ in attributes(path) if name.endswith(("__aenter__", "__aexit__"))] == []
 
 

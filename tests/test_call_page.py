@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from recorder_fsm import call_page
-from recorder_fsm.call_page import CallPage
+from recorder_fsm.browser import call_page
+from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.errors import BrowserError, CallError
 from tests.fakes import FakeTab
 

@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from recorder_fsm import capture as capture_module
-from recorder_fsm.capture import Capture
 from recorder_fsm.errors import CaptureError
-from recorder_fsm.ffmpeg import probe_command
-from recorder_fsm.recording import CLOCK_DIFFERS_S
+from recorder_fsm.media.ffmpeg import probe_command
+from recorder_fsm.media.output_file import CLOCK_DIFFERS_S
+from recorder_fsm.resources import capture as capture_module
+from recorder_fsm.resources.capture import Capture
 from tests.programs import HEIGHT, WIDTH, Stage, ask, child, soon, stage
 
 

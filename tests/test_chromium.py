@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from recorder_fsm.chromium import (
+from recorder_fsm.browser.launch_options import (
     CallPageAddress,
     browser_environment,
     child_environment,

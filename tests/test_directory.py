@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.directory import BUSY, RUNTIME_PREFIX, JobDirectory, recordings_in, remove_runtime
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.storage.job_dir import BUSY, RUNTIME_PREFIX, JobDirectory, recordings_in, remove_runtime
 
 HOLD = """
 import sys
 from pathlib import Path
-from recorder_fsm.directory import JobDirectory
+from recorder_fsm.storage.job_dir import JobDirectory
 
 with JobDirectory(Path(sys.argv[1])) as directory:
     print(directory.runtime, flush=True)
@@ -26,7 +26,7 @@ with JobDirectory(Path(sys.argv[1])) as directory:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from recorder_fsm.directory import JobDirectory
+from recorder_fsm.storage.job_dir import JobDirectory
 from recorder_fsm.errors import DirectoryError
 
 if os.geteuid() == 0:

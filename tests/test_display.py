@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm import display as display_module
-from recorder_fsm.display import MARGIN_PX, Display
 from recorder_fsm.errors import DisplayError
+from recorder_fsm.resources import display as display_module
+from recorder_fsm.resources.display import MARGIN_PX, Display
 from tests.programs import ENV, HEIGHT, WIDTH, ask, child, soon
 
 

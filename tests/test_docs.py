@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm import diagram, settings
 from recorder_fsm.commands import commands
+from recorder_fsm.config import settings
+from recorder_fsm.machine import diagram
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

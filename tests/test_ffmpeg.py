@@ -8,8 +8,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from recorder_fsm import ffmpeg
-from recorder_fsm.ffmpeg import (
+from recorder_fsm.media import ffmpeg
+from recorder_fsm.media.ffmpeg import (
     CaptureSettings,
     decode_command,
     encoder_command,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder_fsm.file_names import NAME_LIMIT_BYTES, safe_stem
+from recorder_fsm.mattermost.file_names import NAME_LIMIT_BYTES, safe_stem
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder_fsm.go_syntax import Url, parse_int, parse_url, quote, without_password
+from recorder_fsm.config.go_syntax import Url, parse_int, parse_url, quote, without_password
 
 NEARLY_NUMBERS = st.one_of(
     st.text(alphabet="+-0123456789", max_size=14),

@@ -6,8 +6,6 @@ import asyncio
 
 import pytest
 
-from recorder_fsm import holdings as holdings_module
-from recorder_fsm import job as job_module
 from recorder_fsm.errors import (
     BrowserError,
     CallError,
@@ -18,9 +16,11 @@ from recorder_fsm.errors import (
     RecorderError,
     ServerUnavailable,
 )
-from recorder_fsm.holdings import Holdings
-from recorder_fsm.job import KEPT, TOLD, told_in_call
-from recorder_fsm.lifecycle import TRANSITIONS, Event, Resource, Row, State
+from recorder_fsm.machine import resources as resources_module
+from recorder_fsm.machine import runner as job_module
+from recorder_fsm.machine.lifecycle import TRANSITIONS, Event, Resource, Row, State
+from recorder_fsm.machine.resources import ResourceStack
+from recorder_fsm.machine.runner import KEPT, TOLD, told_in_call
 from tests.fakes import FakeJob, entered, for_ever, left, raising, setting, waiting
 from tests.test_lifecycle import EXPECTED
 
@@ -35,7 +35,7 @@ FROM_OUTSIDE = [
     Event.CAPTURE_LOST,
     Event.BROWSER_LOST,
     Event.DISPLAY_LOST,
-    Event.SOUND_LOST,
+    Event.AUDIO_LOST,
     Event.DISK_LOW,
     Event.LIMIT_REACHED,
 ]
@@ -56,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loop's own limits pass at once."""
     monkeypatch.setattr(job_module, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(job_module, "CANCEL_LIMIT_S", 0.05)
-    monkeypatch.setattr(holdings_module, "RELEASE_LIMIT_S", 0.05)
+    monkeypatch.setattr(resources_module, "RELEASE_LIMIT_S", 0.05)
 
 
 async def settled() -> None:
@@ -118,18 +118,18 @@ async def test_file_is_finished_while_the_browser_still_closes(fake: FakeJob) ->
 async def test_leftover_goes_straight_to_the_file(fake: FakeJob) -> None:
     """A recording that was left is finished and published with no display and no browser."""
 
-    fake.steps.found = Event.LEFTOVER_FOUND
+    fake.steps.found = Event.PENDING_FOUND
     outcome = await fake.run()
-    assert fake.moves == [("leftover_found", "stopping"), ("file_ready", "uploading"), ("published", "done")]
+    assert fake.moves == [("pending_found", "stopping"), ("file_ready", "uploading"), ("published", "done")]
     assert outcome.row.target is State.DONE
     assert entered(fake.ledger) == left(fake.ledger) == []
 
 
 async def test_leftover_that_was_published_ends_at_once(fake: FakeJob) -> None:
     """There is nothing left to do for it."""
-    fake.steps.found = Event.LEFTOVER_PUBLISHED
+    fake.steps.found = Event.PENDING_PUBLISHED
     await fake.run()
-    assert fake.moves == [("leftover_published", "done")]
+    assert fake.moves == [("pending_published", "done")]
 
 
 # --- failure, stop and hang in each state -------------------------------------------------------------------------
@@ -154,7 +154,7 @@ async def test_stop_in_each_state_is_orderly(fake: FakeJob, state: State) -> Non
     if state in (State.STOPPING, State.UPLOADING):
         proceed = asyncio.Event()
 
-        async def work(_: Holdings) -> Event | None:
+        async def work(_: ResourceStack) -> Event | None:
             await proceed.wait()
             return None
 
@@ -225,7 +225,7 @@ async def test_stop_while_resources_start_cleans_up_those_half_way(fake: FakeJob
         starting.set()
         await for_ever()
 
-    fake.resources[Resource.SOUND].enter = start
+    fake.resources[Resource.AUDIO].enter = start
     fake.resources[Resource.DRIVER].enter = for_ever
     running = asyncio.create_task(fake.run())
     await starting.wait()
@@ -248,7 +248,7 @@ async def test_interruption_is_taken_where_the_table_has_it_and_passed_over_else
     proceed = asyncio.Event()
     cancelled: list[State] = []
 
-    async def work(_: Holdings) -> Event | None:
+    async def work(_: ResourceStack) -> Event | None:
         try:
             await proceed.wait()
         except asyncio.CancelledError:
@@ -303,7 +303,7 @@ async def test_loss_explains_a_failed_step_better_than_the_step_does(fake: FakeJ
     """Where the browser dies and the step fails of it in the same moment, the browser's death is the cause."""
     cause = BrowserError(detail="Chromium ended")
 
-    async def fail(_: Holdings) -> Event | None:
+    async def fail(_: ResourceStack) -> Event | None:
         fake.job.happened(Event.BROWSER_LOST, cause)
         raise CallError(detail="the page has gone")
 
@@ -343,7 +343,7 @@ async def test_second_and_third_stop_are_absorbed(fake: FakeJob) -> None:
     """However often one asks, there is one orderly stop."""
     fake.hang_in(State.RECORDING)
 
-    async def finish(_: Holdings) -> Event | None:
+    async def finish(_: ResourceStack) -> Event | None:
         fake.stop.request()
         fake.job.happened(Event.STOP_REQUESTED)
         await asyncio.sleep(0)

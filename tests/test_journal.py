@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder_fsm.errors import DirectoryError
-from recorder_fsm.journal import Journal, Remembered
+from recorder_fsm.storage.journal import Journal, Remembered
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_start_that_never_recorded_is_remembered_as_such(path: Path) -> None:
 def test_leftover_that_was_found_is_a_recording(path: Path) -> None:
     """A start that recovered a film without a journal must not be taken for one that never recorded."""
     journal = Journal(path)
-    journal.note("moved", event="leftover_found", to="stopping")
+    journal.note("moved", event="pending_found", to="stopping")
     assert journal.remembered().reached_recording
 
 

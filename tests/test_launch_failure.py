@@ -1,6 +1,6 @@
 """What people and logs are told when Chromium does not start."""
 
-from recorder_fsm.chromium import launch_failure
+from recorder_fsm.browser.launch_options import launch_failure
 
 # As Playwright 1.65 reports it, under Docker's default seccomp profile; the command line is made up.
 REFUSED = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm import diagram
-from recorder_fsm.lifecycle import (
+from recorder_fsm.machine import diagram
+from recorder_fsm.machine.lifecycle import (
     BY_MOVE,
     FINAL,
     TRANSITIONS,
@@ -26,12 +26,12 @@ PAGE = Path(__file__).parent.parent / "docs" / "lifecycle.md"
 EXPECTED: dict[str, dict[str, str]] = {
     "init": {
         "display_ready": "display_up",
-        "leftover_found": "stopping",
-        "leftover_published": "done",
+        "pending_found": "stopping",
+        "pending_published": "done",
         "stop_requested": "failed",
         "step_failed": "failed",
         "display_lost": "failed",
-        "sound_lost": "failed",
+        "audio_lost": "failed",
         "browser_lost": "failed",
     },
     "display_up": {
@@ -39,7 +39,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "stop_requested": "failed",
         "step_failed": "failed",
         "display_lost": "failed",
-        "sound_lost": "failed",
+        "audio_lost": "failed",
         "browser_lost": "failed",
         "call_ended": "failed",
         "call_lost": "failed",
@@ -49,7 +49,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "stop_requested": "failed",
         "step_failed": "failed",
         "display_lost": "failed",
-        "sound_lost": "failed",
+        "audio_lost": "failed",
         "browser_lost": "failed",
         "call_ended": "failed",
         "call_lost": "failed",
@@ -64,7 +64,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "capture_lost": "stopping",
         "browser_lost": "stopping",
         "display_lost": "stopping",
-        "sound_lost": "stopping",
+        "audio_lost": "stopping",
         "disk_low": "stopping",
         "step_failed": "stopping",
         "job_refused": "failed",
@@ -76,10 +76,10 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 # The people in the call are told of these, and of no other: a recording ended as it should, or its job is over anyway.
 TOLD: dict[str, set[str]] = {
-    "init": {"stop_requested", "step_failed", "display_lost", "sound_lost", "browser_lost"},
+    "init": {"stop_requested", "step_failed", "display_lost", "audio_lost", "browser_lost"},
     "display_up": set(EXPECTED["display_up"]) - {"call_joined"},
     "browser_joined": set(EXPECTED["browser_joined"]) - {"capture_started", "job_refused"},
-    "recording": {"call_lost", "capture_lost", "browser_lost", "display_lost", "sound_lost", "disk_low", "step_failed"},
+    "recording": {"call_lost", "capture_lost", "browser_lost", "display_lost", "audio_lost", "disk_low", "step_failed"},
     "stopping": set(),
     "uploading": set(),
 }
@@ -89,18 +89,18 @@ WAY: dict[State, tuple[Event, ...]] = {
     State.DISPLAY_UP: (Event.DISPLAY_READY,),
     State.BROWSER_JOINED: (Event.DISPLAY_READY, Event.CALL_JOINED),
     State.RECORDING: (Event.DISPLAY_READY, Event.CALL_JOINED, Event.CAPTURE_STARTED),
-    State.STOPPING: (Event.LEFTOVER_FOUND,),
-    State.UPLOADING: (Event.LEFTOVER_FOUND, Event.FILE_READY),
-    State.DONE: (Event.LEFTOVER_PUBLISHED,),
+    State.STOPPING: (Event.PENDING_FOUND,),
+    State.UPLOADING: (Event.PENDING_FOUND, Event.FILE_READY),
+    State.DONE: (Event.PENDING_PUBLISHED,),
     State.FAILED: (Event.STEP_FAILED,),
 }
-LEFTOVER_EVENTS = {Event.LEFTOVER_FOUND, Event.LEFTOVER_PUBLISHED}
+LEFTOVER_EVENTS = {Event.PENDING_FOUND, Event.PENDING_PUBLISHED}
 
 
 def lifecycle_in(state: State) -> Lifecycle:
     lifecycle = Lifecycle()
     for event in WAY[state]:
-        lifecycle.feed(event)
+        lifecycle.fire(event)
     assert lifecycle.state is state
     return lifecycle
 
@@ -116,10 +116,10 @@ def test_every_event_in_every_state_leads_where_it_should_or_is_refused(state: S
     assert lifecycle.allows(event) is (expected is not None)
     if expected is None:
         with pytest.raises(NotAllowedError, match=f"{event.value} is not allowed in {state.value}"):
-            lifecycle.feed(event)
+            lifecycle.fire(event)
         assert (lifecycle.state, changes) == (state, [])
     else:
-        row = lifecycle.feed(event, "why")
+        row = lifecycle.fire(event, "why")
         assert lifecycle.state is State(expected)
         assert (row.source, row.event, row.target) == (state, event, State(expected))
         assert changes == [Change(row, "why")]
@@ -163,7 +163,7 @@ def test_every_state_has_a_way_to_the_end(state: State) -> None:
     lifecycle = lifecycle_in(state)
     moves = 0
     while not lifecycle.final:
-        lifecycle.feed(Event.STEP_FAILED)
+        lifecycle.fire(Event.STEP_FAILED)
         moves += 1
     assert lifecycle.state is State.FAILED
     assert moves <= 2
@@ -235,8 +235,8 @@ def test_listeners_get_each_change_once_in_order() -> None:
     heard: list[tuple[str, str, State]] = []
     lifecycle.listen(lambda change: heard.append(("first", change.cause, lifecycle.state)))
     lifecycle.listen(lambda change: heard.append(("second", change.cause, lifecycle.state)))
-    lifecycle.feed(Event.DISPLAY_READY, "a")
-    lifecycle.feed(Event.STEP_FAILED, "b")
+    lifecycle.fire(Event.DISPLAY_READY, "a")
+    lifecycle.fire(Event.STEP_FAILED, "b")
     assert heard == [
         ("first", "a", State.DISPLAY_UP),
         ("second", "a", State.DISPLAY_UP),

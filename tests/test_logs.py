@@ -18,9 +18,9 @@ from urllib.parse import quote
 import pytest
 from loguru import logger
 
-from recorder_fsm import logs
-from recorder_fsm.chromium import CallPageAddress
-from recorder_fsm.logs import MASK, Redactor
+from recorder_fsm.browser.launch_options import CallPageAddress
+from recorder_fsm.storage import logs
+from recorder_fsm.storage.logs import MASK, Redactor
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 RECORDING = "rec4abcdefghijklmnopqrstuv"

@@ -17,11 +17,11 @@ import pytest
 from loguru import logger
 
 from recorder_fsm.errors import AccessRefused, JobOver, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost import CallsBot
-from recorder_fsm.pace import Pace
+from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.standin import CallIds, StandIn
 
-QUICK = Pace(first_wait_s=0, settle_s=0, connect_s=1, read_s=1, save_read_s=1, call_limit_s=2, watch_s=0.02)
+QUICK = RetryTiming(first_wait_s=0, settle_s=0, connect_s=1, read_s=1, save_read_s=1, call_limit_s=2, watch_s=0.02)
 LIMIT_S = 5.0
 
 
@@ -51,7 +51,9 @@ def log() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def bot_for(url: str, ids: CallIds, pace: Pace = QUICK, ca_file: Path | None = None, token: str = "") -> CallsBot:
+def bot_for(
+    url: str, ids: CallIds, timing: RetryTiming = QUICK, ca_file: Path | None = None, token: str = ""
+) -> CallsBot:
     return CallsBot(
         site_url=url,
         token=token or ids.token,
@@ -59,7 +61,7 @@ def bot_for(url: str, ids: CallIds, pace: Pace = QUICK, ca_file: Path | None = N
         post_id=ids.post_id,
         recording_id=ids.recording_id,
         ca_file=ca_file,
-        pace=pace,
+        timing=timing,
     )
 
 
@@ -292,7 +294,7 @@ async def test_save_that_cannot_heal_is_tried_once(
 
 
 async def test_save_ends_when_no_time_is_left(standin: StandIn, bot: CallsBot) -> None:
-    """`give_up` is asked after every failure and ends the repetition (U10)."""
+    """`time_left` is asked after every failure and ends the repetition (U10)."""
     left = [30.0, 10.0, 0.0]
     standin.set_faults({"route": "save", "kind": "status", "status": 503, "times": 0})
     with pytest.raises(ServerUnavailable):
@@ -317,7 +319,7 @@ async def test_published_size_is_that_of_the_file(standin: StandIn, bot: CallsBo
     file = tmp_path / "a.mp4"
     file.write_bytes(b"12345")
     file_id = await bot.upload(
-        file, session_id=None, on_session=lambda _: None, give_up=plenty, on_progress=lambda *_: None
+        file, session_id=None, on_session=lambda _: None, time_left=plenty, on_progress=lambda *_: None
     )
     assert await bot.published_size(file_id) == 5
     assert await bot.published_size("x" * 26) is None
@@ -387,9 +389,9 @@ async def test_answer_that_dribbles_in_is_cut_off(ids: CallIds) -> None:
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    pace = Pace(first_wait_s=0, connect_s=0.2, read_s=0.2, call_limit_s=0.3)
+    timing = RetryTiming(first_wait_s=0, connect_s=0.2, read_s=0.2, call_limit_s=0.3)
     async with raw_server(dribble) as url:
-        bot = bot_for(url, ids, pace)
+        bot = bot_for(url, ids, timing)
         begun = time.monotonic()
         assert await bot.max_file_size() is None
         assert time.monotonic() - begun < 2

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.errors import RecordingError
-from recorder_fsm.processes import run
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.probing import PROGRAM_ENV
+from recorder_fsm.system.process import run
 
 BEEP = r"aevalsrc=exprs='0.25*sin(2*PI*{hz}*t)*lt(mod(t-{onset}\,1)\,{length})*gte(t\,{onset})':s=48000:d={seconds}"
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

@@ -13,18 +13,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recorder_fsm import processes
 from recorder_fsm.errors import ProgramError
-from recorder_fsm.processes import (
+from recorder_fsm.system import process as processes
+from recorder_fsm.system.process import (
     ChildProcess,
     describe_exit,
-    ended,
     find_descendant,
     find_program,
     kill,
+    kill_orphans,
     reap_session,
     run,
-    sweep,
+    wait_for_exit,
 )
 
 ENV = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
@@ -255,7 +255,7 @@ async def test_stop_takes_the_grandchildren_along(spawn: Spawn) -> None:
     assert not gone(grandchild)
     await child.stop()
     async with asyncio.timeout(5):
-        await ended(grandchild)
+        await wait_for_exit(grandchild)
     assert gone(grandchild)
 
 
@@ -289,7 +289,7 @@ async def test_child_dies_with_its_recorder_however_that_dies(tmp_path: Path) ->
     """The kernel kills the child when its parent is killed with SIGKILL and can clean up nothing."""
     code = f"""
 import asyncio, os, sys
-from recorder_fsm.processes import ChildProcess
+from recorder_fsm.system.process import ChildProcess
 
 async def main():
     child = await ChildProcess.spawn("child", [sys.executable, "-c", {SLEEP!r}], env=dict(os.environ))
@@ -308,7 +308,7 @@ asyncio.run(main())
     recorder.kill()
     await recorder.wait()
     async with asyncio.timeout(5):
-        await ended(child)
+        await wait_for_exit(child)
     assert gone(child)
 
 
@@ -325,7 +325,7 @@ async def test_spawn_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None
         await asyncio.wait({task})
         if not task.cancelled():
             await task.result().stop(wait_s=0)
-    assert sweep(marker) == 0
+    assert kill_orphans(marker) == 0
 
 
 # --- processes that are not ours ----------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ async def test_end_of_a_foreign_process_is_noticed(spawn: Spawn) -> None:
     """`ended` waits for a grandchild, which only init or its parent may reap."""
     child = await spawn(WITH_GRANDCHILD)
     grandchild = int((await line(child, r"grandchild \d+")).split()[1])
-    waiting = asyncio.create_task(ended(grandchild))
+    waiting = asyncio.create_task(wait_for_exit(grandchild))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     kill(grandchild)
@@ -348,7 +348,7 @@ async def test_end_of_one_that_has_gone_is_known_at_once(spawn: Spawn) -> None:
     child = await spawn("pass")
     await child.wait()
     async with asyncio.timeout(5):
-        await ended(child.pid)
+        await wait_for_exit(child.pid)
     kill(child.pid)
     kill(None)
 
@@ -358,7 +358,7 @@ async def test_given_up_waiting_closes_its_handle(spawn: Spawn) -> None:
     child = await spawn(SLEEP)
     await line(child, "up")
     before = psutil.Process().num_fds()
-    waiting = asyncio.create_task(ended(child.pid))
+    waiting = asyncio.create_task(wait_for_exit(child.pid))
     await asyncio.sleep(0)
     assert psutil.Process().num_fds() == before + 1
     waiting.cancel()
@@ -400,10 +400,10 @@ async def test_sweep_kills_what_mentions_the_marker_and_nothing_else(tmp_path: P
     try:
         for child in (by_argument, by_environment, other):
             await line(child, "up")
-        assert sweep(marker) == 2
+        assert kill_orphans(marker) == 2
         assert await by_argument.wait() == await by_environment.wait() == -signal.SIGKILL
         assert other.running
-        assert sweep(marker) == 0
+        assert kill_orphans(marker) == 0
     finally:
         await other.stop(wait_s=0)
 
@@ -423,7 +423,7 @@ async def test_run_over_its_limit_kills(tmp_path: Path) -> None:
     marker = str(tmp_path)
     with pytest.raises(ProgramError, match=r"took too long.*0\.3 s"):
         await run("python", [sys.executable, "-c", DEAF, marker], env=ENV, limit_s=0.3)
-    assert sweep(marker) == 0
+    assert kill_orphans(marker) == 0
 
 
 async def test_cancelled_run_kills(tmp_path: Path) -> None:
@@ -436,7 +436,7 @@ async def test_cancelled_run_kills(tmp_path: Path) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert sweep(marker) == 0
+    assert kill_orphans(marker) == 0
 
 
 async def test_run_of_a_missing_program_says_so() -> None:

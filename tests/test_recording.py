@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm import recording as recording_module
 from recorder_fsm.errors import ProgramError, RecordingError
-from recorder_fsm.recording import Recording, sample_starts
+from recorder_fsm.media import output_file as recording_module
+from recorder_fsm.media.output_file import Recording, sample_starts
 from tests.programs import ENV, ask
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc=size=320x240:rate=10")
@@ -122,7 +122,7 @@ async def test_live_file_is_used_where_the_copy_cannot_be_written(room: Recordin
 async def test_live_file_is_used_where_ffmpeg_is_missing_or_hangs(
     room: Recording, live: Path, final: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A remux that takes too long is ended, and its part is removed."""
+    """A remux that takes too long is wait_for_exit, and its part is removed."""
     monkeypatch.setattr(recording_module, "remux_command", lambda *_: ["sleep", "60"])
     monkeypatch.setattr(recording_module, "REMUX_LIMIT_S", 0.1)
     assert await room.finalise(live, final) == live

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from recorder_fsm import __version__
-from recorder_fsm.capture import Progress
 from recorder_fsm.errors import CaptureError
-from recorder_fsm.lifecycle import BY_MOVE, Change, Event, State
-from recorder_fsm.logs import Redactor
-from recorder_fsm.recording import Verified
-from recorder_fsm.report import JobReport, progress_facts
+from recorder_fsm.machine.lifecycle import BY_MOVE, Change, Event, State
+from recorder_fsm.media.output_file import Verified
+from recorder_fsm.resources.capture import Progress
+from recorder_fsm.storage.logs import Redactor
+from recorder_fsm.storage.report import JobReport, progress_facts
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 

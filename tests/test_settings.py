@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder_fsm.config.settings import MIB, TABLE, Number, Settings, markdown_table, usable_identity
 from recorder_fsm.errors import SettingsError
-from recorder_fsm.settings import TABLE, Settings, markdown_table, usable_identity
-from recorder_fsm.variables import MIB, Number
 
 ID = "abcdefghijklmnopqrstuvwxyz"
 TOKEN = "0123456789tokentokentoken9"

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.system.signals import StopRequest
 
 BEFORE_THE_LOOP = """
 import asyncio, os, signal
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.system.signals import StopRequest
 
 stop = StopRequest()
 stop.install()
@@ -31,7 +31,7 @@ print("orderly")
 
 IN_THE_LOOP = """
 import asyncio, sys
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.system.signals import StopRequest
 
 stop = StopRequest()
 stop.install()
@@ -51,7 +51,7 @@ print("orderly")
 
 AFTER_THE_LOOP = """
 import asyncio, os, signal
-from recorder_fsm.signals import StopRequest
+from recorder_fsm.system.signals import StopRequest
 
 stop = StopRequest()
 stop.install()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm import sound as sound_module
-from recorder_fsm.errors import SoundError
-from recorder_fsm.processes import ChildProcess
-from recorder_fsm.sound import SoundServer
+from recorder_fsm.errors import AudioError
+from recorder_fsm.resources import audio as sound_module
+from recorder_fsm.resources.audio import AudioServer
+from recorder_fsm.system.process import ChildProcess
 from tests.programs import ENV, ask, child, soon
 
 
@@ -25,12 +25,12 @@ def runtime() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def sound(runtime: Path) -> AsyncIterator[SoundServer]:
-    async with SoundServer(runtime=runtime, env=ENV) as held:
+async def sound(runtime: Path) -> AsyncIterator[AudioServer]:
+    async with AudioServer(runtime=runtime, env=ENV) as held:
         yield held
 
 
-async def test_sink_is_there_when_the_server_is_entered(sound: SoundServer) -> None:
+async def test_sink_is_there_when_the_server_is_entered(sound: AudioServer) -> None:
     """One sink, which everybody plays into, at 48 kHz stereo; and its monitor."""
     sinks = await ask("pactl", "list", "short", "sinks", env=sound.env)
     assert [line.split()[1] for line in sinks.stdout.splitlines()] == [b"calls"]
@@ -41,16 +41,16 @@ async def test_sink_is_there_when_the_server_is_entered(sound: SoundServer) -> N
     assert b"Default Sink: calls" in info.stdout
 
 
-async def test_clients_cannot_load_modules(sound: SoundServer) -> None:
+async def test_clients_cannot_load_modules(sound: AudioServer) -> None:
     """A page that escaped its sandbox could else open the server to the network."""
     loaded = await ask("pactl", "load-module", "module-null-sink", env=sound.env)
     assert loaded.returncode != 0
 
 
-async def test_two_servers_live_side_by_side_and_apart(sound: SoundServer, runtime: Path) -> None:
+async def test_two_servers_live_side_by_side_and_apart(sound: AudioServer, runtime: Path) -> None:
     """Another job's server knows nothing of what plays on this one."""
     (runtime / "other").mkdir()
-    async with SoundServer(runtime=runtime / "other", env=ENV) as other:
+    async with AudioServer(runtime=runtime / "other", env=ENV) as other:
         assert other.address != sound.address
         for one in (sound, other):
             assert (await ask("pactl", "info", env=one.env)).returncode == 0
@@ -66,27 +66,27 @@ async def test_two_servers_live_side_by_side_and_apart(sound: SoundServer, runti
 
 async def test_server_leaves_nothing_behind(runtime: Path) -> None:
     """No socket that somebody could still try."""
-    async with SoundServer(runtime=runtime, env=ENV) as sound:
+    async with AudioServer(runtime=runtime, env=ENV) as sound:
         socket = Path(sound.address.removeprefix("unix:"))
         assert socket.is_socket()
     assert not socket.exists()
 
 
-async def test_killed_server_is_noticed(sound: SoundServer, runtime: Path) -> None:
+async def test_killed_server_is_noticed(sound: AudioServer, runtime: Path) -> None:
     """The cause says how it ended."""
     lost = asyncio.create_task(sound.lost())
     await asyncio.sleep(0)
     child("pulseaudio", str(runtime)).send_signal(signal.SIGKILL)
     cause = await soon(lost)
-    assert isinstance(cause, SoundError)
+    assert isinstance(cause, AudioError)
     assert "PulseAudio was killed by SIGKILL" in cause.detail
 
 
 async def test_missing_program_is_named(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the package to install."""
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(SoundError) as caught:
-        await SoundServer(runtime=runtime, env=ENV).__aenter__()
+    with pytest.raises(AudioError) as caught:
+        await AudioServer(runtime=runtime, env=ENV).__aenter__()
     assert caught.value.code == "program_missing"
     assert "apt-get install pulseaudio" in caught.value.detail
 
@@ -96,21 +96,21 @@ async def test_server_that_dies_while_starting_has_its_last_words(
 ) -> None:
     """PulseAudio's own words are in the cause."""
     monkeypatch.setattr(sound_module, "pulseaudio_command", lambda _: ["pulseaudio", "-n", "-L", "module-no-such"])
-    with pytest.raises(SoundError, match="module-no-such"):
-        await SoundServer(runtime=runtime, env=ENV).__aenter__()
+    with pytest.raises(AudioError, match="module-no-such"):
+        await AudioServer(runtime=runtime, env=ENV).__aenter__()
 
 
 async def test_server_that_hangs_while_starting_is_ended(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its own limit, and nothing stays."""
     monkeypatch.setattr(sound_module, "READY_LIMIT_S", 0.1)
     monkeypatch.setattr(sound_module, "pulseaudio_command", lambda _: ["sleep", "79"])
-    with pytest.raises(SoundError, match=r"not ready within 0\.1 s"):
-        await SoundServer(runtime=runtime, env=ENV).__aenter__()
+    with pytest.raises(AudioError, match=r"not ready within 0\.1 s"):
+        await AudioServer(runtime=runtime, env=ENV).__aenter__()
     with pytest.raises(ValueError, match="not enough values"):
         child("sleep", "79")
 
 
-async def test_server_sees_nothing_of_a_users_own(sound: SoundServer, runtime: Path) -> None:
+async def test_server_sees_nothing_of_a_users_own(sound: AudioServer, runtime: Path) -> None:
     """All that it writes is in the runtime directory."""
     environment = child("pulseaudio", str(runtime)).environ()
     for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH"):

@@ -127,7 +127,7 @@ async def test_lost_final_reply_loses_the_file_id(standin: StandIn, bot: aiohttp
 
 
 async def test_hang_never_replies_and_ends_with_the_server(tmp_path: Path) -> None:
-    """A hanging request outlasts its client's patience, but not the server."""
+    """A hanging request outlasts its client's policy, but not the server."""
     async with aiohttp.ClientSession() as client:
         async with StandIn(data_dir=tmp_path) as standin:
             standin.set_faults({"route": "page", "kind": "hang"})

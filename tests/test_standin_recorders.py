@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from recorder_fsm.processes import ChildProcess
 from recorder_fsm.standin import StandIn
 from recorder_fsm.standin.channel import duration_text
+from recorder_fsm.system.process import ChildProcess
 
 ENVIRON = {**os.environ, "AUTH_TOKEN": "not for the child", "SECRET": "not for the child"}
 

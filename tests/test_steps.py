@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from recorder_fsm import finishing, watching
-from recorder_fsm import steps as steps_module
-from recorder_fsm import work as work_module
-from recorder_fsm.capture import Progress
-from recorder_fsm.directory import JobDirectory
+from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import (
     AccessRefused,
     DirectoryError,
@@ -27,15 +23,20 @@ from recorder_fsm.errors import (
     RequestRejected,
     ServerUnavailable,
 )
-from recorder_fsm.holdings import Holdings
-from recorder_fsm.journal import Journal
-from recorder_fsm.lifecycle import Event, Resource, State
-from recorder_fsm.recording import Verified
-from recorder_fsm.report import JobReport
-from recorder_fsm.settings import Settings
-from recorder_fsm.signals import StopRequest
-from recorder_fsm.steps import JobSteps
-from recorder_fsm.work import Work
+from recorder_fsm.machine.lifecycle import Event, Resource, State
+from recorder_fsm.machine.resources import ResourceStack
+from recorder_fsm.media.output_file import Verified
+from recorder_fsm.resources.capture import Progress
+from recorder_fsm.steps import context as context_module
+from recorder_fsm.steps import finish as finishing
+from recorder_fsm.steps import job_steps as steps_module
+from recorder_fsm.steps import record as watching
+from recorder_fsm.steps.context import JobContext
+from recorder_fsm.steps.job_steps import JobSteps
+from recorder_fsm.storage.job_dir import JobDirectory
+from recorder_fsm.storage.journal import Journal
+from recorder_fsm.storage.report import JobReport
+from recorder_fsm.system.signals import StopRequest
 from tests.fakes import FakeResource, for_ever, raising
 from tests.test_settings import JOB
 
@@ -59,7 +60,7 @@ class FakeBot:
         self.session: str | None = None
         self.saved_before: bool | None = False
         self.size: int | None = None
-        self.give_up: Callable[[], float] = lambda: 0.0
+        self.time_left: Callable[[], float] = lambda: 0.0
         self.uploading: Callable[[Callable[[int, int], None]], Any] = lambda _: None
 
     async def filename(self, limit_s: float) -> str:
@@ -86,11 +87,11 @@ class FakeBot:
         *,
         session_id: str | None,
         on_session: Callable[[str], None],
-        give_up: Callable[[], float],
+        time_left: Callable[[], float],
         on_progress: Callable[[int, int], None],
     ) -> str:
         self.asked.append(f"upload {file.name} {file.read_text()}")
-        self.session, self.give_up = session_id, give_up
+        self.session, self.time_left = session_id, time_left
         on_session("session-1")
         self.uploading(on_progress)
         if self.upload_error is not None:
@@ -105,8 +106,8 @@ class FakeBot:
         self.asked.append("already saved")
         return self.saved_before
 
-    async def save(self, file_id: str, give_up: Callable[[], float]) -> None:
-        assert give_up() > 0
+    async def save(self, file_id: str, time_left: Callable[[], float]) -> None:
+        assert time_left() > 0
         self.asked.append(f"save {file_id}")
 
 
@@ -171,14 +172,14 @@ class Bench:
         self.capture = FakeCapture(self.ledger)
         self.fakes[Resource.CAPTURE] = self.capture
         self.happened: asyncio.Queue[tuple[Event, RecorderError | None]] = asyncio.Queue()
-        self.holdings = Holdings(
+        self.resources = ResourceStack(
             {resource: lambda fake=fake: fake for resource, fake in self.fakes.items()},  # type: ignore[misc]
             {},
             lambda event, cause: self.happened.put_nowait((event, cause)),
         )
         self.directory = JobDirectory(self.path)
         self._steps: JobSteps | None = None
-        self._work: Work | None = None
+        self._job: JobContext | None = None
         self.environment: dict[str, str] = {}
         self.recover_only = False
 
@@ -187,7 +188,7 @@ class Bench:
         """The steps of this start, made when they are first needed: the journal is read then, as in a job."""
         if self._steps is None:
             self.journal.write("process_started", runtime="/run/x")
-            self._work = Work(
+            self._job = JobContext(
                 settings=Settings.from_environment({**JOB, **self.environment}),
                 directory=self.directory,
                 journal=self.journal,
@@ -197,18 +198,18 @@ class Bench:
                 began=self.began,
                 recover_only=self.recover_only,
             )
-            self._steps = JobSteps(self._work, self.recording)  # type: ignore[arg-type]
+            self._steps = JobSteps(self._job, self.recording)  # type: ignore[arg-type]
         return self._steps
 
     @property
     def kept(self) -> Path | None:
         """What waits for the next start."""
         assert self.steps
-        assert self._work
-        return self._work.kept
+        assert self._job
+        return self._job.kept
 
     async def take(self, state: State) -> Event:
-        return await self.steps.take(state, self.holdings)
+        return await self.steps.take(state, self.resources)
 
     def file(self, name: str, text: str = "film") -> Path:
         path = self.path / name
@@ -250,7 +251,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 async def test_first_start_finds_nothing_and_raises_the_stage(bench: Bench) -> None:
     """Display, sound and driver are up, the name is known and remembered."""
     assert await bench.take(State.INIT) is Event.DISPLAY_READY
-    assert {Resource.DISPLAY, Resource.SOUND, Resource.DRIVER} == {r for r in Resource if r in bench.holdings}
+    assert {Resource.DISPLAY, Resource.AUDIO, Resource.DRIVER} == {r for r in Resource if r in bench.resources}
     assert bench.journal.remembered().name == NAME
 
 
@@ -259,7 +260,7 @@ async def test_recording_of_a_killed_start_is_found(bench: Bench, name: str) -> 
     """Live or finished: it is published before anything else is started."""
     bench.earlier(NAMED, RECORDED)
     bench.file(name)
-    assert await bench.take(State.INIT) is Event.LEFTOVER_FOUND
+    assert await bench.take(State.INIT) is Event.PENDING_FOUND
     assert bench.ledger == []
     assert bench.films == [name]
 
@@ -267,13 +268,13 @@ async def test_recording_of_a_killed_start_is_found(bench: Bench, name: str) -> 
 async def test_leftover_without_a_journal_is_found(bench: Bench) -> None:
     """A lost journal is no reason to record over a film, or to leave it behind."""
     bench.file("live.mp4")
-    assert await bench.take(State.INIT) is Event.LEFTOVER_FOUND
+    assert await bench.take(State.INIT) is Event.PENDING_FOUND
 
 
 async def test_finished_leftover_of_unknown_name_is_published_under_it(bench: Bench) -> None:
     """Without a journal the file itself says what it is called."""
     bench.file("Call_Somewhere.mp4")
-    assert await bench.take(State.INIT) is Event.LEFTOVER_FOUND
+    assert await bench.take(State.INIT) is Event.PENDING_FOUND
     assert await bench.take(State.STOPPING) is Event.FILE_READY
     assert await bench.take(State.UPLOADING) is Event.PUBLISHED
     assert "upload Call_Somewhere.mp4 film" in bench.bot.asked
@@ -285,13 +286,13 @@ async def test_leftover_is_found_again_by_a_third_start(tmp_path: Path) -> None:
     first = Bench(tmp_path)
     first.file("live.mp4")
     first.bot.upload_error = ServerUnavailable(detail="502")
-    assert await first.take(State.INIT) is Event.LEFTOVER_FOUND
-    first.journal.note("moved", event="leftover_found", to="stopping")  # as the lifecycle's listener does
+    assert await first.take(State.INIT) is Event.PENDING_FOUND
+    first.journal.note("moved", event="pending_found", to="stopping")  # as the lifecycle's listener does
     assert await first.take(State.STOPPING) is Event.FILE_READY
     with pytest.raises(ServerUnavailable):
         await first.take(State.UPLOADING)
     second = Bench(tmp_path)
-    assert await second.take(State.INIT) is Event.LEFTOVER_FOUND
+    assert await second.take(State.INIT) is Event.PENDING_FOUND
     assert await second.take(State.STOPPING) is Event.FILE_READY
     assert await second.take(State.UPLOADING) is Event.PUBLISHED
     assert f"upload {NAME}.mp4 remuxed film" in second.bot.asked
@@ -313,7 +314,7 @@ async def test_what_a_later_start_recorded_after_a_refusal_is_found(bench: Bench
     bench.earlier(NAMED, REFUSED)
     bench.earlier(RECORDED)
     bench.file("live.mp4")
-    assert await bench.take(State.INIT) is Event.LEFTOVER_FOUND
+    assert await bench.take(State.INIT) is Event.PENDING_FOUND
 
 
 async def test_published_recording_is_removed_and_nothing_more(bench: Bench) -> None:
@@ -321,7 +322,7 @@ async def test_published_recording_is_removed_and_nothing_more(bench: Bench) -> 
     bench.earlier(NAMED, RECORDED, ("uploaded", {"file_id": "f"}), ("saved", {}))
     bench.file("live.mp4")
     bench.file(f"{NAME}.mp4")
-    assert await bench.take(State.INIT) is Event.LEFTOVER_PUBLISHED
+    assert await bench.take(State.INIT) is Event.PENDING_PUBLISHED
     assert bench.films == []
     assert bench.bot.asked == []
     assert bench.kept is None
@@ -361,7 +362,7 @@ async def test_leftover_is_found_on_a_full_disk(bench: Bench) -> None:
     bench.environment["MIN_FREE_BYTES"] = str(2**40)
     bench.earlier(NAMED, RECORDED)
     bench.file("live.mp4")
-    assert await bench.take(State.INIT) is Event.LEFTOVER_FOUND
+    assert await bench.take(State.INIT) is Event.PENDING_FOUND
 
 
 @pytest.mark.parametrize("error", [AccessRefused(status=403), RequestRejected(), ServerUnavailable()])
@@ -452,7 +453,7 @@ async def test_own_limit_ends_the_recording(bench: Bench, monkeypatch: pytest.Mo
     """MAX_DURATION_SECONDS counts what is recorded."""
     monkeypatch.setattr(watching, "CHECK_EVERY_S", 0.001)
     bench.environment["MAX_DURATION_SECONDS"] = "10"
-    await bench.holdings.bring_up((Resource.CAPTURE,))
+    await bench.resources.bring_up((Resource.CAPTURE,))
     bench.capture.duration_s = 9.9
     waiting = asyncio.create_task(bench.take(State.RECORDING))
     await asyncio.sleep(0.003)
@@ -464,7 +465,7 @@ async def test_own_limit_ends_the_recording(bench: Bench, monkeypatch: pytest.Mo
 async def test_disk_that_fills_ends_the_recording_with_a_cause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """While there is room to finish."""
     monkeypatch.setattr(watching, "CHECK_EVERY_S", 0.001)
-    await bench.holdings.bring_up((Resource.CAPTURE,))
+    await bench.resources.bring_up((Resource.CAPTURE,))
     monkeypatch.setattr(bench.directory, "free_bytes", lambda: 10**6)
     waiting = asyncio.create_task(bench.take(State.RECORDING))
     event, cause = await bench.next_happening()
@@ -480,7 +481,7 @@ async def test_disk_that_fills_ends_the_recording_with_a_cause(bench: Bench, mon
 async def test_file_is_finished_when_the_capture_has_ended(bench: Bench) -> None:
     """Not before, and it is compared with the clock of the capture."""
     await bench.take(State.INIT)
-    await bench.holdings.bring_up((Resource.CAPTURE,))
+    await bench.resources.bring_up((Resource.CAPTURE,))
     live = bench.file("live.mp4")
     finishing = asyncio.create_task(bench.take(State.STOPPING))
     await asyncio.sleep(0.01)
@@ -665,10 +666,10 @@ async def test_upload_gives_up_when_nothing_moves_and_not_while_it_does(bench: B
     def upload(on_progress: Callable[[int, int], None]) -> None:
         for _ in range(5):
             clock[0] += finishing.PUBLISH_STALL_S - 1
-            left.append(bench.bot.give_up())
+            left.append(bench.bot.time_left())
             on_progress(1, 2)
         clock[0] += finishing.PUBLISH_STALL_S + 1
-        left.append(bench.bot.give_up())
+        left.append(bench.bot.time_left())
 
     bench.bot.uploading = upload
     bench.bot.upload_error = ServerUnavailable()
@@ -684,9 +685,9 @@ async def test_grace_after_a_stop_signal_bounds_the_upload(tmp_path: Path, clock
     bench.environment["STOP_GRACE_SECONDS"] = "100"
     bench.stop.request()
     steps = bench.steps
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(100 - work_module.GRACE_RESERVE_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(100 - context_module.GRACE_RESERVE_S)
     clock[0] += 80
-    assert steps.seconds_left(State.UPLOADING) == pytest.approx(20 - work_module.GRACE_RESERVE_S)
+    assert steps.seconds_left(State.UPLOADING) == pytest.approx(20 - context_module.GRACE_RESERVE_S)
     clock[0] += 20
     assert steps.seconds_left(State.UPLOADING) < 0
 

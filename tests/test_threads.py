@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from recorder_fsm.threads import in_daemon_thread
+from recorder_fsm.system.threads import in_daemon_thread
 
 
 async def test_result_and_error_come_back() -> None:

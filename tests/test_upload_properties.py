@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recorder_fsm.mattermost import CallsBot
-from recorder_fsm.pace import Pace, PartSizes
+from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.retry import PartSizes, RetryTiming
 from recorder_fsm.standin import StandIn
 
 LARGEST = 3000
-PACE = Pace(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02, new_sessions=9)
+PACE = RetryTiming(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02, new_sessions=9)
 
 Fault = dict[str, Any]
 
@@ -66,7 +66,7 @@ async def deliver(folder: Path, size: int, part: int, limit: int, faults: list[F
             call_id=ids.call_id,
             post_id=ids.post_id,
             recording_id=ids.recording_id,
-            pace=PACE,
+            timing=PACE,
             sizes=PartSizes(part=part, first_part=1, smallest=50),
         )
         server.set_faults(*faults)
@@ -75,7 +75,7 @@ async def deliver(folder: Path, size: int, part: int, limit: int, faults: list[F
             file,
             session_id=None,
             on_session=seen.append,
-            give_up=lambda: 60.0,
+            time_left=lambda: 60.0,
             on_progress=lambda done, total: None,
         )
         await bot.save(file_id, lambda: 60.0)

@@ -18,15 +18,14 @@ from recorder_fsm.errors import (
     RequestRejected,
     ServerUnavailable,
 )
-from recorder_fsm.mattermost import CallsBot
-from recorder_fsm.pace import Pace, PartSizes, Patience
-from recorder_fsm.parts import Abandoned, PartBody, Session
+from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming
+from recorder_fsm.mattermost.upload import Abandoned, PartBody, Session, Upload
 from recorder_fsm.standin import StandIn
 from recorder_fsm.standin.state import UploadSession
-from recorder_fsm.uploads import Upload
 
 MIB = 1024 * 1024
-QUICK = Pace(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02)
+QUICK = RetryTiming(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02)
 SMALL = PartSizes(part=1000, first_part=1, smallest=100)
 SIZE = 10_000
 
@@ -34,7 +33,9 @@ SIZE = 10_000
 class Uploader:
     """One file, one bot, and what the upload told its caller."""
 
-    def __init__(self, standin: StandIn, folder: Path, size: int, sizes: PartSizes, pace: Pace = QUICK) -> None:
+    def __init__(
+        self, standin: StandIn, folder: Path, size: int, sizes: PartSizes, timing: RetryTiming = QUICK
+    ) -> None:
         self.standin = standin
         self.ids = standin.create_call()
         self.bot = CallsBot(
@@ -43,7 +44,7 @@ class Uploader:
             call_id=self.ids.call_id,
             post_id=self.ids.post_id,
             recording_id=self.ids.recording_id,
-            pace=pace,
+            timing=timing,
             sizes=sizes,
         )
         self.file = folder / "Call.mp4"
@@ -51,12 +52,12 @@ class Uploader:
         self.sessions: list[str] = []
         self.progress: list[tuple[int, int]] = []
 
-    async def run(self, session_id: str | None = None, give_up: Callable[[], float] = lambda: 60.0) -> str:
+    async def run(self, session_id: str | None = None, time_left: Callable[[], float] = lambda: 60.0) -> str:
         return await self.bot.upload(
             self.file,
             session_id=session_id,
             on_session=self.sessions.append,
-            give_up=give_up,
+            time_left=time_left,
             on_progress=lambda done, total: self.progress.append((done, total)),
         )
 
@@ -159,7 +160,7 @@ async def test_earlier_session_is_continued(standin: StandIn, small: Uploader) -
     """A restart with the session's id sends only what is missing."""
     standin.set_faults({"route": "upload_data", "kind": "status", "status": 503, "skip": 4, "times": 0})
     with pytest.raises(ServerUnavailable):
-        await small.run(give_up=lambda: 0.0)
+        await small.run(time_left=lambda: 0.0)
     assert small.session().file_offset == 4000
     standin.set_faults()
     before = len(small.parts())
@@ -361,7 +362,7 @@ async def test_no_time_left_keeps_the_file(standin: StandIn, small: Uploader) ->
     standin.set_faults({"route": "any", "kind": "status", "status": 503, "times": 0})
     left = [5.0, 1.0, 0.0]
     with pytest.raises(ServerUnavailable, match="the file is kept"):
-        await small.run(give_up=lambda: left.pop(0))
+        await small.run(time_left=lambda: left.pop(0))
     assert left == []
     assert small.file.exists()
 
@@ -372,7 +373,7 @@ async def test_progress_is_not_asked_for_time(standin: StandIn, small: Uploader)
     def never() -> float:
         raise AssertionError("asked")
 
-    assert small.arrived(await small.run(give_up=never))
+    assert small.arrived(await small.run(time_left=never))
     assert [done for done, _ in small.progress] == sorted(done for done, _ in small.progress)
 
 
@@ -380,13 +381,13 @@ async def test_progress_sets_the_waits_back(standin: StandIn, tmp_path: Path) ->
     """A fault after progress is waited for as briefly as the first one."""
     waits: list[int] = []
 
-    class Counting(Pace):
+    class Counting(RetryTiming):
         def wait_s(self, failures: int, longest_s: float | None = None) -> float:
             waits.append(failures)
             return 0.0
 
-    pace = Counting(settle_s=0)
-    one = Uploader(standin, tmp_path, SIZE, SMALL, pace)
+    timing = Counting(settle_s=0)
+    one = Uploader(standin, tmp_path, SIZE, SMALL, timing)
     standin.set_faults(
         {"route": "upload_data", "kind": "status", "status": 502, "times": 2},
         {"route": "upload_data", "kind": "status", "status": 502, "skip": 3, "times": 2},
@@ -408,8 +409,8 @@ async def test_slow_reader_is_no_fault(standin: StandIn, tmp_path: Path) -> None
 async def test_part_without_a_sign_of_life_is_ended(standin: StandIn, tmp_path: Path) -> None:
     """A server that hangs during a part does not hold the upload; the part is sent again."""
     standin.set_faults({"route": "upload_data", "kind": "hang", "skip": 1})
-    pace = Pace(first_wait_s=0, settle_s=0, watch_s=0.02, stall_s=0.1)
-    one = Uploader(standin, tmp_path, SIZE, SMALL, pace)
+    timing = RetryTiming(first_wait_s=0, settle_s=0, watch_s=0.02, stall_s=0.1)
+    one = Uploader(standin, tmp_path, SIZE, SMALL, timing)
     assert one.arrived(await one.run())
     one.bot.close()
 
@@ -453,7 +454,7 @@ async def test_file_that_shrinks_meanwhile_is_an_error(standin: StandIn, small: 
             small.file,
             session_id=None,
             on_session=shrink,
-            give_up=lambda: 60.0,
+            time_left=lambda: 60.0,
             on_progress=lambda *_: None,
         )
 
@@ -499,8 +500,8 @@ async def test_abandoned_part_is_not_read_on(tmp_path: Path) -> None:
         max_file_size=unknown,
         on_session=lambda _: None,
         on_progress=lambda *_: None,
-        give_up=lambda: 60.0,
-        pace=QUICK,
+        time_left=lambda: 60.0,
+        timing=QUICK,
         sizes=SMALL,
     )
     run = asyncio.create_task(upload.run(None))
@@ -537,11 +538,11 @@ def test_abandoned_body_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [RequestRejected, AccessRefused, MattermostError])
 def test_patience_is_only_for_what_may_heal(error: type[MattermostError]) -> None:
     """Only a server that is unavailable is worth a wait."""
-    patience = Patience("test", Pace(), lambda: 60.0, 30.0)
-    assert patience(error()) is None
-    assert patience(ValueError()) is None
-    wait = patience(ServerUnavailable())
+    policy = RetryPolicy("test", RetryTiming(), lambda: 60.0, 30.0)
+    assert policy(error()) is None
+    assert policy(ValueError()) is None
+    wait = policy(ServerUnavailable())
     assert wait is not None
     assert 0.25 <= wait <= 0.5
-    assert Pace().wait_s(100) <= 30
-    assert Pace().wait_s(3, 2.0) <= 2
+    assert RetryTiming().wait_s(100) <= 30
+    assert RetryTiming().wait_s(3, 2.0) <= 2

@@ -147,6 +147,7 @@ class Control:
                 for call in state.calls.values()
             ],
             "posts": [attrs.asdict(post) for post in state.posts],
+            "thread_posts": [attrs.asdict(post) for post in state.thread_posts],
             "files": [_plain(attrs.asdict(one)) for one in state.files.values()],
             "upload_sessions": [_plain(attrs.asdict(one)) for one in state.sessions.values()],
             "upload_sessions_created": len(state.sessions),

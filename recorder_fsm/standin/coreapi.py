@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import attrs
 from aiohttp import web
 
 from recorder_fsm.standin.access import (
@@ -17,7 +18,7 @@ from recorder_fsm.standin.access import (
 )
 from recorder_fsm.standin.botapi import ID, PLUGIN
 from recorder_fsm.standin.scene import avatar, everyone
-from recorder_fsm.standin.state import Call, Post, State, StoredFile
+from recorder_fsm.standin.state import Call, Post, State, StoredFile, ThreadPost, new_id
 from recorder_fsm.standin.uploads import file_info
 
 RATE_PER_S = 1.0
@@ -52,6 +53,7 @@ class CoreApi:
         return [
             web.get("/api/v4/config/client", self.client_config, name="config"),
             web.get(f"/api/v4/posts/{{post_id:{ID}}}", self.post, name="post"),
+            web.post("/api/v4/posts", self.create_post, name="create_post"),
             web.get(f"/api/v4/files/{{file_id:{ID}}}", self.file, name="file"),
             web.get(f"/api/v4/files/{{file_id:{ID}}}/info", self.file_info, name="file_info"),
             web.post("/api/v4/users/ids", self.users, name="users"),
@@ -85,6 +87,26 @@ class CoreApi:
         if made is None:
             raise core_error(404, "app.post.get.app_error", "Unable to get the post.")
         return web.json_response(recording_post(made, self._state))
+
+    async def create_post(self, request: web.Request) -> web.Response:
+        """Take a text for a call's thread; 201 with the post, 400 for one that says nothing or goes nowhere."""
+        require_core_session(request, self._state)
+        try:
+            body = await read_json(request)
+        except BodyError:
+            body = None
+        channel, root, message = (
+            (str(body.get(key, "")) for key in ("channel_id", "root_id", "message"))
+            if isinstance(body, dict)
+            else ("", "", "")
+        )
+        call = self._state.calls.get(channel)
+        if call is None or not message or root not in ("", call.post_id):
+            raise core_error(400, "api.context.invalid_body_param.app_error", "Invalid or missing post.")
+        post = ThreadPost(new_id(), channel, root, message)
+        self._state.thread_posts.append(post)
+        self._state.changed()
+        return web.json_response(attrs.asdict(post), status=201)
 
     async def file(self, request: web.Request) -> web.FileResponse:
         """Reply with a file's bytes, or the range that is asked for."""

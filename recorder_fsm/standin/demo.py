@@ -19,12 +19,12 @@ from typing import Any
 import attrs
 from loguru import logger
 
-from recorder_fsm.processes import ChildProcess
 from recorder_fsm.standin.demo_check import Findings, examine
 from recorder_fsm.standin.demo_view import DemoView
 from recorder_fsm.standin.launcher import RECORDER, default_environ
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds, Job
+from recorder_fsm.system.process import ChildProcess
 
 FINISH_LIMIT_S = 300.0
 """From the stop to the end of the recorder, the upload included."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import attrs
 
 from recorder_fsm.errors import RecordingError
-from recorder_fsm.ffmpeg import decode_command
-from recorder_fsm.processes import run
+from recorder_fsm.media.probe import decode_command
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.probing import PROGRAM_ENV, PROGRAM_LIMIT_S, Container
+from recorder_fsm.system.process import run
 
 CLOCK_DIFFERS_S = 2.0
 CLOCK_DIFFERS_SHARE = 0.02

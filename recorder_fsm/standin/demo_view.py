@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from recorder_fsm.lifecycle import State
+from recorder_fsm.machine.lifecycle import State
 from recorder_fsm.standin.demo_check import Findings
 
 PLAIN_EVERY_S = 4.0

@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
-from recorder_fsm.processes import ChildProcess
 from recorder_fsm.standin.calls import Calls, NoSuchCallError
 from recorder_fsm.standin.state import CallIds, Job, State
+from recorder_fsm.system.process import ChildProcess
 
 RECORDER = (sys.executable, "-m", "recorder_fsm", "run")
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PLAYWRIGHT_BROWSERS_PATH")

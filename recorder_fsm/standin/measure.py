@@ -31,7 +31,6 @@ from typing import Literal
 import attrs
 
 from recorder_fsm.errors import RecordingError
-from recorder_fsm.processes import Finished, run
 from recorder_fsm.standin.probing import (
     PROGRAM_ENV,
     PROGRAM_LIMIT_S,
@@ -40,6 +39,7 @@ from recorder_fsm.standin.probing import (
     VideoStream,
     probe,
 )
+from recorder_fsm.system.process import Finished, run
 
 __all__ = [
     "AudioStream", "AvOffsets", "Container", "Corners", "Counters", "Gap", "Loudness", "Reading", "Region",

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from recorder_fsm.errors import RecordingError
-from recorder_fsm.processes import run
+from recorder_fsm.system.process import run
 
 PROGRAM_LIMIT_S = 600.0
 PROGRAM_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}

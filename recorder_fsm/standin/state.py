@@ -127,6 +127,17 @@ class Post:
 
 
 @attrs.define
+class ThreadPost:
+    """Hold one text that the recorder's bot posted into a thread."""
+
+    id: str
+    channel_id: str
+    root_id: str
+    message: str
+    create_at: int = attrs.Factory(now_ms)
+
+
+@attrs.define
 class StatusReport:
     """Hold one status that a recorder posted and what it was told; `reply` is an HTTP status."""
 
@@ -177,6 +188,7 @@ class State:
         self.sessions: dict[str, UploadSession] = {}
         self.files: dict[str, StoredFile] = {}
         self.posts: list[Post] = []
+        self.thread_posts: list[ThreadPost] = []
         self.statuses: list[StatusReport] = []
         self.log: list[LogEntry] = []
         self.joins: list[dict[str, str]] = []

@@ -24,9 +24,9 @@ from pathlib import Path
 import attrs
 import psutil
 
-from recorder_fsm.directory import recordings_in
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
+from recorder_fsm.storage.job_dir import recordings_in
 from tests.faults.scene import capture_begin
 from tests.recorder_process import RecorderProcess, leftovers, recorder
 

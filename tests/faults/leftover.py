@@ -13,10 +13,10 @@ from typing import Any
 
 import attrs
 
-from recorder_fsm.directory import RUNTIME_PREFIX
-from recorder_fsm.ffmpeg import remux_command
+from recorder_fsm.media.ffmpeg import remux_command
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from recorder_fsm.storage.job_dir import RUNTIME_PREFIX
 from tests.faults.scene import Fault, Row, published
 from tests.recorder_process import RecorderProcess, job_environment, launched, leftovers
 

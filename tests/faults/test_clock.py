@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm import capture as capture_module
-from recorder_fsm.capture import Capture
-from recorder_fsm.display import Display
-from recorder_fsm.ffmpeg import CaptureSettings
-from recorder_fsm.sound import SoundServer
+from recorder_fsm.media.ffmpeg import CaptureSettings
+from recorder_fsm.resources import capture as capture_module
+from recorder_fsm.resources.audio import AudioServer
+from recorder_fsm.resources.capture import Capture
+from recorder_fsm.resources.display import Display
 from recorder_fsm.standin import measure
 from tests.faults.scene import Row
 
@@ -47,7 +47,7 @@ async def test_set_clock_keeps_stamps_in_order(
 
     monkeypatch.setattr(capture_module, "clock_lead_s", lead)
     display = Display(width=640, height=360, runtime=tmp_path, env=env)
-    sound = SoundServer(runtime=tmp_path, env=env)
+    sound = AudioServer(runtime=tmp_path, env=env)
     live = tmp_path / "live.mp4"
     async with display, sound:
         settings = CaptureSettings(

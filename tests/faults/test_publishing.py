@@ -122,14 +122,14 @@ async def test_recorder_killed_while_rewriting_loses_nothing(
     )
     killed_while_recording(standin, ids, data, small_clip)
     async with restarted(made, standin, ids, data, PATH=path) as fault:
-        await fault.run.seen(lambda line: line["message"].startswith("leftover_found:"))
+        await fault.run.seen(lambda line: line["message"].startswith("pending_found:"))
         async with asyncio.timeout(20):
             while not fault.run.all("sleep"):  # noqa: ASYNC110 - another process's children tell nobody
                 await asyncio.sleep(0.05)
         fault.run.process.kill()
     async with restarted(made, standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        made.noticed = "leftover_found"
+        made.noticed = "pending_found"
 
 
 # --- U4, U5: the upload -----------------------------------------------------------------------------------------------

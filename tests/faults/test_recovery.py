@@ -58,7 +58,7 @@ async def test_restart_needs_no_whole_journal(
     JOURNALS[name](folder)
     async with restarted(row("S10", f"journal {name}"), standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        fault.row.noticed = "leftover_found"
+        fault.row.noticed = "pending_found"
 
 
 @pytest.mark.parametrize("name", JOURNALS)
@@ -70,7 +70,7 @@ async def test_restart_takes_a_finished_file_whatever_the_journal_says(
     JOURNALS[name](folder)
     async with restarted(row("S10", f"finished file, no live file, journal {name}"), standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        fault.row.noticed = "leftover_found"
+        fault.row.noticed = "pending_found"
     assert [file.name for file in standin.state.files.values()] == [f"{NAME}.mp4"]
 
 
@@ -83,7 +83,7 @@ async def test_restart_appends_to_log_and_journal(
     before = (folder / "journal.jsonl").read_text()
     async with restarted(row("S10", "log and journal of the first start"), standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        fault.row.noticed = "leftover_found"
+        fault.row.noticed = "pending_found"
     assert (folder / "recorder.log").read_text().startswith("a line of the first start\n")
     assert (folder / "journal.jsonl").read_text().startswith(before)
     assert [report.status for report in standin.state.statuses] == []
@@ -97,7 +97,7 @@ async def test_half_rewritten_file_is_written_anew(
     leave(data, ids, standin.url, files)
     async with restarted(row("S10", "half of the rewritten file"), standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        fault.row.noticed = "leftover_found"
+        fault.row.noticed = "pending_found"
 
 
 async def test_empty_live_file_is_no_recording(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
@@ -195,7 +195,7 @@ async def test_upload_continues_at_the_offset_of_the_server(
     async with restarted(made, standin, ids, data) as fault:
         await delivered(fault, large_clip)
         assert "continues at byte" in fault.run.text
-        made.noticed = "leftover_found"
+        made.noticed = "pending_found"
     (session,) = standin.state.sessions.values()
     assert session.bytes_received == large_clip.final.stat().st_size
 
@@ -213,7 +213,7 @@ async def test_uploaded_but_not_saved_is_saved_once(
         await fault.run.process.wait()
     async with restarted(made, standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        made.noticed = "leftover_found"
+        made.noticed = "pending_found"
     assert len(standin.requests("upload_create")) == 1
 
 
@@ -231,7 +231,7 @@ async def test_saved_but_not_known_is_not_saved_twice(
     async with restarted(made, standin, ids, data) as fault:
         await delivered(fault, small_clip)
         assert "had published the recording already" in fault.run.text
-        made.noticed = "leftover_found"
+        made.noticed = "pending_found"
     assert len(standin.requests("upload_create")) == 1
 
 
@@ -246,7 +246,7 @@ async def test_saved_recording_is_only_removed(
         await fault.ends(0)
         assert list(fault.run.job_dir.glob("*.mp4*")) == []
     assert [entry for entry in standin.state.log if entry.method == "POST"] == []
-    made.noticed, made.published = "leftover_published", "before"
+    made.noticed, made.published = "pending_published", "before"
 
 
 async def test_odd_file_name_is_recovered(
@@ -257,7 +257,7 @@ async def test_odd_file_name_is_recovered(
     leave(data, ids, standin.url, {f"{name}.mp4": small_clip.bytes}, *FINISHED, name=name)
     async with restarted(row("S10", "a file name of odd characters"), standin, ids, data) as fault:
         await delivered(fault, small_clip)
-        fault.row.noticed = "leftover_found"
+        fault.row.noticed = "pending_found"
     assert [file.name for file in standin.state.files.values()] == [f"{name}.mp4"]
 
 

@@ -43,7 +43,7 @@ KILLED = {
     "R3 renderer": ("renderer killed", renderer, "browser_lost"),
     "R3 driver": ("Playwright driver killed", lambda run: run.child("run-driver"), "browser_lost"),
     "R4": ("Xvfb killed", lambda run: run.child("Xvfb"), "display_lost"),
-    "R5": ("PulseAudio killed", lambda run: run.child("pulseaudio"), "sound_lost"),
+    "R5": ("PulseAudio killed", lambda run: run.child("pulseaudio"), "audio_lost"),
 }
 
 
@@ -322,7 +322,7 @@ async def test_killed_recorder_takes_its_children_along(standin: StandIn, data: 
         assert made.exit_code == 0, again.text
         second = Fault(made, standin, again, at=fault.at)
         await second.published()
-        made.noticed, made.left = "next start: leftover_found", len(leftovers(runtime))
+        made.noticed, made.left = "next start: pending_found", len(leftovers(runtime))
         assert not Path(runtime).exists()
 
 

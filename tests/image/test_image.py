@@ -163,7 +163,7 @@ async def test_memory_that_runs_out_loses_nothing(standin: StandIn) -> None:
         if code != 0:  # the recorder itself was killed; a container that starts again has an empty tmpfs
             again = await started_again(run)
             assert await again.exit_code() == 0, again.text
-        assert code != 0 or re.search("browser_lost|capture_lost|display_lost|sound_lost", run.text), run.text
+        assert code != 0 or re.search("browser_lost|capture_lost|display_lost|audio_lost", run.text), run.text
     await published(standin, ids, 3)
 
 

@@ -1,0 +1,254 @@
+"""One job, put together: settings, log, directory, resources, steps, loop, report, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import attrs
+from loguru import logger
+
+from recorder_fsm import __version__
+from recorder_fsm.browser import certificates
+from recorder_fsm.browser.launch_options import child_environment
+from recorder_fsm.config.settings import Settings, usable_identity
+from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
+from recorder_fsm.job_resources import JobResources, runs_unsandboxed
+from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
+from recorder_fsm.machine.runner import Runner
+from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.media.output_file import RecordingFiles
+from recorder_fsm.steps import steps_of
+from recorder_fsm.steps.context import JobContext
+from recorder_fsm.storage import logs
+from recorder_fsm.storage.job_dir import BUSY, JobDirectory, recordings_in, remove_runtime
+from recorder_fsm.storage.journal import Journal
+from recorder_fsm.storage.report import JobReport
+from recorder_fsm.system.process import kill_orphans
+from recorder_fsm.system.signals import StopRequest
+
+EXIT_NOTHING_LEFT = 0
+"""Nothing worth keeping is on the volume: the launcher may delete it (contract 4.1)."""
+EXIT_KEEP = 1
+"""The job never began, or its recording waits on the volume."""
+SHORTEST_MASKED_TOKEN = 8
+TELL_LIMIT_S = 5.0
+REFUSAL_LIMIT_S = 0.8
+"""A job that cannot begin says so at once, and is gone within a second."""
+
+
+async def record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool = False) -> int:
+    """Do the job that `environment` describes; returns the exit code of the process.
+
+    `recover_only`: finish what an earlier start left, and record nothing.
+    """
+    stop.attach(asyncio.get_running_loop())
+    token = environment.get("AUTH_TOKEN", "")
+    redact = logs.Redactor(token if len(token) >= SHORTEST_MASKED_TOKEN else "")
+    logs.configure(redact=redact)
+    try:
+        settings = Settings.from_environment(environment)
+        if settings.tls_ca_cert_file is not None:
+            certificates.read_certificates(settings.tls_ca_cert_file)
+    except SettingsError as error:
+        logger.error("{}", error)
+        await _refuse(environment, error)
+        return EXIT_KEEP
+    logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
+    logs.configure(level=settings.log_level, form=settings.log_format, redact=redact)
+    try:
+        with JobDirectory(settings.job_dir) as directory, _log_file(settings, directory, redact):
+            job = _Job(settings, directory, child_environment(environment), stop, began, redact)
+            return await job.run(recover_only=recover_only)
+    except DirectoryError as error:
+        logger.error("{}", error)
+        if error.code != BUSY:  # a report of ours would end the recording of the other process
+            await _refuse(environment, error)
+        return EXIT_KEEP if recordings_in(settings.job_dir) else EXIT_NOTHING_LEFT
+    except RecorderError as error:
+        logger.error("{}", error)
+        return EXIT_KEEP
+
+
+@contextmanager
+def _log_file(settings: Settings, directory: JobDirectory, redact: logs.Redactor) -> Iterator[None]:
+    try:
+        end = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
+    except OSError as error:
+        raise DirectoryError(detail=f"{directory.log} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        end()
+
+
+@attrs.frozen
+class _Job:
+    """What one job is put together from."""
+
+    settings: Settings
+    directory: JobDirectory
+    env: Mapping[str, str]
+    stop: StopRequest
+    began: float
+    redact: logs.Redactor
+
+    async def run(self, *, recover_only: bool) -> int:
+        """Run the job to its end; returns the exit code."""
+        settings, directory = self.settings, self.directory
+        logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
+        _warn(settings)
+        journal = Journal(directory.journal)
+        if runtime := journal.remembered().runtime:
+            _clean_after_crash(runtime)
+        journal.note(  # a full disk must not keep a leftover from being published
+            "process_started",
+            version=__version__,
+            runtime=str(directory.runtime),
+            site_url=settings.site_url,
+            call_id=settings.call_id,
+            post_id=settings.post_id,
+        )
+        report = JobReport(settings.recording_id, self.began)
+        bot = CallsBot(
+            site_url=settings.site_url,
+            token=settings.auth_token,
+            call_id=settings.call_id,
+            post_id=settings.post_id,
+            recording_id=settings.recording_id,
+            ca_file=settings.tls_ca_cert_file,
+        )
+        job = JobContext(
+            settings=settings,
+            directory=directory,
+            journal=journal,
+            bot=bot,
+            report=report,
+            stop=self.stop,
+            began=self.began,
+            recover_only=recover_only,
+        )
+        lifecycle = Lifecycle(announced=lambda: job.announced)
+        for listener in (_journal_change(journal), _log_change, _context_change, _report_change(report)):
+            lifecycle.listen(listener)
+        resources = JobResources(settings, directory, self.env, report, job.timeline)
+        runner = Runner(
+            lifecycle,
+            steps_of(job, RecordingFiles(self.env)),
+            resources.specs(),
+            self.stop,
+            tell=partial(_tell, bot),
+            budgets={Budget.START: job.start_left_s, Budget.GRACE: job.grace_left_s},
+        )
+        try:
+            outcome = await runner.run()
+        finally:
+            bot.close()
+            if killed := kill_orphans(str(directory.runtime)):
+                logger.warning("{} processes of the job had to be killed at the end", killed)
+        if not outcome.change.transition.keeps:
+            job.discard()
+        code = EXIT_NOTHING_LEFT
+        if kept := job.kept:
+            code = EXIT_KEEP
+            logger.error("the recording is kept in {}; start the same job again to publish it", kept)
+        cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
+        state = lifecycle.state.value
+        report.write(directory.report, exit_code=code, state=state, cause=cause, redact=self.redact)
+        logger.info("ended {} with code {}; the report is {}", state, code, directory.report)
+        return code
+
+
+async def _tell(bot: CallsBot, audience: Audience, sentence: str) -> None:
+    """Tell people one sentence, where the transition says it is for; never raises."""
+    logger.info("telling the {}: {}", audience.value, sentence)
+    if audience is Audience.THREAD:
+        await bot.post_in_thread(sentence, TELL_LIMIT_S)
+    else:
+        await bot.report_failed(sentence, TELL_LIMIT_S)
+
+
+async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
+    """Tell the call that the job cannot begin, where the environment says enough to do so."""
+    identity = usable_identity(environment)
+    if identity is None:
+        return
+    # A certificate file that is itself the trouble must not keep us from saying so.
+    at_fault = isinstance(error, SettingsError) and error.variable == certificates.VARIABLE
+    try:
+        bot = CallsBot(
+            site_url=identity.site_url,
+            token=identity.auth_token,
+            call_id=identity.call_id,
+            post_id=identity.post_id,
+            recording_id=identity.recording_id,
+            ca_file=None if at_fault else identity.tls_ca_cert_file,
+        )
+    except MattermostError as failure:
+        logger.warning("the call could not be told: {}", failure)
+        return
+    await bot.report_failed(error.sentence, REFUSAL_LIMIT_S)
+    bot.close()
+
+
+def _warn(settings: Settings) -> None:
+    if settings.made_even:
+        logger.warning(
+            "{}x{} has an odd side, which H.264 cannot hold; {}x{} is recorded",
+            *(settings.width, settings.height, settings.capture_width, settings.capture_height),
+        )
+    if runs_unsandboxed(settings):
+        logger.warning("DEV_MODE as root: Chromium runs without its sandbox")
+    for word in settings.dropped_chromium_args:
+        logger.warning("EXTRA_CHROMIUM_ARGS: {!r} is not a switch (--name or --name=value) and is left out", word)
+
+
+def _clean_after_crash(runtime: str) -> None:
+    """End what a killed process of this job may have left, and remove its runtime directory."""
+    if killed := kill_orphans(runtime):
+        logger.warning("{} processes of an earlier start were still running and were killed", killed)
+    remove_runtime(runtime)
+
+
+def _log_change(change: Change) -> None:
+    transition = change.transition
+    overcome = bool(transition.restarts)
+    warn = overcome or transition.tells is not Audience.NOBODY or transition.target is State.FAILED
+    logger.log(
+        "WARNING" if warn else "INFO",
+        "{}: {} -> {}{}{}",
+        transition.event.value,
+        transition.source.value,
+        transition.target.value,
+        f", restarting the {' and the '.join(one.value for one in transition.restarts)}" if overcome else "",
+        f" ({change.cause})" if change.cause else "",
+    )
+
+
+def _context_change(change: Change) -> None:
+    logs.set_context(state=change.transition.target.value)
+
+
+def _report_change(report: JobReport) -> Callable[[Change], None]:
+    def note(change: Change) -> None:
+        transition = change.transition
+        report.changed(
+            transition.event.value,
+            transition.source.value,
+            transition.target.value,
+            str(change.cause) if change.cause else "",
+        )
+
+    return note
+
+
+def _journal_change(journal: Journal) -> Callable[[Change], None]:
+    def write(change: Change) -> None:
+        transition, cause = change.transition, str(change.cause) if change.cause else ""
+        journal.note(
+            "moved", event=transition.event.value, to=transition.target.value, cause=cause, keeps=transition.keeps
+        )
+
+    return write

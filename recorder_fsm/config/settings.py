@@ -1,0 +1,332 @@
+"""The job's settings: every environment variable with its default, limits and meaning, and how they are read.
+
+Owns `TABLE`, from which the settings are read and the documentation is made, and the kinds of values in it. A kind
+knows how a text becomes a value and in which words the original refuses one (contract 1.1). The order of reading is the
+original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then values are checked, and the
+first refusal wins. Nothing here reads the process's own environment: the caller hands a mapping in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from recorder_fsm.config import go_syntax
+from recorder_fsm.config.address import site_address
+from recorder_fsm.errors import SettingsError
+
+MIB = 1024 * 1024
+SCHEMES = ("http", "https")
+SHOWN_CHARACTERS = 80
+
+
+@attrs.frozen
+class Text:
+    """Any text. The base of the kinds of values; `read` may raise `ValueError` with the original's text."""
+
+    default: str = ""
+    limits: str = "any text"
+    secret: bool = False
+
+    def read(self, raw: str) -> Any:
+        """Turn the variable's text into a value; an empty text is the default."""
+        return raw or self.default
+
+    def refusal(self, value: Any) -> str:
+        """Return the original's words against `value`, or an empty text if it is allowed."""
+        return ""
+
+    def shown(self, value: Any) -> str:
+        """Describe the value in a message."""
+        text = str(value)
+        cut = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+        return go_syntax.quote(cut) if text else "empty"
+
+
+@attrs.frozen
+class Number(Text):
+    """A whole number in Go's syntax; 0 is the default, as if the variable were empty."""
+
+    low: int = 0
+    high: int = 0
+    value: int = 0
+    bits: int = 32
+
+    def read(self, raw: str) -> int:
+        return (go_syntax.parse_int(raw, self.bits) if raw else 0) or self.value
+
+    def refusal(self, value: int) -> str:
+        optional_and_unset = self.value == 0 and value == 0
+        return "" if optional_and_unset or self.low <= value <= self.high else "value is not valid"
+
+    def shown(self, value: int | str) -> str:
+        return str(value) if isinstance(value, int) else Text.shown(self, value)
+
+
+@attrs.frozen
+class Choice(Text):
+    """One of a few words; `fold` accepts any letter case and yields the word's own."""
+
+    words: tuple[str, ...] = ()
+    fold: bool = False
+
+    def read(self, raw: str) -> str:
+        by_case = {word.lower(): word for word in self.words} if self.fold else {}
+        return by_case.get(raw.lower(), raw) or self.default
+
+    def refusal(self, value: str) -> str:
+        return "" if value in self.words else "value is not valid"
+
+
+@attrs.frozen
+class Identifier(Text):
+    """A Mattermost id."""
+
+    def refusal(self, value: str) -> str:
+        if not value:
+            return "cannot be empty"
+        return "" if re.fullmatch("[a-z0-9]{26}", value) else "parsing failed"
+
+    def shown(self, value: str) -> str:
+        return f"{len(value)} characters long" if self.secret and value else Text.shown(self, value)
+
+
+@attrs.frozen
+class Site(Text):
+    """The server's address: scheme, host, port. Exactly one trailing slash is forgiven."""
+
+    def read(self, raw: str) -> str:
+        return raw.removesuffix("/")
+
+    def refusal(self, value: str) -> str:
+        if not value:
+            return "cannot be empty"
+        try:
+            url = go_syntax.parse_url(value)
+        except ValueError as error:
+            return f"parsing failed: {error}"
+        if url.scheme not in SCHEMES:
+            return f"parsing failed: invalid scheme {go_syntax.quote(url.scheme)}"
+        return f"parsing failed: invalid path {go_syntax.quote(url.path)}" if url.path else ""
+
+    def shown(self, value: str) -> str:
+        return Text.shown(self, go_syntax.without_password(value))
+
+
+@attrs.frozen
+class File(Text):
+    """A path of a file that must exist if it is named."""
+
+    def read(self, raw: str) -> Path | None:
+        return Path(raw) if raw else None
+
+    def refusal(self, value: Path | None) -> str:
+        try:
+            return "" if value is None or value.is_file() else "file does not exist"
+        except OSError as error:
+            return f"file cannot be read: {error.strerror}"
+
+
+@attrs.frozen
+class Variable:
+    """One environment variable: the attribute it fills, its name in the original's messages, its kind."""
+
+    variable: str
+    field: str
+    name: str
+    kind: Text
+    meaning: str
+
+
+def _number(low: int, value: int, high: int, unit: str = "", bits: int = 32) -> Number:
+    allowed = f"{low} to {high}" + (f" {unit}" if unit else "")
+    return Number(default=str(value or "none"), limits=allowed, low=low, high=high, value=value, bits=bits)
+
+
+def _choice(default: str, *words: str, fold: bool = False) -> Choice:
+    return Choice(default=default, limits=" ".join(words), words=words, fold=fold)
+
+
+IDENTIFIER = Identifier(limits="exactly 26 of a-z and 0-9")
+TOKEN = attrs.evolve(IDENTIFIER, secret=True)
+SITE = Site(limits="http or https, a host, no path")
+CA_FILE = File(limits="an existing file, PEM")
+SWITCHES = Text(limits="words that start with --")
+FLAG = Text("false", "only the exact text true counts")
+PRESETS = ("medium", "fast", "faster", "veryfast", "superfast", "ultrafast")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+# In the order in which values are checked. Numbers are parsed in the same order, before any check.
+TABLE: tuple[Variable, ...] = (
+    Variable("SITE_URL", "site_url", "SiteURL", SITE, "Address of the Mattermost server."),
+    Variable("CALL_ID", "call_id", "CallID", IDENTIFIER, "Channel of the call."),
+    Variable("POST_ID", "post_id", "PostID", IDENTIFIER, "Post that opened the call."),
+    Variable("RECORDING_ID", "recording_id", "RecordingID", IDENTIFIER, "This job; names its directory."),
+    Variable("AUTH_TOKEN", "auth_token", "AuthToken", TOKEN, "Session token of the Calls bot. Never shown."),
+    Variable("WIDTH", "width", "Width", _number(1280, 1920, 3840, "pixels"),
+        "Width of the picture; an odd one is made even, downwards."),
+    Variable("HEIGHT", "height", "Height", _number(720, 1080, 2160, "pixels"),
+        "Height of the picture; an odd one is made even, downwards."),
+    Variable("VIDEO_RATE", "video_rate_kbps", "VideoRate", _number(500, 1500, 10000, "kbit/s"),
+        "Bit rate of the picture."),
+    Variable("AUDIO_RATE", "audio_rate_kbps", "AudioRate", _number(32, 64, 320, "kbit/s"),
+        "Bit rate of the sound."),
+    Variable("FRAME_RATE", "frame_rate", "FrameRate", _number(10, 30, 60, "frames/s"), "Pictures per second."),
+    Variable("OUTPUT_FORMAT", "output_format", "OutputFormat", _choice("mp4", "mp4"), "Container of the file."),
+    Variable("VIDEO_PRESET", "video_preset", "VideoPreset", _choice("fast", *PRESETS),
+        "The encoder's trade of work against size."),
+    Variable("DATA_DIR", "data_dir", "DataDir", Text("/data", "a path"), "Holds one directory per job."),
+    Variable("DEV_MODE", "dev_mode", "DevMode", FLAG,
+        "Development: servers on development hosts; as root, Chromium without its sandbox."),
+    Variable("EXTRA_CHROMIUM_ARGS", "extra_chromium_args", "ExtraChromiumArgs", SWITCHES,
+        "More switches for Chromium; other words are dropped with a warning."),
+    Variable("TLS_CA_CERT_FILE", "tls_ca_cert_file", "TLSCACertFile", CA_FILE,
+        "Certificate authority to trust beside the system's."),
+    Variable("FRAME_TIMING", "frame_timing", "FrameTiming", _choice("variable", "variable", "constant"),
+        "Whether an unchanged picture is left out (cheaper) or written again at the frame rate."),
+    Variable("LOG_FORMAT", "log_format", "LogFormat", _choice("text", "text", "json", fold=True),
+        "Lines for people or for machines."),
+    Variable("LOG_LEVEL", "log_level", "LogLevel", _choice("DEBUG", *LEVELS, fold=True),
+        "Least severe line that is written."),
+    Variable("MAX_DURATION_SECONDS", "max_duration_s", "MaxDurationSeconds", _number(10, 0, 86400, "s"),
+        "The recording ends by itself after this time."),
+    Variable("STOP_GRACE_SECONDS", "stop_grace_s", "StopGraceSeconds", _number(10, 300, 3600, "s"),
+        "Time between SIGTERM and the launcher's SIGKILL."),
+    Variable("MIN_FREE_BYTES", "min_free_bytes", "MinFreeBytes",
+        _number(16 * MIB, 256 * MIB, MIB * MIB, "bytes", bits=64),
+        "With less free space the recording is ended and saved."),
+)  # fmt: skip
+
+
+def markdown_table() -> str:
+    """Return `TABLE` as a Markdown table for the documentation."""
+    lines = ["| Variable | Default | Allowed | Meaning |", "|---|---|---|---|"]
+    for row in TABLE:
+        default = row.kind.default or ("required" if isinstance(row.kind, Site | Identifier) else "none")
+        lines.append(f"| `{row.variable}` | {default} | {row.kind.limits} | {row.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+SHORTEST_MASKED_TOKEN = 8
+
+
+@attrs.frozen
+class Settings:
+    """What the job shall do.
+
+    `width` and `height` are as asked; record `capture_width` by `capture_height`. Rates are in kbit/s, times
+    in seconds. `dropped_chromium_args` are words of EXTRA_CHROMIUM_ARGS that are no switches, to warn about.
+    """
+
+    site_url: str
+    call_id: str
+    post_id: str
+    recording_id: str
+    auth_token: str = attrs.field(repr=False)
+    width: int
+    height: int
+    video_rate_kbps: int
+    audio_rate_kbps: int
+    frame_rate: int
+    output_format: str
+    video_preset: str
+    data_dir: Path = attrs.field(converter=Path)
+    dev_mode: bool
+    extra_chromium_args: tuple[str, ...]
+    dropped_chromium_args: tuple[str, ...]
+    tls_ca_cert_file: Path | None
+    frame_timing: str
+    log_format: str
+    log_level: str
+    max_duration_s: int | None
+    stop_grace_s: int
+    min_free_bytes: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read all variables of `TABLE`; raises `SettingsError` for the first wrong one (contract 1.2)."""
+        values = {row.field: _read(row, environment) for row in TABLE}
+        for row in TABLE:
+            if refusal := row.kind.refusal(values[row.field]):
+                shown = row.kind.shown(values[row.field])
+                raise _refused(row, f"invalid config: {row.name} {refusal}", shown, environment)
+        words = str(values["extra_chromium_args"]).split()
+        values["extra_chromium_args"] = tuple(filter(_is_switch, words))
+        values["dropped_chromium_args"] = tuple(word for word in words if not _is_switch(word))
+        values["dev_mode"] = values["dev_mode"] == "true"
+        values["max_duration_s"] = values["max_duration_s"] or None
+        return cls(**values)
+
+    @property
+    def origin(self) -> str:
+        """The site's origin as a browser writes it."""
+        return site_address(self.site_url).origin
+
+    @property
+    def capture_width(self) -> int:
+        """Pixels, rounded down to even: H.264 with 4:2:0 colour holds no odd width. All limits are even."""
+        return self.width - self.width % 2
+
+    @property
+    def capture_height(self) -> int:
+        """Pixels, even, rounded down like `capture_width`."""
+        return self.height - self.height % 2
+
+    @property
+    def made_even(self) -> bool:
+        """Whether the recorded size differs from the size that was asked for."""
+        return (self.capture_width, self.capture_height) != (self.width, self.height)
+
+    @property
+    def job_dir(self) -> Path:
+        """The directory of this job's files."""
+        return self.data_dir / self.recording_id
+
+
+@attrs.frozen
+class Identity:
+    """Enough to tell the plugin that this job failed, when the rest of the environment is wrong."""
+
+    site_url: str
+    call_id: str
+    post_id: str
+    recording_id: str
+    auth_token: str = attrs.field(repr=False)
+    tls_ca_cert_file: Path | None = None
+
+
+def usable_identity(environment: Mapping[str, str]) -> Identity | None:
+    """Return who we are if address, ids and token are all valid and the address has a host, else None."""
+    rows = {row.field: row for row in TABLE if isinstance(row.kind, Site | Identifier | File)}
+    values = {field: _read(row, environment) for field, row in rows.items()}
+    if rows["tls_ca_cert_file"].kind.refusal(values["tls_ca_cert_file"]):
+        values["tls_ca_cert_file"] = None
+    if any(row.kind.refusal(values[field]) for field, row in rows.items()):
+        return None
+    return Identity(**values) if go_syntax.parse_url(values["site_url"]).host else None
+
+
+def _is_switch(word: str) -> bool:
+    """Tell Chromium switches from other words. A bare `--` would end the switches, so it is none."""
+    return len(word) > 2 and word.startswith("--") and word[2] != "="
+
+
+def _read(row: Variable, environment: Mapping[str, str]) -> Any:
+    raw = environment.get(row.variable, "")
+    try:
+        return row.kind.read(raw)
+    except ValueError as error:
+        shown = row.kind.shown(raw)
+        raise _refused(row, f"failed to parse {row.name}: {error}", shown, environment) from error
+
+
+def _refused(row: Variable, refusal: str, shown: str, environment: Mapping[str, str]) -> SettingsError:
+    text = f"{refusal}: {row.variable} is {shown}, allowed are {row.kind.limits}"
+    token = environment.get("AUTH_TOKEN", "")
+    if len(token) >= SHORTEST_MASKED_TOKEN:  # pasted into another variable by mistake
+        text = text.replace(token, "***")
+    return SettingsError(f"The recorder's setting {row.variable} is not valid.", detail=text, variable=row.variable)

@@ -1,0 +1,117 @@
+"""The resources of a job: makes each from the settings and from what it stands on, and says how each can be lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from recorder_fsm.browser.call_page import CallPage
+from recorder_fsm.browser.launch_options import (
+    browser_environment,
+    chromium_args,
+    insecure_origins,
+    proxy_switches,
+)
+from recorder_fsm.config.settings import Settings
+from recorder_fsm.machine.lifecycle import Event, Resource
+from recorder_fsm.machine.resources import Spec, Watch
+from recorder_fsm.media.encode import CaptureSettings
+from recorder_fsm.media.timeline import Timeline
+from recorder_fsm.resources.audio import AudioServer
+from recorder_fsm.resources.browser import Browser, Driver, Launch
+from recorder_fsm.resources.capture import Capture
+from recorder_fsm.resources.display import Display
+from recorder_fsm.storage.job_dir import JobDirectory
+from recorder_fsm.storage.report import JobReport
+
+
+class JobResources:
+    """Makes the resources of one job. `env` is what a child may inherit of the environment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: JobDirectory,
+        env: Mapping[str, str],
+        report: JobReport,
+        timeline: Timeline,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._report = report
+        self._timeline = timeline
+        self._env = env
+        runtime = directory.runtime
+        self._display = Display(width=settings.capture_width, height=settings.capture_height, runtime=runtime, env=env)
+        self._audio = AudioServer(runtime=runtime, env=env)
+        self._driver = Driver()
+
+    def specs(self) -> Mapping[Resource, Spec]:
+        """Return how each resource is made, lost, and goes on after one below it was restarted."""
+        return {
+            Resource.DISPLAY: Spec(lambda: self._display, (Watch(Display.lost, Event.DISPLAY_LOST),)),
+            Resource.AUDIO: Spec(lambda: self._audio, (Watch(AudioServer.lost, Event.AUDIO_LOST),)),
+            Resource.DRIVER: Spec(lambda: self._driver, (Watch(Driver.lost, Event.DRIVER_LOST),)),
+            Resource.BROWSER: Spec(
+                self._browser,
+                (
+                    Watch(Browser.lost, Event.BROWSER_LOST),
+                    Watch(Browser.closed, Event.CALL_ENDED, fault=Event.CALL_LOST),
+                ),
+                {Resource.AUDIO: Browser.restore_audio, Resource.DRIVER: Browser.reconnect},
+            ),
+            Resource.CAPTURE: Spec(
+                self._capture,
+                (Watch(Capture.lost, Event.CAPTURE_LOST),),
+                {Resource.AUDIO: Capture.audio_restarted},
+            ),
+        }
+
+    def _browser(self) -> Browser:
+        settings, runtime = self._settings, self._directory.runtime
+        launch = Launch(
+            args=chromium_args(
+                width=settings.capture_width,
+                height=settings.capture_height,
+                secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
+                extra=(*proxy_switches(self._env), *settings.extra_chromium_args),
+            ),
+            env=browser_environment(self._env, runtime, self._display.env, self._audio.env),
+            runtime=runtime,
+            sandbox=not runs_unsandboxed(settings),
+            width=settings.capture_width,
+            height=settings.capture_height,
+            origin=settings.origin,
+            ca_file=settings.tls_ca_cert_file,
+        )
+        return Browser(self._driver, launch, self._look_at_the_fault)
+
+    async def _look_at_the_fault(self, page: CallPage) -> None:
+        """Keep what a person will ask for, while the page is still there; the capture has ended before."""
+        taken = await self._display.photograph(self._directory.screenshot)
+        self._report.at_the_fault(list(page.errors), self._directory.screenshot.name if taken else None)
+
+    def _capture(self) -> Capture:
+        settings = self._settings
+        return Capture(
+            CaptureSettings(
+                width=settings.capture_width,
+                height=settings.capture_height,
+                frame_rate=settings.frame_rate,
+                video_rate_kbps=settings.video_rate_kbps,
+                audio_rate_kbps=settings.audio_rate_kbps,
+                preset=settings.video_preset,
+                display=self._display.env["DISPLAY"],
+                audio_server=self._audio.address,
+                audio_source=self._audio.monitor,
+                constant_frame_rate=settings.frame_timing == "constant",
+            ),
+            self._timeline,
+            self._directory.segment,
+            {**self._env, **self._display.env, **self._audio.env, "HOME": str(self._directory.runtime)},
+        )
+
+
+def runs_unsandboxed(settings: Settings) -> bool:
+    """Tell whether Chromium runs without its sandbox: it has none for root, and only development may run as root."""
+    return settings.dev_mode and os.geteuid() == 0

@@ -1,0 +1,294 @@
+"""The Calls plugin's bot API: the file's name, the job's status, the upload, the post.
+
+Owns every request to Mattermost but those of the browser (contract 2), and knows which answers mean what.
+It uses mattermostdriver with a client class of its own (`http_session`); how a file travels in parts is
+`uploads`. When to report what, and what a failure means for the job, is left to the steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loguru import logger
+
+from recorder_fsm.errors import UNREACHABLE, JobOver, MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.mattermost.client import PluginRoutes, plain
+from recorder_fsm.mattermost.file_names import safe_stem
+from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
+from recorder_fsm.mattermost.upload import Upload
+
+FILENAME_LIMIT_S = 10.0
+ERROR_TEXT_LIMIT = 200
+TRIES_BEFORE_BLIND_SAVE = 6  # a look at the call's post that only fails is then passed over
+JOB_OVER_TEXTS = ("no call ongoing", "no job ongoing", "invalid job id")
+ALREADY_STARTED = "job has already started"
+
+T = TypeVar("T")
+
+
+class CallsBot:
+    """The plugin's bot for one job. Ready at once, asks nothing by itself; `close()` ends its connections.
+
+    All methods must be called in one event loop. Blocking requests run in daemon threads, so a cancelled
+    call returns at once and its thread is left behind. All raise `MattermostError` or one of its kinds
+    unless they say otherwise; sentences are for people in the call, details for the log, and neither shows
+    the token.
+    """
+
+    def __init__(
+        self,
+        *,
+        site_url: str,
+        token: str,
+        call_id: str,
+        post_id: str,
+        recording_id: str,
+        ca_file: Path | None = None,
+        timing: RetryTiming | None = None,
+        sizes: PartSizes | None = None,
+    ) -> None:
+        """Prepare a client; raises `MattermostError` if the address or the certificate file cannot be used.
+
+        Of `site_url` only scheme, host and port are used. `ca_file` is trusted beside the system's
+        authorities.
+        """
+        self._call_id = call_id
+        self._post_id = post_id
+        self._recording_id = recording_id
+        self._token = token
+        self._timing = timing or RetryTiming()
+        self._sizes = sizes or PartSizes()
+        self._routes = PluginRoutes(site_url, token, call_id, ca_file, self._timing)
+
+    def close(self) -> None:
+        """Close all connections to the server."""
+        self._routes.close()
+
+    async def filename(self, limit_s: float = FILENAME_LIMIT_S) -> str:
+        """Return the name for the recording, made safe, without an extension (contract 2.2, row 1).
+
+        Trouble that may heal is retried for `limit_s` seconds.
+        """
+        reply = await self._retry(
+            "file name",
+            lambda: self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename"),
+            limit_s,
+            self._timing.longest_wait_s,
+        )
+        name = reply.fields().get("filename")
+        stem = safe_stem(name) if isinstance(name, str) else ""
+        if not stem:
+            raise RequestRejected(
+                "Mattermost gave no name for the recording.",
+                detail=f"filename is {plain(json.dumps(name))}",
+                status=reply.status,
+            )
+        logger.info("the recording is named {}", stem)
+        return stem
+
+    async def report_started(self, announce: Callable[[bool], None]) -> None:
+        """Report that the recording has started; the first try is immediate (contract 2.2, 4.3).
+
+        Retried until there is an answer. `announce(True)` is called before a try that may reach the server,
+        `announce(False)` when it is certain that none has. Raises `JobOver` if the job has ended, another
+        `MattermostError` for an answer that will not change.
+        """
+        arrived = False
+
+        async def report() -> None:
+            nonlocal arrived
+            announce(True)
+            try:
+                await self._report("started", "")
+            except RequestRejected as error:
+                if ALREADY_STARTED in error.detail.lower():
+                    logger.info("the plugin already knows that the recording has started")
+                    return
+                announce(arrived)
+                raise
+            except ServerUnavailable as error:
+                arrived = arrived or (error.code != UNREACHABLE and error.status != 429)
+                announce(arrived)
+                raise
+            except MattermostError:
+                announce(arrived)
+                raise
+
+        await retry(report, RetryPolicy("started", self._timing, lambda: math.inf, self._timing.longest_start_wait_s))
+        logger.info("reported started")
+
+    async def report_failed(self, text: str, limit_s: float) -> bool:
+        """Report that the job failed, with a text for the host. Never raises.
+
+        Returns whether the plugin took it. Retried for `limit_s` seconds. The text is cut to one
+        line of 200 characters (contract 2.3).
+        """
+        line = self._line(text)
+        try:
+            await self._retry(
+                "failed", lambda: self._report("failed", line), limit_s, self._timing.longest_start_wait_s
+            )
+        except JobOver as error:
+            logger.info("the job had already ended when it failed: {}", reason(error))
+            return False
+        except MattermostError as error:
+            logger.warning("the failure could not be reported: {}", reason(error))
+            return False
+        logger.info("reported failed: {}", line)
+        return True
+
+    async def post_in_thread(self, text: str, limit_s: float) -> bool:
+        """Post a line into the call's thread, for a recording that goes on. Never raises; tells whether it is there.
+
+        Tried once: a reply that was lost would else mean a second post. A bot that may not post is no fault.
+        """
+        post = {"channel_id": self._call_id, "root_id": self._post_id, "message": self._line(text)}
+        try:
+            await self._routes.call(self._routes.driver.posts.create_post, post, limit_s=limit_s)
+        except MattermostError as error:
+            logger.warning("the call's thread could not be told: {}", reason(error))
+            return False
+        return True
+
+    async def max_file_size(self) -> int | None:
+        """Return the server's MaxFileSize in bytes, None if it is not readable (contract 2.5). Never raises."""
+        try:
+            config = await self._routes.call(
+                self._routes.driver.system.get_client_configuration,
+                {"format": "old"},
+                limit_s=self._timing.call_limit_s,
+            )
+            size = int(config["MaxFileSize"])
+        except (MattermostError, KeyError, TypeError, ValueError) as error:
+            logger.info("MaxFileSize is not known: {}", reason(error))
+            return None
+        return size if size > 0 else None
+
+    async def upload(
+        self,
+        file: Path,
+        *,
+        session_id: str | None,
+        on_session: Callable[[str], None],
+        time_left: Callable[[], float],
+        on_progress: Callable[[int, int], None],
+    ) -> str:
+        """Deliver `file` in parts and return its id on the server (contract 2.4, 2.5).
+
+        An upload that was begun for the very same bytes continues with its `session_id`. `on_session` gets
+        the id of each new session, `on_progress` the bytes delivered and the total; the former may step
+        back after a fault. `time_left()` is asked after a failure for the seconds that are left for trying;
+        while bytes flow it is not.
+
+        Raises `ServerUnavailable` when no time is left, `AccessRefused` and `RequestRejected` at once,
+        `RecordingError` if the file cannot be read or the server stored another number of bytes. The file is
+        never touched.
+        """
+        upload = Upload(
+            self._routes,
+            file,
+            max_file_size=self.max_file_size,
+            on_session=on_session,
+            on_progress=on_progress,
+            time_left=time_left,
+            timing=self._timing,
+            sizes=self._sizes,
+        )
+        return await upload.run(session_id)
+
+    async def save(self, file_id: str, time_left: Callable[[], float]) -> None:
+        """Have the plugin post the file into the call's thread (contract 2.2, row 7).
+
+        The plugin posts once more at every request, so before each repetition the call's post is asked
+        whether it already shows the recording; where it may not be read, the save is repeated blindly.
+        Repeated as long as `time_left()` returns seconds above zero.
+        """
+        tries = 0
+
+        async def save() -> None:
+            nonlocal tries
+            tries += 1
+            if tries > 1 and await self._is_posted(patiently=tries < TRIES_BEFORE_BLIND_SAVE):
+                logger.info("the recording was already posted, the reply was lost")
+                return
+            reply = await self._routes.plugin(
+                "post",
+                f"/bot/calls/{self._call_id}/recordings",
+                {"PostID": self._post_id, "FileIDs": [file_id], "JobID": self._recording_id},
+                read_s=self._timing.save_read_s,  # the plugin may wait 10 s for its lock
+            )
+            try:
+                reply.fields()
+            except RequestRejected as error:  # a proxy's page: whether there is a post is not known
+                raise ServerUnavailable(detail=f"save: {reason(error)}") from error
+
+        await retry(save, RetryPolicy("save", self._timing, time_left, self._timing.longest_wait_s))
+        logger.info("file {} is posted", file_id)
+
+    async def already_saved(self) -> bool | None:
+        """Tell whether the call's post shows this recording; None if it is not readable. Never raises."""
+        try:
+            return await self._look_at_post()
+        except MattermostError as error:
+            logger.debug("the call's post cannot be read: {}", reason(error))
+            return None
+
+    async def published_size(self, file_id: str) -> int | None:
+        """Return the size in bytes of a file on the server; None if it cannot be read. Never raises."""
+        try:
+            info = await self._routes.call(
+                self._routes.driver.files.get_file_metadata, file_id, limit_s=self._timing.call_limit_s
+            )
+        except MattermostError as error:
+            logger.debug("the published file cannot be looked up: {}", reason(error))
+            return None
+        size = info.get("size")
+        return size if isinstance(size, int) and not isinstance(size, bool) else None
+
+    def _line(self, text: str) -> str:
+        line = plain(text.replace(self._token, "***"))
+        return line if len(line) <= ERROR_TEXT_LIMIT else line[: ERROR_TEXT_LIMIT - 3] + "..."
+
+    async def _is_posted(self, *, patiently: bool) -> bool:
+        """Tell whether the call's post shows the recording; trouble on the way is raised only if `patiently`."""
+        try:
+            return await self._look_at_post()
+        except MattermostError as error:
+            if patiently and isinstance(error, ServerUnavailable):
+                raise
+            logger.debug("the call's post cannot be read: {}", reason(error))
+            return False
+
+    async def _look_at_post(self) -> bool:
+        entry: Any = await self._routes.call(
+            self._routes.driver.posts.get_post, self._post_id, limit_s=self._timing.call_limit_s
+        )
+        for key in ("props", "recordings", self._recording_id):
+            entry = entry.get(key) if isinstance(entry, dict) else None
+        return isinstance(entry, dict) and bool(entry.get("file_id") or entry.get("post_id"))
+
+    async def _report(self, status: str, text: str) -> None:
+        body = {"JobType": "recording", "Status": status, "omitempty": text, "Error": text}
+        try:
+            await self._routes.plugin("post", f"/bot/calls/{self._call_id}/jobs/{self._recording_id}/status", body)
+        except RequestRejected as error:
+            if error.status == 400 and any(known in error.detail.lower() for known in JOB_OVER_TEXTS):
+                raise JobOver(detail=error.detail, status=error.status) from error
+            raise
+
+    async def _retry(self, what: str, call: Callable[[], Awaitable[T]], limit_s: float, longest_wait_s: float) -> T:
+        until = asyncio.get_running_loop().time() + limit_s
+        policy = RetryPolicy(what, self._timing, lambda: until - asyncio.get_running_loop().time(), longest_wait_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await retry(call, policy)
+        except TimeoutError as error:
+            last = f", at last: {policy.last}" if policy.last else ""
+            raise ServerUnavailable(
+                "Mattermost did not answer in time.", detail=f"{what}: no success within {limit_s:g} s{last}"
+            ) from error

@@ -1,0 +1,392 @@
+"""The HTTP client: requests to the Calls plugin and to Mattermost, one call each, off the event loop.
+
+Bottom up: sockets that notice a dead network, and whom TLS trusts; `BotClient`, which takes the place of
+mattermostdriver's client class; `PluginRoutes`, which owns the driver, its threads, and a limit on each request.
+mattermostdriver 7.3.2 opens a connection per call, knows no default timeout, lets `.netrc` override the token, follows
+redirects with it, sends a body with every GET and hides status codes (contract 2.6); `BotClient` mends that. A refusal
+or a failure becomes an error of our tree, worded for people, with the server's own words in its detail. Nothing is
+retried here, and what an answer means for a job is left to `bot`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+import attrs
+import requests
+import urllib3.exceptions
+from mattermostdriver import Driver
+from mattermostdriver.client import Client
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+
+from recorder_fsm import __version__
+from recorder_fsm.config.address import site_address
+from recorder_fsm.errors import (
+    UNREACHABLE,
+    UNREADABLE,
+    AccessRefused,
+    MattermostError,
+    RequestRejected,
+    ServerUnavailable,
+)
+from recorder_fsm.mattermost.retry import RetryTiming
+from recorder_fsm.mattermost.upload import ID, PartBody, Session
+from recorder_fsm.system.threads import in_daemon_thread
+
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+DEAD_PEER_S = 30
+
+# tcp(7). A network that is gone shows within half a minute, also while we only wait for an answer; a slow one,
+# whose bytes are acknowledged late, may take its time.
+SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, DEAD_PEER_S // 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, DEAD_PEER_S // 6),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_S * 1000),
+]
+
+
+class Bearer(AuthBase):
+    """Sets the token's header. An auth object, since requests would else look for the host in `.netrc`."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class CarefulAdapter(HTTPAdapter):
+    """Notices dead connections soon, and verifies servers against one TLS context made by `trust`."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._options: dict[str, Any] = {"socket_options": SOCKET_OPTIONS}
+        if context is not None:
+            self._options["ssl_context"] = context
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **self._options, **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **self._options, **kwargs)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Require a valid certificate; the bundle that requests would load here is already in the context."""
+        if url.lower().startswith("https"):
+            conn.cert_reqs = "CERT_REQUIRED"
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the system and `ca_file`; raises `MattermostError`."""
+    bundle = SYSTEM_BUNDLE if SYSTEM_BUNDLE.is_file() else Path(DEFAULT_CA_BUNDLE_PATH)
+    context = ssl.create_default_context(cafile=str(bundle))
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=str(ca_file))
+        except OSError as error:  # ssl.SSLError is one
+            raise MattermostError(
+                "The recorder's certificate file cannot be used.",
+                detail=f"TLS_CA_CERT_FILE {ca_file}: {error}",
+                code="certificate",
+            ) from error
+    return context
+
+
+REPLY_LIMIT_BYTES = 1024 * 1024
+ERROR_TEXT_BYTES = 4096
+READ_BYTES = 1024
+IDLE_LIMIT_S = 30.0
+SHOWN_CHARACTERS = 300
+
+
+CONNECTING = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+OBJECT_AT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,]? ?|\w+\(host=[^()]*\): ")
+
+
+@attrs.frozen
+class Reply:
+    """A successful answer: 200 with a body, or 204 without."""
+
+    status: int
+    body: bytes
+
+    def fields(self) -> dict[str, Any]:
+        """Return the body as a JSON object, whatever its Content-Type; raises `RequestRejected`."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            start = plain(self.body[:READ_BYTES].decode(errors="replace"))
+            raise RequestRejected(
+                "Mattermost's answer was not understood.",
+                detail=f"{self.status}, not a JSON object: {start}",
+                code=UNREADABLE,
+                status=self.status,
+            )
+        return value
+
+
+class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
+    """The client class for mattermostdriver's `Driver`; its endpoints call `get`, we call `make_request`.
+
+    Holds one session and its connections until `close()`. Needs the option `ca_file` beside the driver's own.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
+        self.token = options["token"]
+        self._session = requests.Session()
+        self._session.trust_env = False  # proxies are taken from the environment below, nothing else
+        self._session.auth = Bearer(self.token)
+        self._session.headers.update({"User-Agent": f"recorder-fsm/{__version__}", "Accept-Encoding": "identity"})
+        https = options["scheme"] == "https"
+        adapter = CarefulAdapter(trust(options["ca_file"]) if https else None)
+        self._session.mount(f"{options['scheme']}://", adapter)
+        self._used_at = 0.0
+
+    def make_request(  # noqa: PLR0917 - the driver's signature
+        self,
+        method: str,
+        endpoint: str,
+        options: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        data: Any = None,
+        files: None = None,
+        basepath: str | None = None,
+        *,
+        timeout_s: tuple[float, float] = (5.0, 10.0),
+    ) -> Reply:
+        """Ask once and return the whole reply; `timeout_s` is for connecting and sending, and for reading.
+
+        Raises `ServerUnavailable` (code `server_unreachable` if the request cannot have arrived),
+        `AccessRefused`, `RequestRejected`, or a plain `MattermostError` for a certificate that is not
+        trusted.
+        """
+        base = f"{self._options['scheme']}://{self._options['url']}:{self._options['port']}"
+        url = base + (basepath or self._basepath) + endpoint
+        if time.monotonic() - self._used_at > IDLE_LIMIT_S:
+            self._session.close()  # a connection that was idle may be dead without our knowing
+        what = f"{method.upper()} {endpoint}"
+        try:
+            with self._session.request(
+                method.upper(),
+                url,
+                params=params,
+                json=dict(options) if options is not None and method.lower() != "get" else None,
+                data=data,
+                timeout=timeout_s,
+                allow_redirects=False,  # the token must not follow to another place
+                stream=True,
+                proxies=get_environ_proxies(url),
+            ) as response:
+                return self._taken(what, response, time.monotonic() + sum(timeout_s))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+            raise self._failure(what, error) from error
+        finally:
+            self._used_at = time.monotonic()
+
+    def get(self, endpoint: str, options: Any = None, params: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON object at `endpoint`, whatever its Content-Type."""
+        return self.make_request("get", endpoint, params=params).fields()
+
+    def post(self, endpoint: str, options: Any = None, params: Any = None, data: Any = None, files: Any = None) -> Any:
+        """Post a JSON object to `endpoint`; returns the one that comes back, whatever its Content-Type."""
+        return self.make_request("post", endpoint, options=options).fields()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def _taken(self, what: str, response: requests.Response, until: float) -> Reply:
+        status = response.status_code
+        limit = REPLY_LIMIT_BYTES if status < 300 else ERROR_TEXT_BYTES
+        body = bytearray()
+        for chunk in response.iter_content(READ_BYTES):
+            body += chunk
+            if len(body) > limit or time.monotonic() > until:
+                if status < 300:
+                    raise RequestRejected(
+                        "Mattermost's answer was not understood.",
+                        detail=f"{what}: {status}, a reply without end",
+                        code=UNREADABLE,
+                        status=status,
+                    )
+                break
+        if status < 300:
+            return Reply(status, bytes(body))
+        text = _message(bytes(body[:ERROR_TEXT_BYTES]))
+        if status < 400:
+            text = f"to {response.headers.get('Location', 'nowhere')}"
+        raise refusal(status, self._masked(f"{what}: {status} {plain(text)}"))
+
+    def _failure(self, what: str, error: Exception) -> MattermostError:
+        inner = _innermost(error)
+        detail = self._masked(f"{what}: {plain(OBJECT_AT.sub('', str(inner)) or type(inner).__name__)}")
+        if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(inner):
+            return MattermostError(
+                "The recorder does not trust Mattermost's certificate.", detail=detail, code="certificate"
+            )
+        if isinstance(error, ValueError | UnicodeError):  # requests' InvalidURL and its kin
+            return RequestRejected("Mattermost's address is not valid.", detail=detail)
+        connecting = isinstance(error, requests.ConnectTimeout) or isinstance(inner, CONNECTING)
+        return ServerUnavailable(detail=detail, code=UNREACHABLE if connecting else "")
+
+    def _masked(self, text: str) -> str:
+        return text.replace(self.token, "***") if self.token else text
+
+
+def refusal(status: int, detail: str) -> MattermostError:
+    """Return the error for an HTTP status of 300 or more."""
+    if status in (408, 425, 429) or (status >= 500 and status != 501):
+        sentence = f"Mattermost could not answer (error {status})."
+        return ServerUnavailable(sentence, detail=detail, status=status)
+    if status == 401:
+        return AccessRefused("The recorder's access to Mattermost has ended.", detail=detail, status=status)
+    if status == 403:
+        return AccessRefused("Mattermost does not let the recorder do this.", detail=detail, status=status)
+    sentences = {
+        404: "Mattermost does not know this call, or its Calls plugin is off.",
+        413: "A server on the way refuses files of this size.",
+    }
+    redirected = "Mattermost is at another address than the recorder was given." if status < 400 else ""
+    return RequestRejected(redirected or sentences.get(status, ""), detail=detail, status=status)
+
+
+def plain(text: str) -> str:
+    """Return `text` on one line, without control characters, cut to what a log line bears."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."
+
+
+def _message(body: bytes) -> str:
+    """Return the plugin's message out of an error body, or the body's text."""
+    text = body.decode(errors="replace")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    message = value.get("message") if isinstance(value, dict) else None
+    return message if isinstance(message, str) and message else text
+
+
+def _innermost(error: Exception) -> BaseException:
+    """Return what lies under requests' and urllib3's wrappings."""
+    inner: BaseException = error
+    while True:
+        below = getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
+        if not isinstance(below, BaseException):
+            return inner
+        inner = below
+
+
+PLUGIN = "/plugins/com.mattermost.calls"
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class PluginRoutes:
+    """One client of one server, with the bot's token. Ready at once; `close()` ends its connections.
+
+    Methods must be called in one event loop; a cancelled call returns at once and leaves its thread behind.
+    """
+
+    def __init__(self, site_url: str, token: str, call_id: str, ca_file: Path | None, timing: RetryTiming) -> None:
+        self._call_id = call_id
+        self._timing = timing
+        options = {
+            **_address(site_url),
+            "token": token,
+            "ca_file": ca_file,
+            "debug": False,  # it would print the token
+        }
+        self.driver = Driver(options, client_cls=BotClient)
+        self._client: BotClient = self.driver.client
+
+    def close(self) -> None:
+        """Close all connections to the server."""
+        self._client.close()
+
+    async def plugin(
+        self, method: str, route: str, body: dict[str, Any] | None = None, *, read_s: float | None = None
+    ) -> Reply:
+        """Make one request to the plugin's `route`; `read_s` seconds without a byte of the answer end it."""
+        timeout_s = (self._timing.connect_s, read_s or self._timing.read_s)
+
+        def request() -> Reply:
+            return self._client.make_request(method, route, options=body, basepath=PLUGIN, timeout_s=timeout_s)
+
+        spare_s = self._timing.call_limit_s - self._timing.read_s
+        return await self.call(request, limit_s=timeout_s[1] + spare_s)
+
+    async def call(self, func: Callable[[*Ts], T], *args: *Ts, limit_s: float) -> T:
+        """Run a blocking request with a limit on its whole time, whatever the server dribbles."""
+        try:
+            async with asyncio.timeout(limit_s):
+                return await in_daemon_thread(func, *args)
+        except TimeoutError as error:
+            raise ServerUnavailable(
+                "Mattermost did not answer in time.", detail=f"no reply within {limit_s:g} s"
+            ) from error
+
+    # The three requests of an upload (`uploads.UploadRoutes`).
+
+    async def create(self, filename: str, size: int) -> Session:
+        """Open an upload session for `size` bytes."""
+        body = {"channel_id": self._call_id, "filename": filename, "file_size": size}
+        return _session(await self.plugin("post", "/bot/uploads", body))
+
+    async def look(self, session_id: str) -> Session:
+        """Return an upload session with the server's offset."""
+        return _session(await self.plugin("get", f"/bot/uploads/{session_id}"))
+
+    async def send(self, session_id: str, body: PartBody) -> dict[str, Any] | None:
+        """Send one part; returns the file's description once it is complete, None if more is wanted."""
+
+        def post() -> Reply:
+            with body:
+                return self._client.make_request(
+                    "post",
+                    f"/bot/uploads/{session_id}",
+                    data=body,
+                    basepath=PLUGIN,
+                    timeout_s=(self._timing.send_s, self._timing.stall_s),
+                )
+
+        reply = await in_daemon_thread(post)
+        return None if reply.status == 204 else reply.fields()
+
+
+def _session(reply: Reply) -> Session:
+    fields = reply.fields()
+    session_id, offset, size = (fields.get(key) for key in ("id", "file_offset", "file_size"))
+    if not (
+        isinstance(session_id, str) and ID.fullmatch(session_id) and isinstance(offset, int) and isinstance(size, int)
+    ):
+        raise RequestRejected(
+            "Mattermost's answer was not understood.", detail="not an upload session", status=reply.status
+        )
+    return Session(session_id, offset, size)
+
+
+def _address(site_url: str) -> dict[str, Any]:
+    try:
+        site = site_address(site_url)
+    except ValueError as error:
+        raise RequestRejected("Mattermost's address is not valid.", detail=f"SITE_URL: {error}") from error
+    return {"scheme": site.scheme, "url": site.host, "port": site.port}

@@ -1,0 +1,113 @@
+"""How fast and how often a failed request is repeated, and how large the parts of an upload are.
+
+Owns numbers and the waiting, no requests. Everything here can be replaced by a test, which then need not
+wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+import stamina
+import stamina.instrumentation
+from loguru import logger
+
+from recorder_fsm.errors import MattermostError, ServerUnavailable
+
+MIB = 1024 * 1024
+EXPONENT_LIMIT = 16
+
+T = TypeVar("T")
+
+# Whoever retries here says why in a line of our own; stamina's line would only repeat that without the cause.
+stamina.instrumentation.set_on_retry_hooks([])
+
+
+@attrs.frozen
+class RetryTiming:
+    """Waits in seconds, and how many rounds without progress are tried.
+
+    `settle_s` lies between two looks at an upload whose state is in doubt, `watch_s` between two looks at a
+    part on its way. `stall_s` without a byte sent or an answer given ends a part.
+    """
+
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+    longest_start_wait_s: float = 2.0
+    settle_s: float = 1.0
+    watch_s: float = 1.0
+    connect_s: float = 5.0
+    read_s: float = 10.0
+    save_read_s: float = 20.0
+    call_limit_s: float = 20.0
+    send_s: float = 30.0
+    stall_s: float = 180.0
+    looks: int = 6
+    stuck_rounds: int = 6
+    busy_rounds: int = 24
+    new_sessions: int = 4
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def wait_s(self, failures: int, longest_s: float | None = None) -> float:
+        """Return the wait after that many failures in a row: doubling to the longest, half of it by chance."""
+        longest = self.longest_wait_s if longest_s is None else longest_s
+        full = min(longest, self.first_wait_s * 2.0 ** min(failures, EXPONENT_LIMIT))
+        return full * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, hides nothing
+
+
+@attrs.frozen
+class PartSizes:
+    """Sizes in bytes. `first_part` is the least that the server takes first, if it is not the whole file."""
+
+    part: int = 16 * MIB
+    first_part: int = 5 * MIB
+    smallest: int = 64 * 1024
+
+
+async def retry(call: Callable[[], Awaitable[T]], wait_s: Callable[[Exception], float | None]) -> T:
+    """Repeat `call` after the seconds that `wait_s` gives for its failure; None for it raises the failure."""
+
+    def hook(error: Exception) -> bool | float:
+        wait = wait_s(error)
+        return False if wait is None else wait
+
+    async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
+        with attempt:
+            return await call()
+    raise AssertionError("unreachable")
+
+
+@attrs.define
+class RetryPolicy:
+    """Decides whether a failure is worth a wait: only if it may heal, and while `left_s()` is above zero.
+
+    `failures` counts those in a row; whoever makes progress sets it to 0.
+    """
+
+    what: str
+    timing: RetryTiming
+    left_s: Callable[[], float]
+    longest_wait_s: float
+    failures: int = 0
+    last: str = ""
+    """What went wrong last."""
+
+    def __call__(self, error: Exception) -> float | None:
+        """Return the seconds to wait after `error`, or None to give up."""
+        left = self.left_s() if isinstance(error, ServerUnavailable) else 0.0
+        if left <= 0:
+            return None
+        wait = min(self.timing.wait_s(self.failures, self.longest_wait_s), left)
+        self.failures += 1
+        self.last = reason(error)
+        logger.warning("{}: {}; next try in {:.1f} s", self.what, reason(error), wait)
+        return wait
+
+
+def reason(error: Exception) -> str:
+    """Return what happened in the fewest words: the detail if there is one."""
+    return (error.detail or error.sentence) if isinstance(error, MattermostError) else repr(error)

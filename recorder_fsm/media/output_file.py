@@ -1,0 +1,196 @@
+"""The recording as a file: finish it, check that it is fit to publish, take its poster.
+
+Works on files alone: it waits for no browser and no display.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+from loguru import logger
+
+from recorder_fsm.errors import ProgramError, RecordingError
+from recorder_fsm.media.probe import decode_command, poster_command, probe_command, remux_command
+from recorder_fsm.system.process import run
+from recorder_fsm.system.threads import in_daemon_thread
+
+PROBE_LIMIT_S = 20.0
+POSTER_LIMIT_S = 20.0
+DECODE_LIMIT_S = 30.0
+REMUX_LIMIT_S = 120.0
+SAMPLE_S = 1.5
+"""Decoded at the beginning, in the middle and at the end: a whole decode of three hours takes minutes."""
+STREAMS_DIFFER_S = 1.0
+"""Picture and sound may differ by this much in length: a still picture is repeated every half second."""
+CLOCK_DIFFERS_S = 2.0
+CLOCK_DIFFERS_SHARE = 0.02
+
+
+@attrs.frozen
+class Gap:
+    """A stretch in which nothing was captured: the last frame is held, and there is silence. Seconds."""
+
+    at_s: float
+    length_s: float
+
+
+@attrs.frozen
+class Verified:
+    """What is known to be true of a file: lengths in seconds, size in bytes and pixels, number of pictures."""
+
+    path: Path
+    size_bytes: int
+    duration_s: float
+    video_s: float
+    audio_s: float
+    width: int
+    height: int
+    frames: int
+    defects: tuple[str, ...] = ()
+    """What is not as it should be, though the file plays."""
+
+    def facts(self) -> dict[str, str | int | float]:
+        """Return what is worth keeping, fit for JSON."""
+        return {
+            "name": self.path.name,
+            "size_bytes": self.size_bytes,
+            "duration_s": round(self.duration_s, 3),
+            "video_s": round(self.video_s, 3),
+            "audio_s": round(self.audio_s, 3),
+            "width": self.width,
+            "height": self.height,
+            "frames": self.frames,
+        }
+
+    def at(self, path: Path) -> Verified:
+        """Return the same facts for the file under its new name."""
+        return attrs.evolve(self, path=path)
+
+
+class RecordingFiles:
+    """The files of one recording in the job's directory. `env` is what ffmpeg may see of the environment."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = dict(env)
+
+    async def finalise(self, segments: Sequence[Path], final: Path) -> list[Gap]:
+        """Copy the streams of `segments` into `final`, an MP4 with its index in front; returns the gaps between them.
+
+        The segments stay until the copy is complete and on the disk. Raises `RecordingError` where there is nothing
+        playable, or where `final` could not be made.
+        """
+        part = final.with_name(f"{final.name}.part")
+        gaps: list[Gap] = []
+        try:
+            done = await run("ffmpeg (remux)", remux_command(segments[0], part), env=self._env, limit_s=REMUX_LIMIT_S)
+            problem = done.stderr.strip().splitlines()[-1] if done.returncode and done.stderr.strip() else ""
+            if done.returncode == 0:
+                await in_daemon_thread(_to_disk, part)
+                part.rename(final)
+                return gaps
+        except (ProgramError, OSError) as error:
+            problem = str(error)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
+        logger.warning("the recording could not be rewritten ({}); the live file is used as it is", problem)
+        return gaps
+
+    async def verify(self, path: Path, *, expected_s: float | None, salvaged: bool = False) -> Verified:
+        """Check that `path` decodes, has picture and sound of one length, and is as long as the capture was.
+
+        `expected_s`: seconds by the wall clock; None where that is not known (after a crash). A wrong length is a
+        defect of a file that is still worth publishing; raises `RecordingError` for one that does not play.
+        `salvaged`: the file may have been cut in the middle of a picture; that its beginning decodes is enough.
+        """
+        facts = await self._probe(path)
+        if facts.duration_s <= 0:
+            raise RecordingError(detail=f"{path.name} has no length", code="empty")
+        defects = []
+        if abs(facts.video_s - facts.audio_s) > STREAMS_DIFFER_S:
+            defects.append(f"picture ({facts.video_s:.1f} s) and sound ({facts.audio_s:.1f} s) differ in length")
+        if expected_s is not None:
+            allowed_s = max(CLOCK_DIFFERS_S, expected_s * CLOCK_DIFFERS_SHARE)
+            if abs(facts.duration_s - expected_s) > allowed_s:
+                defects.append(f"the file has {facts.duration_s:.1f} s, {expected_s:.1f} s were captured by the clock")
+        starts = sample_starts(facts.duration_s)
+        results = await asyncio.gather(*(self._decode(path, from_s) for from_s in starts), return_exceptions=True)
+        for from_s, failure in zip(starts, results, strict=True):
+            if isinstance(failure, RecordingError) and salvaged and from_s > 0:
+                defects.append(f"the file was cut short and does not decode to its end: {failure.detail}")
+            elif failure is not None:
+                raise failure
+        return attrs.evolve(facts, defects=tuple(defects))
+
+    async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
+        """Write a picture of the recording to `target`; returns whether it could. A video without a poster is fine."""
+        try:
+            command = poster_command(source, target, at_s=min(duration_s / 2, 10.0))
+            done = await run("ffmpeg (poster)", command, env=self._env, limit_s=POSTER_LIMIT_S)
+        except ProgramError as error:
+            logger.warning("no poster: {}", error)
+            return False
+        if done.returncode or not target.exists():
+            logger.warning("no poster: {}", done.stderr.strip()[-200:])
+            return False
+        return True
+
+    async def _probe(self, path: Path) -> Verified:
+        done = await run("ffprobe", probe_command(path), env=self._env, limit_s=PROBE_LIMIT_S)
+        try:
+            found = json.loads(done.stdout)
+            streams = {stream["codec_type"]: stream for stream in found["streams"]}
+            missing = [name for name in ("video", "audio") if name not in streams]
+            if missing:
+                raise RecordingError(
+                    f"The recording has no {' and no '.join(missing)}.", detail=path.name, code="stream_missing"
+                )
+            video, audio = streams["video"], streams["audio"]
+            return Verified(
+                path=path,
+                size_bytes=int(found["format"]["size"]),
+                duration_s=float(found["format"]["duration"]),
+                video_s=_end_s(video),
+                audio_s=_end_s(audio),
+                width=int(video["width"]),
+                height=int(video["height"]),
+                frames=int(video.get("nb_frames", 0)),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            words = done.stderr.strip()[-300:] or str(error)
+            raise RecordingError(detail=f"{path.name} cannot be read: {words}", code="unreadable") from error
+
+    async def _decode(self, path: Path, from_s: float) -> None:
+        command = decode_command(path, from_s=from_s, for_s=SAMPLE_S)
+        done = await run("ffmpeg (decode)", command, env=self._env, limit_s=DECODE_LIMIT_S)
+        if done.returncode or done.stderr.strip():
+            raise RecordingError(
+                detail=f"{path.name} does not decode at {from_s:.1f} s: {done.stderr.strip()[-300:]}",
+                code="undecodable",
+            )
+
+
+def sample_starts(duration_s: float) -> list[float]:
+    """Return where to decode: all of a short file, else its beginning, middle and end."""
+    if duration_s <= 3 * SAMPLE_S:
+        return [SAMPLE_S * part for part in range(math.ceil(duration_s / SAMPLE_S))]
+    return [0.0, (duration_s - SAMPLE_S) / 2, duration_s - SAMPLE_S]
+
+
+def _end_s(stream: Mapping[str, str]) -> float:
+    return float(stream.get("start_time", 0)) + float(stream["duration"])
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,146 @@
+"""The virtual display: one Xvfb per job, on a number that the server picks, guarded by a cookie of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from loguru import logger
+
+from recorder_fsm.errors import DisplayError, ProgramError, RecorderError
+from recorder_fsm.media.probe import screenshot_command
+from recorder_fsm.system.process import ChildProcess, describe_exit, run
+
+READY_LIMIT_S = 8.0
+PHOTOGRAPH_LIMIT_S = 2.0
+# A window that is exactly as large as the screen is made one pixel smaller by Chromium where no window manager runs
+# (black line at the right and the bottom). The screen is therefore a little larger than what is captured.
+MARGIN_PX = 2
+FAMILY_WILD = 0xFFFF  # Xauth(3): the entry holds for any address
+
+
+class Display:
+    """Holds Xvfb; ready when the server has told its number; ends with SIGTERM, which removes its socket."""
+
+    def __init__(self, *, width: int, height: int, runtime: Path, env: Mapping[str, str]) -> None:
+        self._size = (width, height)
+        self._cookie = runtime / "Xauthority"
+        self._env = dict(env)
+        self._server: ChildProcess | None = None
+        self._number = ""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a program needs to draw on this display."""
+        return {"DISPLAY": f":{self._number}", "XAUTHORITY": str(self._cookie)}
+
+    async def __aenter__(self) -> Self:
+        _write_cookie(self._cookie)
+        read_end, write_end = os.pipe()
+        reader = os.fdopen(read_end, "rb")
+        try:
+            try:
+                self._server = await ChildProcess.spawn(
+                    "Xvfb",
+                    xvfb_command(*self._size, self._cookie, write_end),
+                    env=self._env,
+                    pass_fds=(write_end,),
+                )
+            finally:
+                os.close(write_end)
+            number = asyncio.ensure_future(_read_line(reader))
+            self._number = await self._server.ready(number, limit_s=READY_LIMIT_S)
+        except BaseException as error:
+            await self._end()
+            if isinstance(error, ProgramError):
+                raise DisplayError(detail=error.detail or error.sentence, code=error.code) from error
+            raise
+        finally:
+            reader.close()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def lost(self) -> RecorderError:
+        """Wait until Xvfb ends by itself; returns the cause."""
+        if self._server is None:
+            raise RuntimeError("the display is not held")
+        code = await self._server.wait()
+        return DisplayError(detail=f"Xvfb {describe_exit(code)}: {self._server.last_words()}")
+
+    async def photograph(self, target: Path) -> bool:
+        """Write what the display shows now to `target` (PNG); returns whether it could within two seconds."""
+        command = screenshot_command(f":{self._number}", *self._size, target)
+        try:
+            done = await run("ffmpeg (screenshot)", command, env=self._env | self.env, limit_s=PHOTOGRAPH_LIMIT_S)
+        except ProgramError as error:
+            logger.debug("no picture of the display: {}", error)
+            return False
+        return done.returncode == 0
+
+    async def _end(self) -> None:
+        if self._server is None:
+            return
+        await self._server.stop()
+        if self._number:  # a killed server leaves it behind; there is no lock where the server picks the number
+            _remove_if_dead(Path(f"/tmp/.X11-unix/X{self._number}"))  # noqa: S108 - fixed by X
+
+
+def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[str]:
+    """Return the command line of Xvfb for a picture of `width` x `height` pixels."""
+    return [
+        "Xvfb",
+        *("-displayfd", str(ready_fd)),  # a free number, and readiness, in one
+        *("-screen", "0", f"{width + MARGIN_PX}x{height + MARGIN_PX}x24"),
+        *("-auth", str(cookie)),  # other jobs and users on the host cannot look in
+        *("-nolisten", "tcp"),
+        "-noreset",  # the server must not restart when its last client leaves
+        *("-s", "0"),  # no screen saver: it would blank a long meeting
+    ]
+
+
+def _write_cookie(path: Path) -> None:
+    """Write an authority file (Xauth(3)) that holds for any display number: the number is not known yet."""
+
+    def field(value: bytes) -> bytes:
+        return struct.pack(">H", len(value)) + value
+
+    entry = struct.pack(">H", FAMILY_WILD) + b"".join(
+        field(value) for value in (b"", b"", b"MIT-MAGIC-COOKIE-1", secrets.token_bytes(16))
+    )
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(entry)
+
+
+async def _read_line(reader: object) -> str:
+    loop = asyncio.get_running_loop()
+    stream = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), reader)
+    try:
+        line = await stream.readline()
+        if not line.endswith(b"\n"):
+            await asyncio.Event().wait()  # the server closed the pipe: that it ended is for others to notice
+        return line.decode().strip()
+    finally:
+        transport.close()
+
+
+def _remove_if_dead(server_socket: Path) -> None:
+    """Remove a socket on which nobody listens: by now, the number may be that of another job's server."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(server_socket))
+        except ConnectionRefusedError:
+            server_socket.unlink()

@@ -1,0 +1,85 @@
+"""What the steps of one job share: what the job is given, and what it has found out."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from pathlib import Path
+
+import attrs
+
+from recorder_fsm.config.settings import Settings
+from recorder_fsm.machine.lifecycle import START_BUDGET_S
+from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.media.timeline import Timeline
+from recorder_fsm.storage.job_dir import JobDirectory, recordings_in
+from recorder_fsm.storage.journal import Journal, Remembered
+from recorder_fsm.storage.report import JobReport
+from recorder_fsm.system.signals import StopRequest
+
+NAME_LIMIT_S = 10.0
+"""How long the server may take to tell the recording's name."""
+GRACE_RESERVE_S = 10.0
+"""Kept of the grace for leaving in order."""
+
+
+@attrs.define
+class JobContext:
+    """One job. `began` is the start of the process, in seconds of the monotonic clock.
+
+    `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known;
+    `announced`: a `started` of this process may have reached the server, so people may know of the recording.
+    """
+
+    settings: Settings
+    directory: JobDirectory
+    journal: Journal
+    bot: CallsBot
+    report: JobReport
+    stop: StopRequest
+    began: float
+    recover_only: bool = False
+    timeline: Timeline = attrs.Factory(Timeline)
+    announced: bool = False
+    memory: Remembered = attrs.field(init=False)
+    name: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.memory = self.journal.remembered()
+        self.name = self.memory.name or ""
+
+    @property
+    def kept(self) -> Path | None:
+        """The file that waits for the next start, if there is one."""
+        return next(iter(recordings_in(self.directory.path)), None)
+
+    @property
+    def final(self) -> Path:
+        """Where the finished file goes."""
+        final = self.directory.path / f"{self.name or self.settings.recording_id}.mp4"
+        if self.directory.is_segment(final):  # a call of that name must not be written over itself
+            final = self.directory.path / f"{self.settings.recording_id}.mp4"
+        return final
+
+    def announce(self, possible: bool) -> None:
+        """Write down, before a `started` leaves us, that people may know of the recording, or that they cannot."""
+        if possible != self.announced:
+            self.journal.note("announced", possible=possible)
+            self.announced = possible
+
+    def discard(self) -> None:
+        """Remove what this process captured: nobody knows of it."""
+        for segment in self.timeline.segments:
+            with contextlib.suppress(OSError):
+                segment.path.unlink()
+
+    def start_left_s(self) -> float:
+        """Return what is left of the time in which a start is worth while, in seconds."""
+        return self.began + START_BUDGET_S - time.monotonic()
+
+    def grace_left_s(self) -> float:
+        """Return what is left of the time between a launcher's SIGTERM and its SIGKILL; infinity before a SIGTERM."""
+        if self.stop.requested_at is None:
+            return math.inf
+        return self.stop.requested_at + self.settings.stop_grace_s - GRACE_RESERVE_S - time.monotonic()

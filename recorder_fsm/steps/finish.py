@@ -1,0 +1,79 @@
+"""Finishing: from a capture that ended to a file that is fit to publish. The step of `stopping`.
+
+Works on files alone: it waits for the end of the capture, and for no browser and no display.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from loguru import logger
+
+from recorder_fsm.errors import MattermostError, RecordingError
+from recorder_fsm.machine.lifecycle import Event
+from recorder_fsm.machine.runner import Ahead, Happened
+from recorder_fsm.media.output_file import RecordingFiles, Verified
+from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
+
+
+class Finish:
+    """The step that makes the file. `file` is what it made."""
+
+    def __init__(self, job: JobContext, files: RecordingFiles) -> None:
+        self._job = job
+        self._files = files
+        self.file: Verified | None = None
+
+    async def finish(self, _: Ahead) -> Happened:
+        """Wait for the last byte of each segment, make one file of them, and check it."""
+        began = time.monotonic()
+        expected_s = self._job.memory.capture_s
+        if segments := self._job.timeline.segments:
+            for segment in segments:
+                await segment.ended.wait()
+            expected_s = self._job.timeline.elapsed_s
+            self._job.report.capture_ended(expected_s, self._job.timeline.progress.facts())
+            self._job.journal.note("capture_ended", seconds=round(expected_s, 3))
+        if not self._job.name:
+            self._job.name = await self._name_of_pending()
+            self._job.journal.note("named", name=self._job.name)
+        self.file = await self._finished_file(expected_s)
+        self._job.report.file_ready(self.file.facts(), time.monotonic() - began)
+        self._job.journal.note("file_ready", file=self.file.path.name, bytes=self.file.size_bytes)
+        return Happened(Event.FILE_READY)
+
+    async def _finished_file(self, expected_s: float | None) -> Verified:
+        """Return the file to publish: the finished one, or the only segment where that alone is fit."""
+        segments, final = self._job.directory.segments(), self._job.final
+        if segments or not final.exists():
+            for gap in await self._files.finalise(segments, final):
+                logger.warning("nothing could be captured for {:.2f} s at {:.1f} s", gap.length_s, gap.at_s)
+                self._job.report.gap(gap.at_s, gap.length_s)
+        try:
+            facts = await self._checked(final, expected_s)
+        except RecordingError as error:
+            if len(segments) != 1:
+                raise
+            logger.warning("the finished file is not fit ({}); the segment is looked at", error)
+            facts = await self._checked(segments[0], expected_s, salvaged=True)
+            segments[0].replace(final)
+            return facts.at(final)
+        for segment in segments:
+            segment.unlink(missing_ok=True)
+        return facts
+
+    async def _checked(self, path: Path, expected_s: float | None, *, salvaged: bool = False) -> Verified:
+        facts = await self._files.verify(path, expected_s=expected_s, salvaged=salvaged)
+        for defect in facts.defects:
+            logger.warning("the recording: {}", defect)
+            self._job.report.note(defect)
+        await self._files.take_poster(path, self._job.directory.poster, facts.duration_s)
+        return facts
+
+    async def _name_of_pending(self) -> str:
+        try:
+            return await self._job.bot.filename(NAME_LIMIT_S)
+        except MattermostError as error:
+            logger.warning("the recording keeps its id as its name: {}", error)
+            return self._job.settings.recording_id

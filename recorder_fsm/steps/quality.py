@@ -1,0 +1,101 @@
+"""What the recording holds against what the page does: finds audio or video that gets lost on the way.
+
+Pure: it is given what the capture measured and what the page tells of itself, and returns findings for people. None of
+them ends a recording; a person who looks at it later must know.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from recorder_fsm.media.encode import SILENCE_DBFS
+
+VOICE_ENERGY_PER_S = 1e-5
+"""What a track that carries speech gains in a second (W3C webrtc-stats, totalAudioEnergy): speech at -20 dBFS gives
+0.01, a muted track nothing."""
+MUTE_AFTER_S = 10.0
+BLACK_AFTER_S = 10.0
+FROZEN_AFTER_S = 75.0
+"""The page's own clock changes every minute."""
+CHANGES_THAT_SHOW = 5
+BEHIND_S = 5.0
+
+
+@attrs.frozen
+class Signs:
+    """What was seen at one moment. Times and lengths in seconds.
+
+    `energy`: audio energy that the page has received since it joined; `changes`: changes of its document; `frames`: the
+    frames in the file; `stills_per_s`: how many of them an unchanging screen makes.
+    """
+
+    at_s: float
+    level_dbfs: float
+    black: bool
+    frames: int
+    behind_s: float
+    energy: float
+    changes: int
+    stills_per_s: float
+
+
+class Monitor:
+    """Keeps what is needed of the past; tells each finding once, when it begins."""
+
+    def __init__(self) -> None:
+        self._last: Signs | None = None
+        self._since: dict[str, float] = {}
+        self._still: Signs | None = None
+        self._told: set[str] = set()
+
+    def look(self, now: Signs) -> list[str]:
+        """Return what is new and wrong at this moment."""
+        last, self._last = self._last, now
+        if last is None or now.at_s <= last.at_s:
+            self._still = now
+            return []
+        gained = (now.energy - last.energy) / (now.at_s - last.at_s)
+        found = [
+            self._lasting(
+                "mute",
+                now.at_s,
+                MUTE_AFTER_S,
+                holds=gained > VOICE_ENERGY_PER_S and now.level_dbfs < SILENCE_DBFS,
+                text="the page receives voices, but the recording is silent",
+            ),
+            self._lasting("black", now.at_s, BLACK_AFTER_S, holds=now.black, text="the video is black"),
+            self._lasting(
+                "behind",
+                now.at_s,
+                0.0,
+                holds=now.behind_s > BEHIND_S,
+                text=f"the encoder is {now.behind_s:.0f} s behind: this machine is too slow for these settings",
+            ),
+            self._frozen(last, now),
+        ]
+        return [text for text in found if text]
+
+    def _lasting(self, name: str, at_s: float, after_s: float, *, holds: bool, text: str) -> str | None:
+        """Return `text` once when the condition has held for `after_s`; one that ends may be told again."""
+        if not holds:
+            self._since.pop(name, None)
+            self._told.discard(name)
+            return None
+        since = self._since.setdefault(name, at_s)
+        if at_s - since < after_s or name in self._told:
+            return None
+        self._told.add(name)
+        return text
+
+    def _frozen(self, last: Signs, now: Signs) -> str | None:
+        """Compare the page's changes with the frames that are more than the repeats of a still screen."""
+        stills = now.stills_per_s * (now.at_s - last.at_s) + 1
+        if self._still is None or now.frames - last.frames > stills:
+            self._still = now
+            self._told.discard("frozen")
+            return None
+        changed = now.changes - self._still.changes >= CHANGES_THAT_SHOW
+        if not changed or now.at_s - self._still.at_s < FROZEN_AFTER_S or "frozen" in self._told:
+            return None
+        self._told.add("frozen")
+        return f"the page changes, but the video has not for {now.at_s - self._still.at_s:.0f} s"

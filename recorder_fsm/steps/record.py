@@ -1,0 +1,107 @@
+"""Recording: report that it has started, then look at disk, limits, audio and video until something ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from loguru import logger
+
+from recorder_fsm.errors import DirectoryError, JobOver
+from recorder_fsm.machine.lifecycle import Event, Resource
+from recorder_fsm.machine.resources import ResourceStack
+from recorder_fsm.machine.runner import Ahead, Happened
+from recorder_fsm.media.encode import LONGEST_STILL_S
+from recorder_fsm.resources.capture import Capture
+from recorder_fsm.steps.context import JobContext
+from recorder_fsm.steps.quality import Monitor, Signs
+
+CHECK_EVERY_S = 1.0
+PROGRESS_LOG_EVERY = 2
+MONITOR_EVERY = 5
+STOP_TAKES_S = 15.0
+
+
+class Record:
+    """The step of `recording`. It is run again after each restart of a resource, and goes on where it was."""
+
+    def __init__(self, job: JobContext) -> None:
+        self._job = job
+        self._reported = False
+        self._monitor = Monitor()
+        self._rounds = 0
+
+    async def record(self, ahead: Ahead) -> Happened:
+        """Do both side by side; returns what ends the recording."""
+        doing: list[Coroutine[Any, Any, Happened | None]] = [self._watch(ahead.resources)]
+        if not self._reported:
+            doing.append(self._report_started())
+        tasks = {asyncio.create_task(one) for one in doing}
+        try:
+            while True:
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if happened := task.result():
+                        return happened
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _report_started(self) -> Happened | None:
+        """Report `started`, for as long as it takes: a healthy capture is not thrown away for a busy server."""
+        try:
+            await self._job.bot.report_started(self._job.announce)
+        except JobOver as error:
+            # Where an earlier try may have been heard, people may have seen that they are recorded.
+            return Happened(Event.CALL_ENDED if self._job.announced else Event.JOB_REFUSED, error)
+        self._reported = True
+        self._job.report.started(time.monotonic() - self._job.began, self._job.timeline.elapsed_s)
+        return None
+
+    async def _watch(self, resources: ResourceStack) -> Happened:
+        timeline, settings = self._job.timeline, self._job.settings
+        while True:
+            await asyncio.sleep(CHECK_EVERY_S)
+            self._rounds += 1
+            if self._rounds % PROGRESS_LOG_EVERY == 0:
+                self._job.report.progress(timeline.elapsed_s, timeline.progress.facts())
+            if self._rounds % MONITOR_EVERY == 0:
+                for finding in self._monitor.look(await self._signs(resources)):
+                    logger.warning("{}", finding)
+                    self._job.report.note(f"at {timeline.elapsed_s:.0f} s: {finding}")
+            if settings.max_duration_s is not None and timeline.elapsed_s >= settings.max_duration_s:
+                logger.info("the recording reached MAX_DURATION_SECONDS ({} s)", settings.max_duration_s)
+                return Happened(Event.LIMIT_REACHED)
+            if (low := self._low_water_bytes()) > (free := self._job.directory.free_bytes()):
+                return Happened(
+                    Event.DISK_LOW,
+                    DirectoryError(
+                        "The recorder's disk is nearly full.",
+                        detail=f"{free} bytes are free, {low} are kept for finishing",
+                        code="disk_full",
+                    ),
+                )
+
+    async def _signs(self, resources: ResourceStack) -> Signs:
+        capture: Capture = resources[Resource.CAPTURE]
+        energy, changes = await resources[Resource.BROWSER].page.signs()
+        progress = self._job.timeline.progress
+        return Signs(
+            at_s=self._job.timeline.elapsed_s,
+            level_dbfs=progress.level_dbfs,
+            black=self._job.timeline.segments[-1].progress.black,
+            frames=progress.frames,
+            behind_s=capture.behind_s,
+            energy=energy,
+            changes=changes,
+            stills_per_s=1 / LONGEST_STILL_S,
+        )
+
+    def _low_water_bytes(self) -> int:
+        """Return how much must stay free: MIN_FREE_BYTES, or what is written in the time that stopping takes."""
+        timeline = self._job.timeline
+        rate = timeline.progress.size_bytes / max(1.0, timeline.elapsed_s)
+        return max(self._job.settings.min_free_bytes, int(rate * STOP_TAKES_S))

@@ -1,0 +1,95 @@
+"""Starting: from nothing to a call that is captured. The steps of `init`, `display_up` and `browser_joined`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from loguru import logger
+
+from recorder_fsm.browser.launch_options import CallPageAddress
+from recorder_fsm.errors import CallError, DirectoryError, RecordingError
+from recorder_fsm.machine.lifecycle import Event, Resource
+from recorder_fsm.machine.runner import Ahead, Happened
+from recorder_fsm.resources.browser import Browser
+from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
+from recorder_fsm.storage.job_dir import recordings_in
+
+
+class Start:
+    """The first three steps of one job."""
+
+    def __init__(self, job: JobContext) -> None:
+        self._job = job
+
+    async def prepare(self, ahead: Ahead) -> Happened:
+        """Look for a pending recording; else learn the recording's name while display, audio and driver start."""
+        if pending := self._pending():
+            return pending
+        if self._job.recover_only:
+            raise RecordingError("Nothing was left to recover.", code="nothing_left")
+        self._check_disk()
+        name = asyncio.create_task(self._job.bot.filename(NAME_LIMIT_S))
+        try:
+            await ahead.start()
+            self._job.name = await name
+        finally:
+            name.cancel()
+            await asyncio.gather(name, return_exceptions=True)
+        self._job.journal.write("named", name=self._job.name)
+        logger.info("the recording will be called {}", self._job.final.name)
+        return Happened(Event.DISPLAY_READY)
+
+    async def join_call(self, ahead: Ahead) -> Happened:
+        """Load the call page and wait until its client has joined."""
+        await ahead.start()
+        browser: Browser = ahead.resources[Resource.BROWSER]
+        if browser.page is None:
+            raise CallError(detail="the browser has no page")
+        settings = self._job.settings
+        address = CallPageAddress(
+            site_url=settings.site_url,
+            origin=settings.origin,
+            call_id=settings.call_id,
+            recording_id=settings.recording_id,
+            token=settings.auth_token,
+        )
+        logger.info("joining the call at {}", address.without_token)
+        await browser.page.join(address.url, max(1.0, ahead.time_left_s() - 1))
+        return Happened(Event.CALL_JOINED)
+
+    async def start_capture(self, ahead: Ahead) -> Happened:
+        """Start the capture, and write down where the recording begins."""
+        await ahead.start()
+        self._job.journal.note("capture_started", begin_s=round(self._job.timeline.begin_s, 3))
+        return Happened(Event.CAPTURE_STARTED)
+
+    def _check_disk(self) -> None:
+        free, least = self._job.directory.free_bytes(), self._job.settings.min_free_bytes
+        if free < least:
+            raise DirectoryError(
+                "The recorder's disk is full.",
+                detail=f"{free} bytes are free in {self._job.directory.path}, MIN_FREE_BYTES is {least}",
+                code="disk_full",
+            )
+
+    def _pending(self) -> Happened | None:
+        """Look for a recording that an earlier process of this job left; one that nobody knew of is removed."""
+        memory = self._job.memory
+        if memory.saved:
+            self._remove_recordings()
+            return Happened(Event.PENDING_PUBLISHED)
+        pending = self._job.kept
+        if pending is None:
+            return None
+        if memory.nobody_knew:
+            logger.info("an earlier start ended before anybody knew of its recording; what it left is removed")
+            self._remove_recordings()
+            return None
+        if not self._job.directory.is_segment(pending):
+            self._job.name = pending.stem
+        logger.info("an earlier start left {} ({} bytes); it is finished now", pending.name, pending.stat().st_size)
+        return Happened(Event.PENDING_FOUND)
+
+    def _remove_recordings(self) -> None:
+        for path in recordings_in(self._job.directory.path):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""The journal: what happened to a job, in its directory, for the next start to read.
+
+Append-only JSON lines, each fsynced before the job goes on. A line that a crash cut in half is passed over. It never
+holds a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+from loguru import logger
+
+from recorder_fsm.errors import DirectoryError
+
+
+@attrs.define
+class Remembered:
+    """What earlier processes of this job wrote down; an attribute is None where they did not get that far.
+
+    `announced`: `started` may have left us, so people may know of a recording. `discarded`: it was decided since that
+    the recording is not kept. `capture_s`: length of the recording by the clock, in seconds.
+    """
+
+    starts: int = 0
+    runtime: str | None = None
+    site_url: str | None = None
+    call_id: str | None = None
+    post_id: str | None = None
+    name: str | None = None
+    announced: bool = False
+    discarded: bool = False
+    capture_s: float | None = None
+    session_id: str | None = None
+    file_id: str | None = None
+    saved: bool = False
+
+    @property
+    def nobody_knew(self) -> bool:
+        """Whether earlier processes ended before anybody could know of their recording."""
+        return self.discarded or (self.starts > 1 and not self.announced)
+
+
+class Journal:
+    """Appends facts to one file. Every fact has `at` (UTC) and `fact`; the other keys are the fact's own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failing = False
+
+    def write(self, fact: str, **details: Any) -> None:
+        """Append one fact and fsync it; raises `DirectoryError` where the volume refuses."""
+        line = json.dumps({"at": datetime.now(UTC).isoformat(), "fact": fact, **details}, ensure_ascii=False)
+        try:
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                # A fact that a crash cut in half has no newline: start a line of our own.
+                os.write(handle, (("\n" if _cut(self._path) else "") + line + "\n").encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise DirectoryError(detail=f"the journal cannot be written: {error.strerror}") from error
+
+    def note(self, fact: str, **details: Any) -> None:
+        """Append one fact if the volume allows it: a full disk must not stop a recording from being saved."""
+        try:
+            self.write(fact, **details)
+        except DirectoryError as error:
+            if not self._failing:
+                logger.warning("{}; a restart may repeat a step", error.detail)
+            self._failing = True
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return the facts written so far, without the lines that cannot be read."""
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        facts = []
+        for line in filter(None, text.split("\n")):  # a name or a cause may hold what `splitlines` takes for an end
+            try:
+                fact = json.loads(line)
+            except ValueError:
+                logger.debug("the journal has a line that was cut by a crash; it is passed over")
+                continue
+            if isinstance(fact, dict):
+                facts.append(fact)
+        return facts
+
+    def remembered(self) -> Remembered:
+        """Return what the facts add up to."""
+        memory = Remembered()
+        for fact in self.facts():
+            match fact.get("fact"):
+                case "process_started":
+                    memory.starts += 1
+                    memory.runtime = _text(fact, "runtime")
+                    memory.site_url = _text(fact, "site_url")
+                    memory.call_id = _text(fact, "call_id")
+                    memory.post_id = _text(fact, "post_id")
+                case "named":
+                    memory.name = _text(fact, "name")
+                case "announced":
+                    memory.announced = fact.get("possible") is True
+                    memory.discarded = False
+                case "moved":
+                    memory.discarded = fact.get("keeps") is False
+                case "capture_ended":
+                    seconds = fact.get("seconds")
+                    memory.capture_s = seconds if isinstance(seconds, int | float) else None
+                case "upload_session":
+                    memory.session_id = _text(fact, "id")
+                case "uploaded":
+                    memory.file_id = _text(fact, "file_id")
+                case "saved":
+                    memory.saved = True
+        return memory
+
+
+def _text(fact: dict[str, Any], key: str) -> str | None:
+    value = fact.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _cut(path: Path) -> bool:
+    size = path.stat().st_size
+    if size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(size - 1)
+        return file.read(1) != b"\n"

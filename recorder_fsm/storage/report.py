@@ -1,0 +1,108 @@
+"""The report of a job: what happened, in one JSON file in its directory, for people who ask afterwards.
+
+Collects what the lifecycle and the steps announce; decides nothing. Also writes the progress lines of the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from recorder_fsm import __version__
+from recorder_fsm.errors import RecorderError
+
+Redact = Callable[[str], str]
+Facts = Mapping[str, Any]
+
+
+class JobReport:
+    """The facts of one job. Times are in seconds, sizes in bytes, levels in dBFS (null: digital silence)."""
+
+    def __init__(self, recording_id: str, began: float) -> None:
+        self._began = began
+        self._entered = began
+        self._states: dict[str, float] = {}
+        self._facts: dict[str, Any] = {"recording_id": recording_id, "version": __version__}
+        self._notes: list[str] = []
+        self._transitions: list[dict[str, str | float]] = []
+        self._gaps: list[dict[str, float]] = []
+
+    def changed(self, event: str, source: str, target: str, cause: str) -> None:
+        """Take a transition; `cause` is "" where the event says it all."""
+        now = time.monotonic()
+        self._states[source] = round(self._states.get(source, 0) + now - self._entered, 3)
+        self._entered = now
+        after_s = round(now - self._began, 3)
+        self._transitions.append({"after_s": after_s, "event": event, "to": target, "cause": cause})
+
+    def started(self, after_s: float, lag_s: float) -> None:
+        """`started` was accepted so long after the process began, and after the begin of the file."""
+        self._facts["started_after_s"] = round(after_s, 3)
+        self._facts["started_lag_s"] = round(lag_s, 3)
+        logger.info("`started` was reported {:.2f} s after the start of the process", after_s)
+
+    def progress(self, elapsed_s: float, facts: Facts) -> None:
+        """Write a line of the log; `facts` are those of the encoders (`media.encode.Progress.facts`)."""
+        data = {"elapsed_s": round(elapsed_s, 1), **facts}
+        logger.bind(data=data).debug(
+            "recorded {elapsed_s} s, {frames} frames, {size_bytes} bytes, audio {mean_dbfs} dBFS, speed {speed}", **data
+        )
+
+    def gap(self, at_s: float, length_s: float) -> None:
+        """Note a stretch of the recording in which nothing could be captured, in seconds from its begin."""
+        self._gaps.append({"at_s": round(at_s, 3), "length_s": round(length_s, 3)})
+
+    def capture_ended(self, clock_s: float, facts: Facts) -> None:
+        """Take the length of the recording by the clock, and what all encoders together wrote."""
+        self._facts["capture"] = {"clock_s": round(clock_s, 3), **facts}
+
+    def file_ready(self, facts: Facts, after_s: float) -> None:
+        """Take what is known of the finished file; it was finished so long after the capture was told to stop."""
+        self._facts["file_ready_after_s"] = round(after_s, 3)
+        self._facts["file"] = dict(facts)
+        logger.info(
+            "the file is ready: {duration_s} s, {width}x{height}, {size_bytes} bytes, {after_s:.2f} s after the stop",
+            **facts,
+            after_s=after_s,
+        )
+
+    def published(self, file_id: str, size_bytes: int) -> None:
+        self._facts["published"] = {"file_id": file_id, "size_bytes": size_bytes}
+
+    def at_the_fault(self, console_errors: list[str], screenshot: str | None) -> None:
+        """Keep what the page said last, and the file name of a screenshot of the display."""
+        self._facts["console_errors"] = console_errors
+        self._facts["screenshot"] = screenshot
+
+    def note(self, text: str) -> None:
+        """Keep something that a person should know of the recording."""
+        self._notes.append(text)
+
+    def write(self, path: Path, *, exit_code: int, state: str, cause: RecorderError | None, redact: Redact) -> None:
+        """Write the report; a volume that refuses is logged, and no more."""
+        if cause is not None:
+            self._facts["cause"] = {"code": cause.code, "sentence": cause.sentence, "detail": cause.detail}
+        whole = {
+            **self._facts,
+            "outcome": state,
+            "exit_code": exit_code,
+            "states_s": self._states,
+            "transitions": self._transitions,
+            "gaps": self._gaps,
+            "notes": self._notes,
+        }
+        part = path.with_suffix(".part")
+        try:
+            part.touch(mode=0o600)
+            part.write_text(redact(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            logger.warning("the report cannot be written: {}", error.strerror)
+            with contextlib.suppress(OSError):
+                part.unlink()

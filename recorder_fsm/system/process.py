@@ -1,0 +1,350 @@
+"""Child processes: start, follow, stop.
+
+Owns every subprocess of the recorder. A child lives in a session of its own, so a signal to the recorder never
+reaches it by the terminal, and dies with the recorder (`setpriv --pdeathsig`), however the recorder dies. What a
+child means for the recording is left to the resource that starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import attrs
+import psutil
+from loguru import logger
+
+from recorder_fsm.errors import ProgramError
+from recorder_fsm.system.clock import running_timeout
+
+TERM_WAIT_S = 3.0
+KILL_WAIT_S = 2.0
+TAIL_LINES = 20
+DRAIN_WAIT_S = 0.5
+LINE_LIMIT_BYTES = 64 * 1024
+PIPE_BYTES = 256 * 1024
+REAP_POLL_S = 0.01
+EXIT_POLL_S = 0.1
+PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools"}
+"""Where a program comes in a Debian package of another name."""
+
+T = TypeVar("T")
+LineListener = Callable[[str], bool]
+
+
+def find_program(name: str) -> str:
+    """Return the path of `name`; raises `ProgramError` naming the Debian package to install."""
+    path = shutil.which(name)
+    if path is None:
+        package = PACKAGES.get(name, name)
+        raise ProgramError(
+            f"The program {name} is missing on the recorder's machine.",
+            detail=f"{name} is not found on PATH; on Debian: apt-get install {package}",
+            code="program_missing",
+        )
+    return path
+
+
+def dying_with_us(argv: Sequence[str]) -> list[str]:
+    """Prefix `argv` so that the kernel kills the program when its parent ends (prctl(2), PR_SET_PDEATHSIG).
+
+    `setpriv` execs the program, so the process id stays the same. The parent is the thread that forks; asyncio forks
+    in the loop's thread, which here is the main one.
+    """
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+
+
+class ChildProcess:
+    """One running program. Ready at once; `exited` completes when it ends; `stop()` ends it.
+
+    Its output goes to the log line by line at debug level; the last lines are kept in `tail` for causes and reports.
+    """
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, on_line: LineListener | None = None) -> None:
+        self.name = name
+        self._on_line = on_line
+        self.pid = process.pid
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._process = process
+        self._listeners: list[tuple[re.Pattern[str], asyncio.Future[re.Match[str]]]] = []
+        self._pumps = [
+            asyncio.create_task(self._pump(stream), name=f"{name} output")
+            for stream in (process.stdout, process.stderr)
+            if stream is not None
+        ]
+        self.exited: asyncio.Task[int] = asyncio.create_task(self._exit(), name=f"{name} exit")
+
+    @classmethod
+    async def spawn(
+        cls,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
+        stdin: int = asyncio.subprocess.DEVNULL,
+        stdout: int = asyncio.subprocess.PIPE,
+        cwd: Path | None = None,
+        on_line: LineListener | None = None,
+    ) -> Self:
+        """Start `argv` with exactly the environment `env`; raises `ProgramError` if it cannot be started.
+
+        `on_line` sees each line of output first; a line for which it returns True is not logged and not kept.
+        """
+        program = find_program(argv[0])
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *dying_with_us([program, *argv[1:]]),
+                env=dict(env),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=tuple(pass_fds),
+                start_new_session=True,
+                limit=LINE_LIMIT_BYTES,
+                cwd=cwd,
+            )
+        except OSError as error:
+            raise ProgramError(f"The program {name} did not start.", detail=str(error)) from error
+        for number in (1, 2):
+            _widen(process, number)
+        logger.debug("{} started as process {}", name, process.pid)
+        return cls(name, process, on_line)
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, negative for the number of a signal, None while it runs."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait for the program's end; returns its exit code. Who stops waiting does not disturb others who wait."""
+        return await asyncio.shield(self.exited)
+
+    def last_words(self, lines: int = 5) -> str:
+        """Return the last lines that the program printed, for a cause."""
+        return " | ".join(list(self.tail)[-lines:])
+
+    def line_matching(self, pattern: str) -> asyncio.Future[re.Match[str]]:
+        """Return a future for the first line from now on that matches `pattern`."""
+        future: asyncio.Future[re.Match[str]] = asyncio.get_running_loop().create_future()
+        self._listeners.append((re.compile(pattern), future))
+        return future
+
+    async def ready(self, signal_of_life: asyncio.Future[T], *, limit_s: float) -> T:
+        """Wait for `signal_of_life`; raises `ProgramError` if the program ends first or `limit_s` passes."""
+        try:
+            waited: list[asyncio.Future[Any]] = [signal_of_life, self.exited]
+            await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            if signal_of_life.done():
+                return signal_of_life.result()
+            if self.exited.done():
+                await self._drained()
+                what = f"{describe_exit(self.exited.result())} while starting"
+            else:
+                what = f"was not ready within {limit_s:g} s"
+            raise ProgramError(f"The program {self.name} did not start.", detail=f"{what}: {self.last_words()}")
+        finally:
+            signal_of_life.cancel()
+
+    async def stop(self, *, ask: signal.Signals = signal.SIGTERM, wait_s: float = TERM_WAIT_S) -> int:
+        """End the program: `ask`, wait, then kill its whole session; returns its exit code. Safe to call twice."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(ask)
+            await asyncio.wait({self.exited}, timeout=wait_s)
+        if self.running:
+            logger.warning("{} did not end within {:g} s and is killed", self.name, wait_s)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await asyncio.wait({self.exited}, timeout=KILL_WAIT_S)
+        await self._drained()
+        return self.returncode if self.returncode is not None else -signal.SIGKILL
+
+    async def _drained(self) -> None:
+        """Let the pumps read what the program still had in its pipes; a grandchild may hold them open for ever."""
+        if self._pumps:
+            _, late = await asyncio.wait(self._pumps, timeout=DRAIN_WAIT_S)
+            for pump in late:
+                pump.cancel()
+
+    async def _pump(self, stream: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                raw = await stream.readline()
+            except ValueError:  # a line longer than the limit: asyncio has dropped it
+                continue
+            if not raw:
+                return
+            line = raw.decode(errors="replace").rstrip()
+            if line and not self._listener_takes(line):
+                self._heard(line)
+
+    def _listener_takes(self, line: str) -> bool:
+        try:
+            return self._on_line is not None and self._on_line(line)
+        except Exception:  # noqa: BLE001 - a program whose output nobody reads would wait for ever
+            logger.opt(exception=True).error("a line of {} was not understood", self.name)
+            return False
+
+    async def _exit(self) -> int:
+        """Wait for the end of the program itself: `Process.wait` waits for all who hold its output, too."""
+        await wait_for_exit(self.pid)
+        while (code := self._process.returncode) is None:  # noqa: ASYNC110 - asyncio is about to reap it
+            await asyncio.sleep(REAP_POLL_S)
+        return code
+
+    def _heard(self, line: str) -> None:
+        self.tail.append(line)
+        logger.debug("{}: {}", self.name, line)
+        for pattern, future in list(self._listeners):
+            if future.done():
+                self._listeners.remove((pattern, future))
+            elif match := pattern.search(line):
+                future.set_result(match)
+
+
+def _widen(process: asyncio.subprocess.Process, descriptor: int) -> None:
+    """Give the pipe of a child's output room for minutes: a recorder that stands still must not stop its encoder."""
+    transport = process._transport.get_pipe_transport(descriptor)  # type: ignore[attr-defined]
+    if transport is not None:
+        with contextlib.suppress(OSError):  # a limit of the system; the usual 64 KiB last for two minutes
+            fcntl.fcntl(transport.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+async def wait_for_exit(pid: int) -> None:
+    """Wait until the process `pid` ends, also one that is not our child; returns at once if it has.
+
+    By pidfd_open(2), or by looking again and again where a seccomp filter refuses that: calls-offloader v0.9.0 to
+    v0.9.4 does.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except OSError:
+        while _lives(pid):  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(EXIT_POLL_S)
+        return
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(handle, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
+    """Return the id of our first child, grandchild ... whose command line is accepted."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if accept(process.cmdline()):
+                return process.pid
+    return None
+
+
+def kill(pid: int | None) -> None:
+    """Kill one process; none, or one that is gone, is fine."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_orphans(marker: str) -> int:
+    """Kill every process of this user whose command line or environment mentions `marker`; returns how many.
+
+    The last resort after all resources are released, and the first act of a restart after a crash. `marker` is a path
+    that only one job has.
+    """
+    killed = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.uids().real != os.getuid():
+                continue
+            if any(marker in word for word in (*process.cmdline(), *process.environ().values())):
+                process.kill()
+                killed += 1
+    return killed
+
+
+@attrs.frozen
+class Finished:
+    """What a program that ran to its end left: exit code, standard output, standard error as text."""
+
+    returncode: int
+    stdout: bytes
+    stderr: str
+
+
+async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s: float) -> Finished:
+    """Run a program to its end; raises `ProgramError` if it cannot start or takes longer than `limit_s` seconds.
+
+    A cancelled call kills the program before it returns.
+    """
+    program = find_program(argv[0])
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *dying_with_us([program, *argv[1:]]),
+            env=dict(env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProgramError(f"The program {name} did not start.", detail=str(error)) from error
+    try:
+        async with running_timeout(limit_s):
+            stdout, stderr = await process.communicate()
+    except TimeoutError as error:
+        raise ProgramError(f"The program {name} took too long.", detail=f"over {limit_s:g} s") from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            # A helper of its own session may hold the pipes, and with them asyncio's notion of the end.
+            await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=KILL_WAIT_S)
+    return Finished(process.returncode or 0, stdout, stderr.decode(errors="replace"))
+
+
+def describe_exit(returncode: int) -> str:
+    """Say an exit code in words: `ended with code 1`, `was killed by SIGKILL`."""
+    if returncode >= 0:
+        return f"ended with code {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"
+
+
+async def reap_session(pid: int, limit_s: float = KILL_WAIT_S) -> None:
+    """Kill a process that is not our child, with its session if it leads one, and wait for its end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await wait_for_exit(pid)
