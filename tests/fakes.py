@@ -1,20 +1,33 @@
-"""Stand-ins for what the loop is given: resources that note who came and went, steps that follow a script, a tab."""
+"""Fakes of what the runner is given: resources that note who came and went, steps that follow a script, a tab."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
+
 from recorder_fsm.errors import RecorderError
-from recorder_fsm.machine.lifecycle import BY_MOVE, Change, Event, Lifecycle, Resource, State
-from recorder_fsm.machine.resources import ResourceStack, Watch
-from recorder_fsm.machine.runner import Job, Outcome
+from recorder_fsm.machine.lifecycle import (
+    STATES,
+    TRANSITIONS,
+    Audience,
+    Budget,
+    Change,
+    Event,
+    Lifecycle,
+    Resource,
+    State,
+    StatePolicy,
+    Transition,
+)
+from recorder_fsm.machine.resources import Spec, Watch
+from recorder_fsm.machine.runner import Ahead, Happened, Outcome, Runner, Step
 from recorder_fsm.system.signals import StopRequest
 
 FORWARD = {
@@ -28,12 +41,13 @@ FORWARD = {
 LOSSES = {
     Resource.DISPLAY: Event.DISPLAY_LOST,
     Resource.AUDIO: Event.AUDIO_LOST,
-    Resource.DRIVER: Event.BROWSER_LOST,
+    Resource.DRIVER: Event.DRIVER_LOST,
     Resource.BROWSER: Event.BROWSER_LOST,
     Resource.CAPTURE: Event.CAPTURE_LOST,
 }
 
 Behaviour = Callable[[], Awaitable[None]]
+Script = Callable[[Ahead], Awaitable[Happened | None]]
 
 
 async def for_ever() -> None:
@@ -73,17 +87,23 @@ async def at_once() -> None:
 
 
 class FakeResource:
-    """A resource that writes `name entered`, `name left`, or `name cleaned` (after a start cut short) into `ledger`."""
+    """A resource that writes `name entered`, `name left`, or `name cleaned` (after a start cut short) into `ledger`.
+
+    It can be entered again. `left_for` is the error with which it was left last.
+    """
 
     def __init__(self, name: str, ledger: list[str], *, enter: Behaviour = at_once, leave: Behaviour = at_once) -> None:
         self.name = name
         self.ledger = ledger
         self.enter = enter
         self.leave = leave
+        self.left_for: BaseException | None = None
+        self.follows: Behaviour = at_once
         self.lost_to: asyncio.Future[RecorderError | None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
         self.ledger.append(f"{self.name} starting")
+        self.lost_to = asyncio.get_running_loop().create_future()
         try:
             await self.enter()
         except BaseException:
@@ -96,10 +116,16 @@ class FakeResource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ledger.append(f"{self.name} left")
+        self.left_for = error
         await self.leave()
 
     async def lost(self) -> RecorderError | None:
         return await asyncio.shield(self.lost_to)
+
+    async def follow(self) -> None:
+        """Go on after a resource below was restarted."""
+        self.ledger.append(f"{self.name} follows")
+        await self.follows()
 
     def lose(self, cause: RecorderError | None = None) -> None:
         self.lost_to.set_result(cause)
@@ -111,72 +137,89 @@ def left(ledger: Sequence[str]) -> list[str]:
 
 
 def entered(ledger: Sequence[str]) -> list[str]:
-    """Return who was entered, in the order of acquiring that the table gives."""
+    """Return who was entered, in the order in which resources stand on each other."""
     who = {line.removesuffix(" entered") for line in ledger if line.endswith(" entered")}
     return [resource.value for resource in Resource if resource.value in who]
 
 
 class FakeSteps:
-    """Steps that bring up what the table says, then do as `script` says, then return the event of the usual way."""
+    """Steps that start what lies ahead, then do as `script` says, then return the event of the usual way."""
 
     def __init__(self, ledger: list[str]) -> None:
         self.ledger = ledger
-        self.script: dict[State, Callable[[ResourceStack], Awaitable[Event | None]]] = {}
-        self.limit_s: dict[State, float] = {}
-        self.entered_at: dict[State, float] = {}
+        self.script: dict[State, Script] = {}
         self.reached: defaultdict[State, asyncio.Event] = defaultdict(asyncio.Event)
-        """Set when the step of a state has brought up its resources and begins with its script."""
+        """Set when the step of a state has started what lies ahead and begins with its script."""
         self.found: Event | None = None
         """What the step of `init` finds instead of starting something."""
-        self.told: list[str] = []
-        self.telling: Behaviour = at_once
 
-    async def take(self, state: State, resources: ResourceStack) -> Event:
+    def by_state(self) -> Mapping[State, Step]:
+        def step_of(state: State) -> Step:
+            async def step(ahead: Ahead) -> Happened:
+                return await self._take(state, ahead)
+
+            return step
+
+        return {state: step_of(state) for state in FORWARD}
+
+    async def _take(self, state: State, ahead: Ahead) -> Happened:
         self.ledger.append(f"step {state.value}")
-        self.entered_at[state] = time.monotonic()
         if state is State.INIT and self.found is not None:
-            return self.found
-        row = BY_MOVE[state, FORWARD[state]]
-        if row.starts:
-            await resources.bring_up(row.starts)
+            return Happened(self.found)
+        await ahead.start()
         self.reached[state].set()
         if scripted := self.script.get(state):
-            return await scripted(resources) or FORWARD[state]
-        return FORWARD[state]
-
-    def seconds_left(self, state: State) -> float:
-        since = self.entered_at.get(state, time.monotonic())
-        return since + self.limit_s.get(state, math.inf) - time.monotonic()
-
-    async def tell(self, sentence: str) -> None:
-        self.told.append(sentence)
-        await self.telling()
-        self.ledger.append("told")
+            return await scripted(ahead) or Happened(FORWARD[state])
+        return Happened(FORWARD[state])
 
 
 class FakeJob:
-    """A job of fakes, all within reach: run it, push it, look at its ledger and its moves."""
+    """A job of fakes, all within reach: run it, push it, look at its ledger and its changes.
 
-    def __init__(self) -> None:
+    `states` and `transitions` replace the tables; `limits_s` the limits of single states. `announced`: whether people
+    may know of the recording.
+    """
+
+    def __init__(
+        self,
+        states: Mapping[State, StatePolicy] = STATES,
+        transitions: Sequence[Transition] = TRANSITIONS,
+        limits_s: Mapping[State, float] | None = None,
+    ) -> None:
         self.ledger: list[str] = []
         self.moves: list[tuple[str, str]] = []
         self.changes: list[Change] = []
+        self.told: list[tuple[Audience, str]] = []
+        self.telling: Behaviour = at_once
+        self.announced = True
+        self.left_s = {budget: math.inf for budget in Budget}
         self.resources = {resource: FakeResource(resource.value, self.ledger) for resource in Resource}
         self.steps = FakeSteps(self.ledger)
         self.stop = StopRequest()
-        self.lifecycle = Lifecycle()
+        self.lifecycle = Lifecycle(lambda: self.announced, transitions)
         self.lifecycle.listen(self._changed)
-        self.job = Job(
+        limits = limits_s or {}
+        self.runner = Runner(
             self.lifecycle,
-            self.steps,
-            {resource: lambda fake=fake: fake for resource, fake in self.resources.items()},  # type: ignore[misc]
-            {resource: [Watch(FakeResource.lost, LOSSES[resource])] for resource in Resource},
+            self.steps.by_state(),
+            {resource: self._spec(fake) for resource, fake in self.resources.items()},
             self.stop,
+            tell=self._tell,
+            budgets={budget: lambda budget=budget: self.left_s[budget] for budget in Budget},  # type: ignore[misc]
+            states={
+                state: attrs.evolve(policy, limit_s=limits.get(state, policy.limit_s))
+                for state, policy in states.items()
+            },
         )
+
+    def _spec(self, fake: FakeResource) -> Spec:
+        resource = Resource(fake.name)
+        watches = (Watch(FakeResource.lost, LOSSES[resource]),)
+        return Spec(lambda: fake, watches, dict.fromkeys(Resource, FakeResource.follow))
 
     async def run(self) -> Outcome:
         async with asyncio.timeout(20):
-            return await self.job.run()
+            return await self.runner.run()
 
     async def run_until(self, state: State, then: Callable[[], object]) -> Outcome:
         """Run; when the step of `state` is at its script, do `then`."""
@@ -192,11 +235,14 @@ class FakeJob:
             with suppress(asyncio.CancelledError):
                 await running
 
-    def hang_in(self, state: State) -> None:
-        """Let the step of `state` never end by itself."""
+    def hang_in(self, state: State, times: int = 1_000) -> None:
+        """Let the step of `state` never end by itself, the first `times` times that it is run."""
 
-        async def hang(_: ResourceStack) -> Event | None:
-            await for_ever()
+        async def hang(_: Ahead) -> Happened | None:
+            nonlocal times
+            times -= 1
+            if times >= 0:
+                await for_ever()
             return None
 
         self.steps.script[state] = hang
@@ -204,7 +250,7 @@ class FakeJob:
     def fail_in(self, state: State, error: Exception) -> None:
         """Let the step of `state` fail, with its resources up."""
 
-        async def fail(_: ResourceStack) -> Event | None:
+        async def fail(_: Ahead) -> Happened | None:
             raise error
 
         self.steps.script[state] = fail
@@ -213,9 +259,14 @@ class FakeJob:
         """All that was entered was left once, in the reverse order of acquiring."""
         assert left(self.ledger) == entered(self.ledger)[::-1]
 
+    async def _tell(self, audience: Audience, sentence: str) -> None:
+        self.told.append((audience, sentence))
+        await self.telling()
+        self.ledger.append("told")
+
     def _changed(self, change: Change) -> None:
         self.changes.append(change)
-        self.moves.append((change.row.event.value, change.row.target.value))
+        self.moves.append((change.transition.event.value, change.transition.target.value))
 
 
 class FakeTab:
