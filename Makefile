@@ -59,11 +59,8 @@ check: setup ## Check style, types and the directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@if grep -qs '^\[tool.importlinter\]' pyproject.toml || [ -f .importlinter ]; then \
-		$(BIN)/lint-imports; \
-	else \
-		$(BIN)/pytest -q tests/test_architecture.py; \
-	fi
+	$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/test_architecture.py
 
 .PHONY: format
 format: setup ## Bring the code into its usual form
@@ -159,9 +156,7 @@ licences: packages $(AUDIT)/bin/pip-audit ## List the licences of what the image
 .PHONY: sbom
 sbom: packages $(AUDIT)/bin/pip-audit ## Write what is locked as a CycloneDX bill of materials (build/sbom.json)
 	@mkdir -p build
-	@$(AUDIT)/bin/cyclonedx-py requirements requirements/run.lock --pyproject pyproject.toml --output-format JSON \
-		--output-file build/sbom.json 2> /dev/null || $(AUDIT)/bin/cyclonedx-py requirements requirements/run.lock \
-		--output-format JSON --output-file build/sbom.json
+	@$(AUDIT)/bin/cyclonedx-py requirements requirements/run.lock --output-format JSON --output-file build/sbom.json
 
 .PHONY: lock
 lock: packages ## Write the locked requirements anew

@@ -1,10 +1,10 @@
 """recorder-fsm: records one Mattermost call per process.
 
-Read `lifecycle` first: its table says every state, event and resource. `job` walks that table, `steps` does the
-work of each state, and one module per resource (`display`, `sound`, `browser`, `capture`) owns what it starts.
-`recording` finishes the file, `mattermost` publishes it, `journal` remembers across restarts. `cli` is the only
-room that touches the process: its environment, its signals, its exit code. `standin` is a small local Mattermost
-for the demo and the tests; nothing else imports it.
+Read `machine.lifecycle` first: its tables say every state, event, resource and transition. `machine.runner` walks them,
+`steps` does the work of each state, and one module of `resources` owns each program. `media` has what is known
+of ffmpeg, `browser` what is known of Chromium and the call page, `mattermost` the plugin's bot API, `storage` what
+stays on the volume. `app` puts one job together; `cli` is the only module that touches the process: its environment,
+its signals, its exit code. `standin` is a small local Mattermost for the demo and the tests; nothing else imports it.
 """
 
 __version__ = "0.1.0"

@@ -103,7 +103,7 @@ class _Job:
         journal = Journal(directory.journal)
         if runtime := journal.remembered().runtime:
             _clean_after_crash(runtime)
-        journal.note(  # a full disk must not keep a leftover from being published
+        journal.note(  # a full disk must not keep a pending recording from being published
             "process_started",
             version=__version__,
             runtime=str(directory.runtime),

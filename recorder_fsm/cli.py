@@ -1,4 +1,4 @@
-"""The command line: the only room that touches the process itself, its environment, its signals, its exit code.
+"""The command line: the only module that touches the process itself, its environment, its signals, its exit code.
 
 Without a command it is `run`: that is what a container starts. Only the standard library is imported before the signals
 are installed.

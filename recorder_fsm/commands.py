@@ -1,4 +1,4 @@
-"""The commands beside `run`, each a few lines that call the room which does the work."""
+"""The commands beside `run`, each a few lines that call the module that does the work."""
 
 from __future__ import annotations
 

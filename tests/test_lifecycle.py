@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import attrs
 import pytest
 
 from recorder_fsm.machine import diagram
-from recorder_fsm.machine import lifecycle as lifecycle_module
 from recorder_fsm.machine.lifecycle import (
     FINAL,
     RESTART_WINDOW_S,
@@ -158,7 +158,7 @@ def test_what_can_be_overcome_restarts_its_resource_and_nobody_is_told(event: st
 def test_restarts_are_allowed_again_after_their_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """A meeting of hours may need more restarts than a minute may."""
     now = 1000.0
-    monkeypatch.setattr(lifecycle_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     lifecycle = with_no_restart_left(lifecycle_in(State.RECORDING))
     now += RESTART_WINDOW_S + 1
     change = lifecycle.fire(Event.CAPTURE_LOST)

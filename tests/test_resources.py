@@ -1,4 +1,4 @@
-"""What a job holds: side by side up, watched, and given back."""
+"""The resource stack: started side by side, watched, restarted, and given back."""
 
 from __future__ import annotations
 
@@ -10,67 +10,74 @@ import pytest
 from recorder_fsm.errors import AudioError, CallError, DisplayError, RecorderError
 from recorder_fsm.machine import resources as resources_module
 from recorder_fsm.machine.lifecycle import Event, Resource
-from recorder_fsm.machine.resources import ResourceStack, Watch
-from tests.fakes import FakeResource, for_ever, left, raising, setting, waiting
+from recorder_fsm.machine.resources import ResourceStack, Spec, Watch
+from tests.fakes import FakeResource, at_once, for_ever, left, raising, setting, waiting
 
-DISPLAY, SOUND, BROWSER = Resource.DISPLAY, Resource.AUDIO, Resource.BROWSER
+DISPLAY, AUDIO, DRIVER, BROWSER = Resource.DISPLAY, Resource.AUDIO, Resource.DRIVER, Resource.BROWSER
 
 
 class Held:
-    """ResourceStack over fakes, with what happened to them."""
+    """A stack over fakes, with what was reported of them."""
 
     def __init__(self, watches: Mapping[Resource, Sequence[Watch]] | None = None) -> None:
         self.ledger: list[str] = []
-        self.fakes = {resource: FakeResource(resource.value, self.ledger) for resource in (DISPLAY, SOUND, BROWSER)}
+        resources = (DISPLAY, AUDIO, DRIVER, BROWSER)
+        self.fakes = {resource: FakeResource(resource.value, self.ledger) for resource in resources}
         self.happened: asyncio.Queue[tuple[Event, RecorderError | None]] = asyncio.Queue()
         self.resources = ResourceStack(
-            {resource: lambda fake=fake: fake for resource, fake in self.fakes.items()},  # type: ignore[misc]
-            watches or {},
+            {resource: self._spec(fake, (watches or {}).get(resource, ())) for resource, fake in self.fakes.items()},
             lambda event, cause: self.happened.put_nowait((event, cause)),
         )
+
+    @staticmethod
+    def _spec(fake: FakeResource, watches: Sequence[Watch]) -> Spec:
+        return Spec(lambda: fake, tuple(watches), {AUDIO: FakeResource.follow} if fake.name == "browser" else {})
+
+    async def release(self) -> None:
+        await self.resources.release(keep=())
 
 
 async def test_resources_start_side_by_side() -> None:
     """Each waits here for the other to have begun: one after the other, they would never be up."""
     held = Held()
-    display, sound = asyncio.Event(), asyncio.Event()
+    display, audio = asyncio.Event(), asyncio.Event()
 
     async def start_display() -> None:
         display.set()
-        await sound.wait()
+        await audio.wait()
 
-    async def start_sound() -> None:
-        sound.set()
+    async def start_audio() -> None:
+        audio.set()
         await display.wait()
 
-    held.fakes[DISPLAY].enter, held.fakes[SOUND].enter = start_display, start_sound
+    held.fakes[DISPLAY].enter, held.fakes[AUDIO].enter = start_display, start_audio
     async with asyncio.timeout(5):
-        await held.resources.bring_up((DISPLAY, SOUND))
+        await held.resources.start((DISPLAY, AUDIO))
     assert held.resources[DISPLAY] is held.fakes[DISPLAY]
-    assert SOUND in held.resources
+    assert AUDIO in held.resources
     assert BROWSER not in held.resources
 
 
 async def test_slower_resource_is_still_released_in_the_order_given() -> None:
     """Newest first means the order of the table, not the order in which resources happened to get ready."""
     held = Held()
-    sound_up = asyncio.Event()
-    held.fakes[SOUND].enter, held.fakes[DISPLAY].enter = setting(sound_up), waiting(sound_up)
-    await held.resources.bring_up((DISPLAY, SOUND))
+    audio_up = asyncio.Event()
+    held.fakes[AUDIO].enter, held.fakes[DISPLAY].enter = setting(audio_up), waiting(audio_up)
+    await held.resources.start((DISPLAY, AUDIO))
     assert held.ledger[-1] == "display entered"
-    await held.resources.release_all()
-    assert left(held.ledger) == ["sound", "display"]
+    await held.release()
+    assert left(held.ledger) == ["audio", "display"]
 
 
 async def test_real_failure_is_raised_not_the_cancellation_it_caused() -> None:
     """The one that failed is the cause; the other is cancelled half way, cleans up, and is not held."""
     held = Held()
-    held.fakes[DISPLAY].enter, held.fakes[SOUND].enter = for_ever, raising(AudioError(detail="no"))
+    held.fakes[DISPLAY].enter, held.fakes[AUDIO].enter = for_ever, raising(AudioError(detail="no"))
     with pytest.raises(AudioError):
-        await held.resources.bring_up((DISPLAY, SOUND))
+        await held.resources.start((DISPLAY, AUDIO))
     assert "display cleaned" in held.ledger
     assert DISPLAY not in held.resources
-    await held.resources.release_all()
+    await held.release()
     assert left(held.ledger) == []
 
 
@@ -83,15 +90,15 @@ async def test_resource_that_is_up_when_another_fails_stays_held_until_released(
         await display_up.wait()
         raise AudioError
 
-    held.fakes[DISPLAY].enter, held.fakes[SOUND].enter = setting(display_up), fail
+    held.fakes[DISPLAY].enter, held.fakes[AUDIO].enter = setting(display_up), fail
     with pytest.raises(AudioError):
-        await held.resources.bring_up((DISPLAY, SOUND))
+        await held.resources.start((DISPLAY, AUDIO))
     assert DISPLAY in held.resources
-    await held.resources.release_all()
+    await held.release()
     assert left(held.ledger) == ["display"]
 
 
-async def test_cancelled_bring_up_waits_for_the_cleanup() -> None:
+async def test_cancelled_start_waits_for_the_cleanup() -> None:
     """Who cancels gets control back only when nothing is half up any more."""
     held = Held()
     starting, cleaned = asyncio.Event(), asyncio.Event()
@@ -105,36 +112,105 @@ async def test_cancelled_bring_up_waits_for_the_cleanup() -> None:
             cleaned.set()
 
     held.fakes[BROWSER].enter = start
-    bring_up = asyncio.create_task(held.resources.bring_up((BROWSER,)))
+    starting_up = asyncio.create_task(held.resources.start((BROWSER,)))
     await starting.wait()
-    bring_up.cancel()
+    starting_up.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await bring_up
+        await starting_up
     assert cleaned.is_set()
     assert BROWSER not in held.resources
 
 
-async def test_release_happens_once_and_is_always_the_same_task() -> None:
-    """Asking twice neither releases twice nor forgets the first."""
+async def test_release_twice_stops_once() -> None:
+    """Asking again neither stops twice nor forgets the first."""
     held = Held()
-    await held.resources.bring_up((DISPLAY,))
-    first = held.resources.release_all()
-    assert held.resources.release_all() is first
-    await first
+    await held.resources.start((DISPLAY,))
+    first = held.resources.release(keep=())
+    await held.release()
+    assert first.done()
     assert left(held.ledger) == ["display"]
+
+
+async def test_release_keeps_what_it_is_told_to_keep() -> None:
+    """The others are stopped for the fault that is given, and see it as the error of their context."""
+    held = Held()
+    await held.resources.start((DISPLAY, AUDIO, DRIVER))
+    fault = DisplayError(detail="why")
+    await held.resources.release(keep=(AUDIO,), because=fault)
+    assert left(held.ledger) == ["driver", "display"]
+    assert held.fakes[DISPLAY].left_for is fault
+    assert AUDIO in held.resources
+
+
+async def test_resource_waits_for_what_it_stands_on() -> None:
+    """The browser, asked for together with display, audio and driver, starts when these are up."""
+    held = Held()
+    await held.resources.start((BROWSER, DISPLAY, AUDIO, DRIVER))
+    begin = held.ledger.index("browser starting")
+    assert {"display entered", "audio entered", "driver entered"} == set(held.ledger[:begin]) - {
+        *("display starting", "audio starting", "driver starting"),
+    }
+
+
+async def test_resource_whose_foundation_fails_is_never_started() -> None:
+    """The foundation's failure is the cause."""
+    held = Held()
+    held.fakes[AUDIO].enter = raising(AudioError(detail="no"))
+    with pytest.raises(AudioError):
+        await held.resources.start((BROWSER, DISPLAY, AUDIO, DRIVER))
+    assert "browser starting" not in held.ledger
+    await held.release()
+
+
+async def test_what_is_held_already_is_not_started_again() -> None:
+    """`start` starts what is missing."""
+    held = Held()
+    await held.resources.start((DISPLAY,))
+    await held.resources.start((DISPLAY, AUDIO))
+    assert held.ledger.count("display starting") == 1
+    await held.release()
+
+
+async def test_restart_leaves_and_enters_one_and_lets_those_above_follow() -> None:
+    """The others stay as they are; the watch of the old one is gone, the new one is watched."""
+    held = Held({AUDIO: [Watch(FakeResource.lost, Event.AUDIO_LOST)]})
+    await held.resources.start((DISPLAY, AUDIO, DRIVER, BROWSER))
+    begin = len(held.ledger)
+    await held.resources.restart(AUDIO)
+    assert held.ledger[begin:] == ["audio left", "audio starting", "audio entered", "browser follows"]
+    cause = AudioError(detail="again")
+    held.fakes[AUDIO].lose(cause)
+    assert await held.happened.get() == (Event.AUDIO_LOST, cause)
+    assert held.happened.empty()
+    await held.release()
+
+
+async def test_failed_restart_leaves_the_resource_out() -> None:
+    """Its failure is raised, the others are still held, and a later restart may succeed."""
+    held = Held()
+    await held.resources.start((DISPLAY, AUDIO))
+    held.fakes[AUDIO].enter = raising(AudioError(detail="no"))
+    with pytest.raises(AudioError):
+        await held.resources.restart(AUDIO)
+    assert AUDIO not in held.resources
+    assert DISPLAY in held.resources
+    held.fakes[AUDIO].enter = at_once
+    await held.resources.restart(AUDIO)
+    assert AUDIO in held.resources
+    await held.release()
 
 
 async def test_release_of_nothing_is_fine() -> None:
     """A job that never got anything has nothing to give back."""
     held = Held()
-    await held.resources.release_all()
+    await held.release()
     assert held.ledger == []
 
 
 async def test_watch_tells_what_happened_with_its_cause() -> None:
     """The end of a watch is the watch's event."""
     held = Held({DISPLAY: [Watch(FakeResource.lost, Event.DISPLAY_LOST)]})
-    await held.resources.bring_up((DISPLAY,))
+    await held.resources.start((DISPLAY,))
     cause = DisplayError(detail="killed")
     held.fakes[DISPLAY].lose(cause)
     assert await held.happened.get() == (Event.DISPLAY_LOST, cause)
@@ -146,7 +222,7 @@ async def test_watch_tells_what_happened_with_its_cause() -> None:
 async def test_watch_with_a_fault_tells_a_clean_end_from_a_loss(cause: RecorderError | None, event: Event) -> None:
     """Without a cause the call ended; with one it was lost."""
     held = Held({BROWSER: [Watch(FakeResource.lost, Event.CALL_ENDED, fault=Event.CALL_LOST)]})
-    await held.resources.bring_up((BROWSER,))
+    await held.resources.start((BROWSER,))
     held.fakes[BROWSER].lose(cause)
     assert await held.happened.get() == (event, cause)
 
@@ -158,7 +234,7 @@ async def test_watch_that_breaks_is_a_fault_too(log: list[str]) -> None:
         raise OSError("too many open files")
 
     held = Held({BROWSER: [Watch(broken, Event.CALL_ENDED, fault=Event.CALL_LOST)]})
-    await held.resources.bring_up((BROWSER,))
+    await held.resources.start((BROWSER,))
     event, cause = await held.happened.get()
     assert event is Event.CALL_LOST
     assert cause is not None
@@ -175,7 +251,7 @@ async def test_all_watches_of_a_resource_watch() -> None:
         return None
 
     held = Held({BROWSER: [Watch(FakeResource.lost, Event.BROWSER_LOST), Watch(other, Event.CALL_ENDED)]})
-    await held.resources.bring_up((BROWSER,))
+    await held.resources.start((BROWSER,))
     gone.set()
     assert await held.happened.get() == (Event.CALL_ENDED, None)
     held.fakes[BROWSER].lose(None)
@@ -185,14 +261,14 @@ async def test_all_watches_of_a_resource_watch() -> None:
 async def test_watch_ends_before_its_resource_is_left() -> None:
     """An end that we ask for ourselves is no loss."""
     held = Held({DISPLAY: [Watch(FakeResource.lost, Event.DISPLAY_LOST)]})
-    await held.resources.bring_up((DISPLAY,))
+    await held.resources.start((DISPLAY,))
 
     async def leave() -> None:
         held.fakes[DISPLAY].lose(DisplayError(detail="ended"))
         await asyncio.sleep(0.01)
 
     held.fakes[DISPLAY].leave = leave
-    await held.resources.release_all()
+    await held.release()
     assert held.happened.empty()
 
 
@@ -200,25 +276,17 @@ async def test_slow_release_is_named_and_given_up(log: list[str], monkeypatch: p
     """The log says which resource hung, and the next one is released."""
     monkeypatch.setattr(resources_module, "RELEASE_LIMIT_S", 0.05)
     held = Held()
-    await held.resources.bring_up((DISPLAY, SOUND))
-    held.fakes[SOUND].leave = for_ever
-    await held.resources.release_all()
-    assert left(held.ledger) == ["sound", "display"]
-    assert any(line.startswith("WARNING the sound was not released") for line in log)
+    await held.resources.start((DISPLAY, AUDIO))
+    held.fakes[AUDIO].leave = for_ever
+    await held.release()
+    assert left(held.ledger) == ["audio", "display"]
+    assert any(line.startswith("WARNING the audio was not stopped") for line in log)
 
 
 async def test_failed_release_is_logged_with_its_reason(log: list[str]) -> None:
     """The log has the exception."""
     held = Held()
-    await held.resources.bring_up((DISPLAY,))
+    await held.resources.start((DISPLAY,))
     held.fakes[DISPLAY].leave = raising(OSError("device busy"))
-    await held.resources.release_all()
-    assert any("releasing the display failed" in line and "device busy" in line for line in log)
-
-
-async def test_unknown_factory_starts_nothing() -> None:
-    """A resource without a factory is a defect that shows before anything is up."""
-    held = Held()
-    with pytest.raises(KeyError):
-        await held.resources.bring_up((DISPLAY, Resource.CAPTURE))
-    assert held.ledger == []
+    await held.release()
+    assert any("stopping the display failed" in line and "device busy" in line for line in log)

@@ -150,10 +150,10 @@ class CallPage:
     def told(self, message: str) -> None:
         """Take what the hook says: a JSON object with `kind`, `detail` and `at` (milliseconds since 1970)."""
         try:
-            said = json.loads(message)
-            kind, detail = str(said["kind"]), said.get("detail")
+            heard = json.loads(message)
+            kind, detail = str(heard["kind"]), heard.get("detail")
         except (ValueError, KeyError, TypeError):
-            logger.warning("the page said something that is not understood")
+            logger.warning("the page sent a message that is not understood")
             return
         logger.debug("page: {}{}", kind, f" ({detail})" if detail else "")
         if kind == "client":

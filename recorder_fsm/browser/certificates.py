@@ -73,8 +73,8 @@ async def _certutil(path: Path, words: list[str], env: Mapping[str, str]) -> Non
     except ProgramError as error:
         raise BrowserError(error.sentence, detail=f"{VARIABLE}: {error.detail}", code=error.code) from error
     if done.returncode or "certutil:" in done.stderr:
-        said = " | ".join(done.stderr.strip().splitlines())[:300]
-        raise BrowserError(detail=f"{VARIABLE}: certutil ended with {done.returncode}: {said}", code="certificate")
+        printed = " | ".join(done.stderr.strip().splitlines())[:300]
+        raise BrowserError(detail=f"{VARIABLE}: certutil ended with {done.returncode}: {printed}", code="certificate")
 
 
 def _refused(path: Path, problem: str) -> SettingsError:

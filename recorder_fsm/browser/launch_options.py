@@ -145,8 +145,8 @@ def launch_failure(message: str) -> BrowserError:
     """Turn Playwright's report of a failed launch into a cause that names the knob to turn."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     # What Chromium printed, without Playwright's own log and the long command line around it.
-    said = [line.split("[err]", maxsplit=1)[1].strip() for line in lines if "[err]" in line]
-    text = " | ".join(said or lines[:1])[:600]
+    printed = [line.split("[err]", maxsplit=1)[1].strip() for line in lines if "[err]" in line]
+    text = " | ".join(printed or lines[:1])[:600]
     if "No usable sandbox" in message or "Failed to move to new namespace" in message or "credentials.cc" in message:
         return BrowserError(
             "The recorder's browser could not set up its sandbox.",

@@ -1,6 +1,6 @@
 """How the original recorder, a Go program, reads a number and a URL, and how it words a refusal.
 
-Owns no meaning: what a value is for and which limits it has is said in `variables`. People compare the texts
+Owns no meaning: what a value is for and which limits it has is said in `settings`. People compare the texts
 of this recorder with those of the original, so numbers and URLs are read and refused as Go 1.26 does it
 (`strconv.ParseInt`, `strconv.Quote`, `net/url.Parse`). Refusals are `ValueError`s that carry Go's text.
 """

@@ -135,9 +135,9 @@ class File(Text):
 class Variable:
     """One environment variable: the attribute it fills, its name in the original's messages, its kind."""
 
-    variable: str
-    field: str
     name: str
+    field: str
+    original_name: str
     kind: Text
     meaning: str
 
@@ -168,14 +168,14 @@ TABLE: tuple[Variable, ...] = (
     Variable("RECORDING_ID", "recording_id", "RecordingID", IDENTIFIER, "This job; names its directory."),
     Variable("AUTH_TOKEN", "auth_token", "AuthToken", TOKEN, "Session token of the Calls bot. Never shown."),
     Variable("WIDTH", "width", "Width", _number(1280, 1920, 3840, "pixels"),
-        "Width of the picture; an odd one is made even, downwards."),
+        "Width of the video; an odd one is made even, downwards."),
     Variable("HEIGHT", "height", "Height", _number(720, 1080, 2160, "pixels"),
-        "Height of the picture; an odd one is made even, downwards."),
+        "Height of the video; an odd one is made even, downwards."),
     Variable("VIDEO_RATE", "video_rate_kbps", "VideoRate", _number(500, 1500, 10000, "kbit/s"),
-        "Bit rate of the picture."),
+        "Bit rate of the video."),
     Variable("AUDIO_RATE", "audio_rate_kbps", "AudioRate", _number(32, 64, 320, "kbit/s"),
-        "Bit rate of the sound."),
-    Variable("FRAME_RATE", "frame_rate", "FrameRate", _number(10, 30, 60, "frames/s"), "Pictures per second."),
+        "Bit rate of the audio."),
+    Variable("FRAME_RATE", "frame_rate", "FrameRate", _number(10, 30, 60, "frames/s"), "Frames per second."),
     Variable("OUTPUT_FORMAT", "output_format", "OutputFormat", _choice("mp4", "mp4"), "Container of the file."),
     Variable("VIDEO_PRESET", "video_preset", "VideoPreset", _choice("fast", *PRESETS),
         "The encoder's trade of work against size."),
@@ -187,7 +187,7 @@ TABLE: tuple[Variable, ...] = (
     Variable("TLS_CA_CERT_FILE", "tls_ca_cert_file", "TLSCACertFile", CA_FILE,
         "Certificate authority to trust beside the system's."),
     Variable("FRAME_TIMING", "frame_timing", "FrameTiming", _choice("variable", "variable", "constant"),
-        "Whether an unchanged picture is left out (cheaper) or written again at the frame rate."),
+        "Whether an unchanged frame is left out (cheaper) or written again at the frame rate."),
     Variable("LOG_FORMAT", "log_format", "LogFormat", _choice("text", "text", "json", fold=True),
         "Lines for people or for machines."),
     Variable("LOG_LEVEL", "log_level", "LogLevel", _choice("DEBUG", *LEVELS, fold=True),
@@ -205,9 +205,9 @@ TABLE: tuple[Variable, ...] = (
 def markdown_table() -> str:
     """Return `TABLE` as a Markdown table for the documentation."""
     lines = ["| Variable | Default | Allowed | Meaning |", "|---|---|---|---|"]
-    for row in TABLE:
-        default = row.kind.default or ("required" if isinstance(row.kind, Site | Identifier) else "none")
-        lines.append(f"| `{row.variable}` | {default} | {row.kind.limits} | {row.meaning} |")
+    for variable in TABLE:
+        default = variable.kind.default or ("required" if isinstance(variable.kind, Site | Identifier) else "none")
+        lines.append(f"| `{variable.name}` | {default} | {variable.kind.limits} | {variable.meaning} |")
     return "\n".join(lines) + "\n"
 
 
@@ -249,11 +249,11 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read all variables of `TABLE`; raises `SettingsError` for the first wrong one (contract 1.2)."""
-        values = {row.field: _read(row, environment) for row in TABLE}
-        for row in TABLE:
-            if refusal := row.kind.refusal(values[row.field]):
-                shown = row.kind.shown(values[row.field])
-                raise _refused(row, f"invalid config: {row.name} {refusal}", shown, environment)
+        values = {variable.field: _read(variable, environment) for variable in TABLE}
+        for variable in TABLE:
+            if refusal := variable.kind.refusal(values[variable.field]):
+                shown = variable.kind.shown(values[variable.field])
+                raise _refused(variable, f"invalid config: {variable.original_name} {refusal}", shown, environment)
         words = str(values["extra_chromium_args"]).split()
         values["extra_chromium_args"] = tuple(filter(_is_switch, words))
         values["dropped_chromium_args"] = tuple(word for word in words if not _is_switch(word))
@@ -301,11 +301,11 @@ class Identity:
 
 def usable_identity(environment: Mapping[str, str]) -> Identity | None:
     """Return who we are if address, ids and token are all valid and the address has a host, else None."""
-    rows = {row.field: row for row in TABLE if isinstance(row.kind, Site | Identifier | File)}
-    values = {field: _read(row, environment) for field, row in rows.items()}
-    if rows["tls_ca_cert_file"].kind.refusal(values["tls_ca_cert_file"]):
+    variables = {variable.field: variable for variable in TABLE if isinstance(variable.kind, Site | Identifier | File)}
+    values = {field: _read(variable, environment) for field, variable in variables.items()}
+    if variables["tls_ca_cert_file"].kind.refusal(values["tls_ca_cert_file"]):
         values["tls_ca_cert_file"] = None
-    if any(row.kind.refusal(values[field]) for field, row in rows.items()):
+    if any(variable.kind.refusal(values[field]) for field, variable in variables.items()):
         return None
     return Identity(**values) if go_syntax.parse_url(values["site_url"]).host else None
 
@@ -315,18 +315,18 @@ def _is_switch(word: str) -> bool:
     return len(word) > 2 and word.startswith("--") and word[2] != "="
 
 
-def _read(row: Variable, environment: Mapping[str, str]) -> Any:
-    raw = environment.get(row.variable, "")
+def _read(variable: Variable, environment: Mapping[str, str]) -> Any:
+    raw = environment.get(variable.name, "")
     try:
-        return row.kind.read(raw)
+        return variable.kind.read(raw)
     except ValueError as error:
-        shown = row.kind.shown(raw)
-        raise _refused(row, f"failed to parse {row.name}: {error}", shown, environment) from error
+        shown = variable.kind.shown(raw)
+        raise _refused(variable, f"failed to parse {variable.original_name}: {error}", shown, environment) from error
 
 
-def _refused(row: Variable, refusal: str, shown: str, environment: Mapping[str, str]) -> SettingsError:
-    text = f"{refusal}: {row.variable} is {shown}, allowed are {row.kind.limits}"
+def _refused(variable: Variable, refusal: str, shown: str, environment: Mapping[str, str]) -> SettingsError:
+    text = f"{refusal}: {variable.name} is {shown}, allowed are {variable.kind.limits}"
     token = environment.get("AUTH_TOKEN", "")
     if len(token) >= SHORTEST_MASKED_TOKEN:  # pasted into another variable by mistake
         text = text.replace(token, "***")
-    return SettingsError(f"The recorder's setting {row.variable} is not valid.", detail=text, variable=row.variable)
+    return SettingsError(f"The recorder's setting {variable.name} is not valid.", detail=text, variable=variable.name)

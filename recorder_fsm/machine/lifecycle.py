@@ -242,10 +242,6 @@ class Change:
     cause: Exception | None = None
 
 
-class NotAllowedError(RuntimeError):
-    """A step returned an event for which the table has no transition in the current state: a defect of ours."""
-
-
 class Lifecycle:
     """The ledger of one job: `state` now, `fire` an event, `listen` to changes.
 

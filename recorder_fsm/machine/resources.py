@@ -86,7 +86,7 @@ class ResourceStack:
             # A resource that is cancelled half way cleans up after itself, which takes its time.
             results = await asyncio.gather(*tasks.values(), return_exceptions=True)
             if self._closed:  # it took longer than the runner waits: all else has been given back
-                await self._stop_all(list(reversed(self._held)), None)
+                await self._stop_all([resource for resource in reversed(Resource) if resource in self._held], None)
         failures = [result for result in results if isinstance(result, BaseException)]
         for failure in sorted(failures, key=lambda error: isinstance(error, asyncio.CancelledError)):
             raise failure
@@ -115,7 +115,8 @@ class ResourceStack:
 
         `because` is the fault for which they are stopped: each resource sees it as the error of its context.
         """
-        stopping = [resource for resource in reversed(self._held) if resource not in keep]
+        # Not in the order of starting: one that was restarted is no newer than what stands on it.
+        stopping = [resource for resource in reversed(Resource) if resource in self._held and resource not in keep]
         self._closed = not keep
         self._releasing = asyncio.create_task(self._stop_all(stopping, because, self._releasing), name="release")
         return self._releasing

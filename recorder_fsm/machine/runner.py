@@ -22,7 +22,6 @@ from recorder_fsm.machine.lifecycle import (
     Change,
     Event,
     Lifecycle,
-    NotAllowedError,
     Resource,
     State,
     StatePolicy,
@@ -59,6 +58,10 @@ class Ahead:
 Step = Callable[[Ahead], Awaitable[Happened]]
 Tell = Callable[[Audience, str], Coroutine[Any, Any, None]]
 """Tells people one sentence; never raises, and has a limit of its own."""
+
+
+class NotAllowedError(RuntimeError):
+    """A step returned an event for which the table has no transition in the current state: a defect of ours."""
 
 
 @attrs.frozen

@@ -56,14 +56,14 @@ class Abandoned(Exception):
 class PartBody:
     """A bounded piece of a file as the body of a request; read in the sending thread, watched from the loop.
 
-    `taken` counts the bytes that were handed out. After `abandon()` every read raises, so a thread that is
+    `sent` counts the bytes that were read for sending. After `abandon()` every read raises, so a thread that is
     still sending stops. Leaving the context closes the file.
     """
 
     def __init__(self, path: Path, offset: int, length: int) -> None:
         self.offset = offset
         self.length = length
-        self.taken = 0
+        self.sent = 0
         self._path = path
         self._file: BinaryIO | None = None
         self._abandoned = False
@@ -90,7 +90,7 @@ class PartBody:
         """Return up to `size` bytes; raises `RecordingError` if the file ends before the part does."""
         if self._abandoned:
             raise Abandoned
-        left = self.length - self.taken
+        left = self.length - self.sent
         wanted = left if size < 0 else min(size, left)
         if wanted == 0:
             return b""
@@ -102,9 +102,9 @@ class PartBody:
         except OSError as error:
             raise RecordingError("The recording could not be read.", detail=str(error)) from error
         if not chunk:
-            where = self.offset + self.taken
+            where = self.offset + self.sent
             raise RecordingError("The recording could not be read.", detail=f"it ends at byte {where}")
-        self.taken += len(chunk)
+        self.sent += len(chunk)
         return chunk
 
     def abandon(self) -> None:
@@ -301,7 +301,7 @@ class Upload:
                 self._part = max(self._part // 2, self._sizes.smallest)
             raise
         finally:
-            self._sent = max(self._sent, offset + body.taken)
+            self._sent = max(self._sent, offset + body.sent)
         if info is None:
             self._expected = offset + length
             self._accepted = True
@@ -318,8 +318,8 @@ class Upload:
                 done, _ = await asyncio.wait({sending}, timeout=self._timing.watch_s)
                 if done:
                     return sending.result()
-                quiet_s = quiet_s + self._timing.watch_s if body.taken == seen else 0.0
-                seen = body.taken
+                quiet_s = quiet_s + self._timing.watch_s if body.sent == seen else 0.0
+                seen = body.sent
                 if quiet_s >= self._timing.stall_s:
                     raise ServerUnavailable(detail=f"no byte moved for {quiet_s:g} s at byte {body.offset + seen}")
                 if not quiet_s:

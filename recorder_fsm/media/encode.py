@@ -110,7 +110,7 @@ def _printed(print_filter: str, keys: tuple[str, ...]) -> str:
 
 @attrs.define
 class Progress:
-    """What the encoder said so far: frames written, position in seconds, bytes written, speed against real time.
+    """What the encoder reported so far: frames written, position in seconds, bytes written, speed against real time.
 
     `level_dbfs` is the audio of the last second (root mean square), `loudest_dbfs` its highest peak so far, `heard_s`
     the number of seconds that were not silent, of `measured_s`; `power` the sum of their mean squares. `black`: the

@@ -28,7 +28,7 @@ REMUX_LIMIT_S = 120.0
 SAMPLE_S = 1.5
 """Decoded at the beginning, in the middle and at the end: a whole decode of three hours takes minutes."""
 STREAMS_DIFFER_S = 1.0
-"""Picture and sound may differ by this much in length: a still picture is repeated every half second."""
+"""Video and audio may differ by this much in length: an unchanged frame is repeated every half second."""
 CLOCK_DIFFERS_S = 2.0
 CLOCK_DIFFERS_SHARE = 0.02
 
@@ -43,7 +43,7 @@ class Gap:
 
 @attrs.frozen
 class Verified:
-    """What is known to be true of a file: lengths in seconds, size in bytes and pixels, number of pictures."""
+    """What is known to be true of a file: lengths in seconds, size in bytes and pixels, number of frames."""
 
     path: Path
     size_bytes: int
@@ -104,18 +104,18 @@ class RecordingFiles:
         return gaps
 
     async def verify(self, path: Path, *, expected_s: float | None, salvaged: bool = False) -> Verified:
-        """Check that `path` decodes, has picture and sound of one length, and is as long as the capture was.
+        """Check that `path` decodes, has video and audio of one length, and is as long as the capture was.
 
         `expected_s`: seconds by the wall clock; None where that is not known (after a crash). A wrong length is a
         defect of a file that is still worth publishing; raises `RecordingError` for one that does not play.
-        `salvaged`: the file may have been cut in the middle of a picture; that its beginning decodes is enough.
+        `salvaged`: the file may have been cut in the middle of a frame; that its beginning decodes is enough.
         """
         facts = await self._probe(path)
         if facts.duration_s <= 0:
             raise RecordingError(detail=f"{path.name} has no length", code="empty")
         defects = []
         if abs(facts.video_s - facts.audio_s) > STREAMS_DIFFER_S:
-            defects.append(f"picture ({facts.video_s:.1f} s) and sound ({facts.audio_s:.1f} s) differ in length")
+            defects.append(f"video ({facts.video_s:.1f} s) and audio ({facts.audio_s:.1f} s) differ in length")
         if expected_s is not None:
             allowed_s = max(CLOCK_DIFFERS_S, expected_s * CLOCK_DIFFERS_SHARE)
             if abs(facts.duration_s - expected_s) > allowed_s:
@@ -130,7 +130,7 @@ class RecordingFiles:
         return attrs.evolve(facts, defects=tuple(defects))
 
     async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
-        """Write a picture of the recording to `target`; returns whether it could. A video without a poster is fine."""
+        """Write a frame of the recording to `target`; returns whether it could. A video without a poster is fine."""
         try:
             command = poster_command(source, target, at_s=min(duration_s / 2, 10.0))
             done = await run("ffmpeg (poster)", command, env=self._env, limit_s=POSTER_LIMIT_S)

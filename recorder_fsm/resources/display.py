@@ -85,7 +85,7 @@ class Display:
         try:
             done = await run("ffmpeg (screenshot)", command, env=self._env | self.env, limit_s=PHOTOGRAPH_LIMIT_S)
         except ProgramError as error:
-            logger.debug("no picture of the display: {}", error)
+            logger.debug("no screenshot of the display: {}", error)
             return False
         return done.returncode == 0
 
@@ -98,7 +98,7 @@ class Display:
 
 
 def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[str]:
-    """Return the command line of Xvfb for a picture of `width` x `height` pixels."""
+    """Return the command line of Xvfb for a screen of `width` x `height` pixels."""
     return [
         "Xvfb",
         *("-displayfd", str(ready_fd)),  # a free number, and readiness, in one

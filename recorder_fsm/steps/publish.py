@@ -69,5 +69,5 @@ class Publish:
         logger.debug("uploaded {} of {} bytes", sent, total)
 
     def _time_left_s(self) -> float:
-        """Return how long publishing may still take: until nothing moves, and never beyond a launcher's grace."""
+        """Return how long publishing may still take: until nothing advances, and never beyond a launcher's grace."""
         return min(self._advanced_at + STALL_S - time.monotonic(), self._job.grace_left_s())

@@ -1,7 +1,7 @@
 """The directories of a job: the one that stays (`DATA_DIR/RECORDING_ID`) and the one that goes (sockets, profile).
 
 The job directory is locked while a recorder works in it, so two processes never record into one file. The runtime
-directory holds everything that must not survive: the X cookie, the sound socket, the browser profile.
+directory holds everything that must not survive: the X cookie, the socket of the sound server, the browser profile.
 """
 
 from __future__ import annotations
