@@ -18,6 +18,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import BrowserError, CallError, RecorderError
+from recorder_fsm.system.clock import running_timeout
 
 CLIENT_LIMIT_S = 8.0
 """How long a loaded page may take to make its client object before it is loaded again."""
@@ -123,7 +124,7 @@ class CallPage:
         while True:
             await asyncio.sleep(POLL_S)
             try:
-                async with asyncio.timeout(FROZEN_LIMIT_S):
+                async with running_timeout(FROZEN_LIMIT_S):
                     await self._tab.evaluate("1")
             except TimeoutError:
                 return f"the page has not answered for {FROZEN_LIMIT_S:g} s"

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from recorder_fsm.errors import AudioError, ProgramError, RecorderError
-from recorder_fsm.system.process import ChildProcess, describe_exit
+from recorder_fsm.system.clock import running_timeout
+from recorder_fsm.system.process import TERM_WAIT_S, ChildProcess, describe_exit
 
 READY_LIMIT_S = 8.0
+ASK_EVERY_S = 2.0
+ANSWER_LIMIT_S = 4.0
+"""A server that has not answered for so long is frozen. It answers within a millisecond, on a busy machine too."""
+KILL_AT_ONCE_S = 0.1
+"""What a server that was lost may take to end: a new one waits."""
+COMMAND_AUTH, COMMAND_STAT, PROTOCOL = 8, 13, 32
 SINK = "calls"
 SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2
@@ -40,7 +49,7 @@ class AudioServer:
         return {"PULSE_SERVER": self.address, "PULSE_SINK": SINK, "PULSE_COOKIE": str(self._home / "cookie")}
 
     async def __aenter__(self) -> Self:
-        self._home.mkdir(mode=0o700)
+        self._home.mkdir(mode=0o700, exist_ok=True)  # a restarted server finds what the one before it made
         # Made by us: PulseAudio and its clients complain about a cookie that is not there, though none is asked for.
         (self._home / "cookie").write_bytes(bytes(256))
         env = self._base_env | {
@@ -65,18 +74,58 @@ class AudioServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end()
+        await self._end(KILL_AT_ONCE_S if isinstance(error, AudioError) else TERM_WAIT_S)
 
     async def lost(self) -> RecorderError:
-        """Wait until PulseAudio ends by itself; returns the cause."""
+        """Wait until PulseAudio ends by itself or no longer answers; returns the cause."""
         if self._server is None:
             raise RuntimeError("the sound server is not held")
-        code = await self._server.wait()
-        return AudioError(detail=f"PulseAudio {describe_exit(code)}: {self._server.last_words()}")
+        frozen = asyncio.create_task(_wait_for_silence(self._socket), name="ask the sound server")
+        try:
+            await asyncio.wait({self._server.exited, frozen}, return_when=asyncio.FIRST_COMPLETED)
+            if self._server.exited.done():
+                words = f"{describe_exit(self._server.exited.result())}: {self._server.last_words()}"
+                return AudioError(detail=f"PulseAudio {words}")
+            return AudioError(detail=f"PulseAudio {frozen.result()}", code="audio_frozen")
+        finally:
+            frozen.cancel()
+            await asyncio.gather(frozen, return_exceptions=True)
 
-    async def _end(self) -> None:
+    async def _end(self, wait_s: float = TERM_WAIT_S) -> None:
         if self._server is not None:
-            await self._server.stop()
+            await self._server.stop(wait_s=wait_s)
+        self._socket.unlink(missing_ok=True)  # a killed one leaves it, and another one takes its place
+
+
+async def _wait_for_silence(server: Path) -> str:
+    """Ask PulseAudio for its statistics again and again; returns how it was noticed that it does not answer.
+
+    PulseAudio's native protocol: a packet is five 32-bit numbers (length, channel, offset, flags) and a list of tagged
+    values. Any answer will do. One connection for all questions: each new one would be a line of its log.
+    """
+    reader, writer = await asyncio.open_unix_connection(server)
+    try:
+        packet = _packet(COMMAND_AUTH, b"L" + struct.pack(">I", PROTOCOL) + b"x" + struct.pack(">I", 256) + bytes(256))
+        while True:
+            writer.write(packet)
+            try:
+                async with running_timeout(ANSWER_LIMIT_S):
+                    if not await reader.read(4096):
+                        await asyncio.Event().wait()  # it has ended, which is for others to notice
+            except TimeoutError:
+                return f"has not answered for {ANSWER_LIMIT_S:g} s"
+            packet = _packet(COMMAND_STAT)
+            await asyncio.sleep(ASK_EVERY_S)
+    except OSError:
+        await asyncio.Event().wait()
+        return "has ended"
+    finally:
+        writer.close()
+
+
+def _packet(command: int, values: bytes = b"") -> bytes:
+    payload = b"L" + struct.pack(">I", command) + b"L" + struct.pack(">I", 0) + values
+    return struct.pack(">IIIII", len(payload), 0xFFFFFFFF, 0, 0, 0) + payload
 
 
 def pulseaudio_command(socket: Path) -> list[str]:
