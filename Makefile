@@ -23,6 +23,7 @@ BENCH_ARGS ?=
 BENCH_JOBS ?= 1 2 3
 CHAOS_RUNS ?= 6
 CHAOS_SEED ?=
+SIEGE_SECONDS ?= 180
 PYTEST_ARGS ?=
 STANDIN_ARGS ?=
 IMAGE ?= recorder-fsm
@@ -51,8 +52,9 @@ faults: setup ## Play every fault with real programs; all of them write docs/rel
 	@$(if $(PYTEST_ARGS),,FAULT_TABLE=docs/reliability.md) $(BIN)/pytest tests/faults -m fault $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: setup ## Kill or freeze a random program of a recorder, again and again (CHAOS_RUNS=6 CHAOS_SEED=1)
+chaos: setup ## Kill or freeze programs of a recorder at random (CHAOS_RUNS=6 SIEGE_SECONDS=180 CHAOS_SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --runs $(CHAOS_RUNS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+	@$(BIN)/python -m tests.faults.chaos --siege $(SIEGE_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 .PHONY: check
 check: setup ## Check style, types and the directions of imports

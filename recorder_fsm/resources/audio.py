@@ -10,16 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from recorder_fsm.errors import AudioError, ProgramError, RecorderError
-from recorder_fsm.system.clock import running_timeout
+from recorder_fsm.system.liveness import wait_for_no_answer
 from recorder_fsm.system.process import TERM_WAIT_S, ChildProcess, describe_exit
 
 READY_LIMIT_S = 8.0
-ASK_EVERY_S = 2.0
-ANSWER_LIMIT_S = 4.0
-"""A server that has not answered for so long is frozen. It answers within a millisecond, on a busy machine too."""
 KILL_AT_ONCE_S = 0.1
 """What a server that was lost may take to end: a new one waits."""
-COMMAND_AUTH, COMMAND_STAT, PROTOCOL = 8, 13, 32
 SINK = "calls"
 SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2
@@ -80,7 +76,7 @@ class AudioServer:
         """Wait until PulseAudio ends by itself or no longer answers; returns the cause."""
         if self._server is None:
             raise RuntimeError("the sound server is not held")
-        frozen = asyncio.create_task(_wait_for_silence(self._socket), name="ask the sound server")
+        frozen = asyncio.create_task(wait_for_no_answer(self._socket, GREETING, QUESTION))
         try:
             await asyncio.wait({self._server.exited, frozen}, return_when=asyncio.FIRST_COMPLETED)
             if self._server.exited.done():
@@ -95,37 +91,6 @@ class AudioServer:
         if self._server is not None:
             await self._server.stop(wait_s=wait_s)
         self._socket.unlink(missing_ok=True)  # a killed one leaves it, and another one takes its place
-
-
-async def _wait_for_silence(server: Path) -> str:
-    """Ask PulseAudio for its statistics again and again; returns how it was noticed that it does not answer.
-
-    PulseAudio's native protocol: a packet is five 32-bit numbers (length, channel, offset, flags) and a list of tagged
-    values. Any answer will do. One connection for all questions: each new one would be a line of its log.
-    """
-    reader, writer = await asyncio.open_unix_connection(server)
-    try:
-        packet = _packet(COMMAND_AUTH, b"L" + struct.pack(">I", PROTOCOL) + b"x" + struct.pack(">I", 256) + bytes(256))
-        while True:
-            writer.write(packet)
-            try:
-                async with running_timeout(ANSWER_LIMIT_S):
-                    if not await reader.read(4096):
-                        await asyncio.Event().wait()  # it has ended, which is for others to notice
-            except TimeoutError:
-                return f"has not answered for {ANSWER_LIMIT_S:g} s"
-            packet = _packet(COMMAND_STAT)
-            await asyncio.sleep(ASK_EVERY_S)
-    except OSError:
-        await asyncio.Event().wait()
-        return "has ended"
-    finally:
-        writer.close()
-
-
-def _packet(command: int, values: bytes = b"") -> bytes:
-    payload = b"L" + struct.pack(">I", command) + b"L" + struct.pack(">I", 0) + values
-    return struct.pack(">IIIII", len(payload), 0xFFFFFFFF, 0, 0, 0) + payload
 
 
 def pulseaudio_command(socket: Path) -> list[str]:
@@ -146,3 +111,14 @@ def pulseaudio_command(socket: Path) -> list[str]:
         # The socket lies in a directory that only this user can enter, so no cookie is asked for.
         *("-L", f"module-native-protocol-unix auth-anonymous=1 socket={socket}"),
     ]
+
+
+def _packet(command: int, values: bytes = b"") -> bytes:
+    """Return a packet of PulseAudio's native protocol: length, channel, offset and flags, then tagged values."""
+    payload = b"L" + struct.pack(">I", command) + b"L" + struct.pack(">I", 0) + values
+    return struct.pack(">IIIII", len(payload), 0xFFFFFFFF, 0, 0, 0) + payload
+
+
+# AUTH with protocol version 32 and an empty cookie, then STAT: one connection, since each new one is a line of its log.
+GREETING = _packet(8, b"L" + struct.pack(">I", 32) + b"x" + struct.pack(">I", 256) + bytes(256))
+QUESTION = _packet(13)

@@ -17,6 +17,7 @@ from loguru import logger
 
 from recorder_fsm.errors import DisplayError, ProgramError, RecorderError
 from recorder_fsm.media.probe import screenshot_command
+from recorder_fsm.system.liveness import wait_for_no_answer
 from recorder_fsm.system.process import ChildProcess, describe_exit, run
 
 READY_LIMIT_S = 8.0
@@ -24,6 +25,9 @@ PHOTOGRAPH_LIMIT_S = 2.0
 # A window that is exactly as large as the screen is made one pixel smaller by Chromium where no window manager runs
 # (black line at the right and the bottom). The screen is therefore a little larger than what is captured.
 MARGIN_PX = 2
+COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
+X11_GET_INPUT_FOCUS = struct.pack("<BxH", 43, 1)
+"""The smallest request of the X protocol that is answered."""
 FAMILY_WILD = 0xFFFF  # Xauth(3): the entry holds for any address
 
 
@@ -33,9 +37,14 @@ class Display:
     def __init__(self, *, width: int, height: int, runtime: Path, env: Mapping[str, str]) -> None:
         self._size = (width, height)
         self._cookie = runtime / "Xauthority"
+        self._cookie_value = secrets.token_bytes(16)
         self._env = dict(env)
         self._server: ChildProcess | None = None
         self._number = ""
+
+    @property
+    def _socket(self) -> Path:
+        return Path(f"/tmp/.X11-unix/X{self._number}")  # noqa: S108 - fixed by X
 
     @property
     def env(self) -> dict[str, str]:
@@ -43,7 +52,7 @@ class Display:
         return {"DISPLAY": f":{self._number}", "XAUTHORITY": str(self._cookie)}
 
     async def __aenter__(self) -> Self:
-        _write_cookie(self._cookie)
+        _write_cookie(self._cookie, self._cookie_value)
         read_end, write_end = os.pipe()
         reader = os.fdopen(read_end, "rb")
         try:
@@ -73,11 +82,20 @@ class Display:
         await self._end()
 
     async def lost(self) -> RecorderError:
-        """Wait until Xvfb ends by itself; returns the cause."""
+        """Wait until Xvfb ends by itself or no longer answers; returns the cause."""
         if self._server is None:
             raise RuntimeError("the display is not held")
-        code = await self._server.wait()
-        return DisplayError(detail=f"Xvfb {describe_exit(code)}: {self._server.last_words()}")
+        greeting = _x11_greeting(self._cookie_value)
+        frozen = asyncio.create_task(wait_for_no_answer(self._socket, greeting, X11_GET_INPUT_FOCUS))
+        try:
+            await asyncio.wait({self._server.exited, frozen}, return_when=asyncio.FIRST_COMPLETED)
+            if self._server.exited.done():
+                words = f"{describe_exit(self._server.exited.result())}: {self._server.last_words()}"
+                return DisplayError(detail=f"Xvfb {words}")
+            return DisplayError(detail=f"Xvfb {frozen.result()}", code="display_frozen")
+        finally:
+            frozen.cancel()
+            await asyncio.gather(frozen, return_exceptions=True)
 
     async def photograph(self, target: Path) -> bool:
         """Write what the display shows now to `target` (PNG); returns whether it could within two seconds."""
@@ -94,7 +112,7 @@ class Display:
             return
         await self._server.stop()
         if self._number:  # a killed server leaves it behind; there is no lock where the server picks the number
-            _remove_if_dead(Path(f"/tmp/.X11-unix/X{self._number}"))  # noqa: S108 - fixed by X
+            _remove_if_dead(self._socket)
 
 
 def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[str]:
@@ -110,18 +128,21 @@ def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[s
     ]
 
 
-def _write_cookie(path: Path) -> None:
+def _write_cookie(path: Path, cookie: bytes) -> None:
     """Write an authority file (Xauth(3)) that holds for any display number: the number is not known yet."""
 
     def field(value: bytes) -> bytes:
         return struct.pack(">H", len(value)) + value
 
-    entry = struct.pack(">H", FAMILY_WILD) + b"".join(
-        field(value) for value in (b"", b"", b"MIT-MAGIC-COOKIE-1", secrets.token_bytes(16))
-    )
+    entry = struct.pack(">H", FAMILY_WILD) + b"".join(field(value) for value in (b"", b"", COOKIE_NAME, cookie))
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(entry)
+
+
+def _x11_greeting(cookie: bytes) -> bytes:
+    """Return the connection setup of the X protocol (version 11.0, little endian), with the cookie."""
+    return struct.pack("<2s5H", b"l\0", 11, 0, len(COOKIE_NAME), len(cookie), 0) + COOKIE_NAME + bytes(2) + cookie
 
 
 async def _read_line(reader: object) -> str:

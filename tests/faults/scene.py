@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from recorder_fsm.standin import measure
+from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from recorder_fsm.system.process import run
 from tests.recorder_process import RecorderProcess, leftovers, recorder
+
+BEEP_HZ = 1000
 
 
 @attrs.define
@@ -26,7 +33,7 @@ class Row:
     done: str
     noticed: str = ""
     notice_s: float | None = None
-    tape_lost_s: float | None = None
+    lost_s: float | None = None
     published: str = ""
     exit_code: int | None = None
     left: int | None = None
@@ -68,9 +75,34 @@ class Fault:
         assert facts.audio is not None
         assert facts.faststart
         begin = capture_begin(self.run.job_dir)
-        self.row.tape_lost_s = round(max(0.0, self.at - begin - facts.duration_s), 2)
+        self.row.lost_s = round(max(0.0, self.at - begin - facts.duration_s), 2)
         self.row.published = f"{facts.duration_s:.1f} s"
-        assert self.row.tape_lost_s <= lost_s, f"{self.row.tape_lost_s} s of tape lost\n{self.run.text}"
+        assert self.row.lost_s <= lost_s, f"{self.row.lost_s} s of what was captured are lost\n{self.run.text}"
+        return path
+
+    async def overcome(self, *, video_s: float, audio_s: float) -> Path:
+        """One post with one file that holds the whole meeting on one true clock, but for a gap around the harm.
+
+        `video_s`, `audio_s`: how much of each may be missing. Nobody was told that the recording failed.
+        """
+        path = published(self.standin, self.run.ids)
+        facts, lost = await measure.probe(path), await meeting_lost(path)
+        assert facts.video is not None
+        assert facts.audio is not None
+        clock_s = self.run.report["capture"]["clock_s"]
+        self.row.lost_s = round(max(lost.video_s, lost.audio_s), 2)
+        self.row.published = f"{facts.duration_s:.1f} of {clock_s:.1f} s"
+        told = f"{lost}\n{self.run.text}"
+        assert lost.video_s <= video_s, told
+        assert lost.audio_s <= audio_s, told
+        assert lost.drift_s <= 0.12, told
+        assert abs(facts.duration_s - clock_s) <= 1.0, told
+        assert abs(facts.video.duration_s - facts.audio.duration_s) <= 0.6, told
+        done = await run("ffmpeg", decode_whole_command(path), env=PROGRAM_ENV, limit_s=120)
+        assert (done.returncode, done.stderr) == (0, ""), told
+        statuses = [one for one in self.standin.state.statuses if one.recording_id == self.run.ids.recording_id]
+        assert [status.status for status in statuses] == ["started"], told
+        assert self.run.report["outcome"] == "done"
         return path
 
     def nothing_published(self) -> None:
@@ -89,6 +121,35 @@ class Fault:
         assert "\n" not in told[0]
         assert self.run.ids.token not in told[0]
         return told[0]
+
+
+@attrs.frozen
+class Lost:
+    """What of the meeting a file does not hold, in seconds: the longest hole in the video, and in the audio.
+
+    `drift_s`: how far the beeps, one on each whole second of the page's clock, are off that beat over the whole file.
+    """
+
+    video_s: float
+    audio_s: float
+    drift_s: float
+
+
+async def meeting_lost(path: Path) -> Lost:
+    """Measure a recording of the pattern: its frame counter stands where video is missing, its beeps are missing."""
+    counters, beeps = await measure.counters(path), await measure.beeps(path, BEEP_HZ)
+    phases = [beep % 1.0 for beep in beeps]
+    middle = statistics.median(phases)
+    return Lost(
+        video_s=max((gap.duration_s for gap in counters.gaps), default=0.0),
+        audio_s=max((after - before - 1.0 for before, after in pairwise(beeps)), default=0.0),
+        drift_s=max((abs((phase - middle + 0.5) % 1.0 - 0.5) for phase in phases), default=math.inf),
+    )
+
+
+def decode_whole_command(path: Path) -> list[str]:
+    """Return the command that decodes every packet and fails at the first error."""
+    return ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-fps_mode", "passthrough", "-f", "null", "-"]
 
 
 def published(standin: StandIn, ids: CallIds) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.faults.scene import Row
 
 BEGIN, END = "<!-- fault table: written by `make faults` -->", "<!-- end of the fault table -->"
-HEAD = "| Row | What was done | Noticed as | After (s) | Tape lost (s) | Published | Exit code | Processes left |"
+HEAD = "| Row | What was done | Noticed as | After (s) | Meeting lost (s) | Published | Exit code | Processes left |"
 
 
 def write_table(rows: Sequence[Row], target: Path | None) -> list[str]:
@@ -17,8 +17,11 @@ def write_table(rows: Sequence[Row], target: Path | None) -> list[str]:
     ordered = sorted(rows, key=lambda row: [int(part) if part.isdigit() else part for part in split(row.row)])
     lines = [HEAD, "|---" * 8 + "|", *map(_line, ordered)]
     notices = [row.notice_s for row in rows if row.notice_s is not None]
-    lost = [row.tape_lost_s for row in rows if row.tape_lost_s is not None]
-    lines += ["", f"Worst notice {max(notices, default=0):.1f} s, worst tape lost {max(lost, default=0):.1f} s."]
+    lost = [row.lost_s for row in rows if row.lost_s is not None]
+    lines += [
+        "",
+        f"Worst notice {max(notices, default=0):.1f} s, worst meeting lost {max(lost, default=0):.1f} s.",
+    ]
     if target is not None:
         text = target.read_text(encoding="utf-8")
         pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
@@ -33,7 +36,7 @@ def split(name: str) -> list[str]:
 
 def _line(row: Row) -> str:
     cells = (
-        *(row.row, row.done, row.noticed, _number(row.notice_s), _number(row.tape_lost_s), row.published),
+        *(row.row, row.done, row.noticed, _number(row.notice_s), _number(row.lost_s), row.published),
         *(_number(row.exit_code), _number(row.left)),
     )
     return "| " + " | ".join(cells) + " |"
