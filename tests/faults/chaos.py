@@ -185,6 +185,8 @@ class Chaos:
             for gap in counters.gaps
             if gap.duration_s > (1.0 if gap.at_s < captured_s - LOST_LIMIT_S else longest_s)
         ]
+        if holes:
+            raise Broken(f"holes: {holes}")
         lost_s = captured_s - min(facts.duration_s, facts.video.start_s + facts.video.duration_s)
         if lost_s > LOST_LIMIT_S:
             raise Broken(f"{lost_s:.2f} s of {captured_s:.2f} s are lost")
@@ -247,7 +249,8 @@ async def siege(seed: int, seconds: float) -> int:
         and abs(facts.duration_s - clock_s) <= 1.0
     )
     print(  # noqa: T201
-        f"siege {seed}: {len(killed)} killed ({', '.join(killed)}); {facts.duration_s:.1f} of {clock_s:.1f} s published; "
+        f"siege {seed}: {len(killed)} killed ({', '.join(killed)}); "
+        f"{facts.duration_s:.1f} of {clock_s:.1f} s published; "
         f"longest hole {lost.video_s:.2f} s of video, {lost.audio_s:.2f} s of audio; beeps within "
         f"{1000 * lost.drift_s:.0f} ms of their beat{'' if held else ': BROKEN'}"
     )
