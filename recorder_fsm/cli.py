@@ -33,7 +33,7 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
     import asyncio  # noqa: PLC0415 - see above
 
     from recorder_fsm.app import record  # noqa: PLC0415
-    from recorder_fsm.resources.browser import driver_environment  # noqa: PLC0415
+    from recorder_fsm.resources.driver import driver_environment  # noqa: PLC0415
     from recorder_fsm.storage.logs import release_stdout  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone

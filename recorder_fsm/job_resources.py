@@ -18,9 +18,10 @@ from recorder_fsm.machine.resources import Spec, Watch
 from recorder_fsm.media.encode import CaptureSettings
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.resources.audio import AudioServer
-from recorder_fsm.resources.browser import Browser, Driver, Launch
+from recorder_fsm.resources.browser import Browser, Launch
 from recorder_fsm.resources.capture import Capture
 from recorder_fsm.resources.display import Display
+from recorder_fsm.resources.driver import Driver
 from recorder_fsm.storage.job_dir import JobDirectory
 from recorder_fsm.storage.report import JobReport
 
@@ -84,7 +85,7 @@ class JobResources:
             origin=settings.origin,
             ca_file=settings.tls_ca_cert_file,
         )
-        return Browser(self._driver, launch, self._look_at_the_fault)
+        return Browser(lambda: self._driver.playwright, launch, self._look_at_the_fault)
 
     async def _look_at_the_fault(self, page: CallPage) -> None:
         """Keep what a person will ask for, while the page is still there; the capture has ended before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,6 +15,22 @@ from recorder_fsm.errors import BrowserError
 PAGE_PATH = "/plugins/com.mattermost.calls/standalone/recording.html"
 DEVELOPMENT_HOSTS = ("172.17.0.1", "host.docker.internal", "mm-server", "host.minikube.internal")
 DEVELOPMENT_PORT = 8065
+SHOWN_CHARACTERS = 200
+
+FEATURES_OFF = (
+    "HttpsUpgrades",  # a site on http is loaded by http, without a try of https first
+    "HttpsFirstBalancedModeAutoEnable",
+    "MediaRouter",  # looks for Cast devices on the network
+    "AvoidCorsURLLoaderRestartOnRedirect",  # from 155 on it aborts redirects while requests are intercepted
+    # Traffic to Google at the start:
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "AimEnabled",
+    "PreconnectToSearch",
+)
+FEATURES_ON = ("SkipListAccountsWithoutGaiaCookies",)  # no traffic to accounts.google.com
+JOINED = ("--disable-features", "--enable-features")
+"""Of several of these Chromium takes the last alone: one from outside is joined to ours."""
 
 # What Chromium and its driver may see of our own environment: where programs are, how to write dates and names, and
 # how to get out to the network. The job's variables, above all the token, are not among them.
@@ -94,11 +110,34 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--disable-breakpad": None,  # no crash uploads: a dump could hold the token
         "--noerrdialogs": None,
         "--password-store": "basic",  # no keyring daemon
+        "--disable-features": ",".join(FEATURES_OFF),
+        "--enable-features": ",".join(FEATURES_ON),
+        "--disable-field-trial-config": None,  # builds that are not Google's switch experiments on
+        # Nobody tells Chromium that its window is looked at; the page must not rest.
+        "--disable-background-timer-throttling": None,
+        "--disable-backgrounding-occluded-windows": None,
+        "--disable-renderer-backgrounding": None,
+        "--disable-back-forward-cache": None,  # a page that is loaded again leaves the call at once
+        "--disable-component-extensions-with-background-pages": None,  # processes that nobody needs
+        "--disable-extensions": None,  # Debian's launcher loads what the system has
+        "--disable-component-update": None,  # downloads
+        "--disable-default-apps": None,
+        "--disable-sync": None,
+        "--metrics-recording-only": None,  # measures nothing to send
+        "--disable-dev-shm-usage": None,  # a container's /dev/shm has 64 MB
+        "--disable-hang-monitor": None,  # no question over the call whether to wait
+        "--no-default-browser-check": None,
+        "--no-first-run": None,
+        "--disable-search-engine-choice-screen": None,
+        "--force-color-profile": "srgb",  # the same colours on every machine
+        "--enable-unsafe-swiftshader": None,  # WebGL without a GPU
     }
     if origins := list(secure_anyway):
         ours["--unsafely-treat-insecure-origin-as-secure"] = ",".join(origins)
     for word in extra:
         name, separator, value = word.partition("=")
+        if name in JOINED:
+            value = f"{ours[name]},{value}"
         ours[name] = value if separator else None
     return [name if value is None else f"{name}={value}" for name, value in ours.items()]
 
@@ -141,19 +180,16 @@ def _bypass_rules(entry: str) -> list[str]:
     return [name] if name.replace(".", "").replace(":", "").isdigit() else [name, f"*.{name}"]
 
 
-def launch_failure(message: str) -> BrowserError:
-    """Turn Playwright's report of a failed launch into a cause that names the knob to turn."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    # What Chromium printed, without Playwright's own log and the long command line around it.
-    printed = [line.split("[err]", maxsplit=1)[1].strip() for line in lines if "[err]" in line]
-    text = " | ".join(printed or lines[:1])[:600]
-    if "No usable sandbox" in message or "Failed to move to new namespace" in message or "credentials.cc" in message:
+def launch_failure(lines: Sequence[str]) -> BrowserError:
+    """Turn what Chromium printed before it gave up into a cause that names the knob to turn."""
+    text = " | ".join(lines)
+    if any(words in text for words in ("No usable sandbox", "Failed to move to new namespace", "credentials.cc")):
         return BrowserError(
             "The recorder's browser could not set up its sandbox.",
             detail="user namespaces are refused here. In Docker: --security-opt seccomp=deploy/seccomp.json; in "
             "Kubernetes: the same file as seccompProfile; on the host: sysctl kernel.unprivileged_userns_clone=1, "
             "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0. "
-            f"Chromium said: {text[:200]}",
+            f"Chromium said: {text[-SHOWN_CHARACTERS:]}",
             code="sandbox_refused",
         )
-    return BrowserError(detail=f"Chromium did not start: {text}")
+    return BrowserError(detail=f"Chromium did not start: {text[-3 * SHOWN_CHARACTERS :]}")

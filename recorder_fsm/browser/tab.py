@@ -1,60 +1,165 @@
-"""One tab of Chromium through Playwright: what the call page needs of it, and the header that only the site may see."""
+"""One tab of Chromium: what the call page needs of it, and what of it the recorder must hear, over our own session.
+
+All of this goes on while no driver is there. Only `PlaywrightTab.load` needs one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from playwright.async_api import CDPSession, Error, Page, Response
+from loguru import logger
+from playwright.async_api import Error, Page, Response
 
+from recorder_fsm.browser.devtools import Message, Session
 from recorder_fsm.errors import BrowserError
 
 HEADER = ("X-Calls-Recorder", "true")
+DRIVER_ANSWER_S = 1.0
+"""How much later than its own limit a driver may say that it has passed."""
 REFUSED_WITHOUT_BODY = "ERR_HTTP_RESPONSE_CODE_FAILURE"
 
 
 class ChromiumTab:
     """The page as `call_page.Tab` knows it."""
 
-    def __init__(self, page: Page, session: CDPSession) -> None:
-        self._page = page
+    def __init__(self, session: Session) -> None:
         self._session = session
+        self._documents: dict[str, int] = {}
+        session.on("Network.responseReceived", self._note_status)
 
     async def evaluate(self, expression: str) -> Any:
-        try:
-            reply = await self._session.send(
-                "Runtime.evaluate", {"expression": expression, "returnByValue": True, "awaitPromise": True}
-            )
-        except Error as error:
-            raise self._failure(error) from error
+        reply = await self._session.call(
+            "Runtime.evaluate", {"expression": expression, "returnByValue": True, "awaitPromise": True}, limit_s=60.0
+        )
         return reply.get("result", {}).get("value")
 
     async def load(self, url: str, limit_s: float) -> int:
+        """Navigate; the answer comes when the navigation is committed, the status before it."""
+        self._documents.clear()
+        # No bodies are kept for us: they would fill the page's memory.
+        await self._session.call("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
+        try:
+            answer = await self._session.call("Page.navigate", {"url": url}, limit_s)
+        except BrowserError:
+            self._session.tell("Page.stopLoading")
+            raise
+        finally:
+            self._session.tell("Network.disable")
+        status = self._documents.get(str(answer.get("loaderId")), 0)
+        # An error status without a body is a network error to Chromium, which has an error page of its own for it.
+        if (words := answer.get("errorText")) and not (REFUSED_WITHOUT_BODY in words and status):
+            raise BrowserError(detail=str(words), code="page")
+        return status
+
+    def _note_status(self, params: Message) -> None:
+        if params.get("type") == "Document":
+            self._documents[str(params.get("loaderId"))] = int(params["response"]["status"])
+
+
+class PlaywrightTab(ChromiumTab):
+    """The same, with Playwright's navigation; `page` gives the page of the driver that is connected now."""
+
+    def __init__(self, session: Session, page: Callable[[], Page]) -> None:
+        super().__init__(session)
+        self._page = page
+
+    async def load(self, url: str, limit_s: float) -> int:
+        page = self._page()
         answers: list[Response] = []
 
         def note(response: Response) -> None:
             answers.append(response)
 
-        self._page.on("response", note)
+        page.on("response", note)
         try:
-            response = await self._page.goto(url, wait_until="commit", timeout=limit_s * 1000)
+            async with asyncio.timeout(limit_s + DRIVER_ANSWER_S):
+                response = await page.goto(url, wait_until="commit", timeout=limit_s * 1000)
+        except TimeoutError as error:
+            self._session.tell("Page.stopLoading")
+            raise BrowserError(detail="the browser's driver does not answer", code="page_late") from error
         except Error as error:
-            # An error status without a body is a network error to Chromium, which has an error page of its own for it.
             if REFUSED_WITHOUT_BODY in error.message and answers:
                 return answers[-1].status
-            raise self._failure(error) from error
+            # A page that waits for a server answers nobody meanwhile, nor can another driver connect to it.
+            self._session.tell("Page.stopLoading")
+            # Playwright repeats the address with its fragment, and with it the token, behind " at " and in a call log.
+            words = error.message.splitlines()[0].split(" at http", maxsplit=1)[0]
+            raise BrowserError(detail=words, code="page") from error  # whether the page has gone says our own session
         finally:
-            self._page.remove_listener("response", note)
+            page.remove_listener("response", note)
         return response.status if response is not None else 0
 
-    def _failure(self, error: Error) -> BrowserError:
-        # Playwright repeats the address with its fragment, and with it the token, behind " at " and in a call log.
-        words = error.message.splitlines()[0].split(" at http", maxsplit=1)[0]
-        return BrowserError(detail=words, code="page_gone" if self._page.is_closed() else "page")
+
+async def listen_to_hook(
+    session: Session, *, binding: str, hook: str, frame_id: str, origin: str, told: Callable[[str], None]
+) -> None:
+    """Run `hook` in every new document, and pass on what it says by `binding`.
+
+    Heard is only the main frame while it shows the site: any frame of the process could call the binding.
+    """
+    trusted: set[int] = set()
+
+    def created(params: Message) -> None:
+        context = params["context"]
+        about = context.get("auxData", {})
+        if about.get("isDefault") and about.get("frameId") == frame_id and context.get("origin") == origin:
+            trusted.add(context["id"])
+
+    def called(params: Message) -> None:
+        if params.get("name") != binding:
+            return
+        if params.get("executionContextId") in trusted:
+            told(str(params.get("payload")))
+        else:
+            logger.warning("a frame that is not the call page called the recorder, which does not listen to it")
+
+    session.on("Runtime.executionContextCreated", created)
+    session.on("Runtime.executionContextDestroyed", lambda params: trusted.discard(params["executionContextId"]))
+    session.on("Runtime.executionContextsCleared", lambda _: trusted.clear())
+    session.on("Runtime.bindingCalled", called)
+    await session.call("Runtime.enable")
+    await session.call("Runtime.addBinding", {"name": binding})
+    await session.call("Page.addScriptToEvaluateOnNewDocument", {"source": hook, "runImmediately": True})
 
 
-async def send_header_to(origin: str, session: CDPSession) -> None:
+def listen_to_console(session: Session, heard: Callable[[str, str], None]) -> None:
+    """Pass on the console's lines and uncaught errors as kind and text; Runtime must be enabled."""
+
+    def called(params: Message) -> None:
+        heard(str(params["type"]), " ".join(_said(arg) for arg in params["args"]))
+        # Chromium keeps the objects that were logged alive for us, for hours, until we let them go.
+        if any("objectId" in arg for arg in params["args"]):
+            session.tell("Runtime.releaseObjectGroup", {"objectGroup": "console"})
+
+    def thrown(params: Message) -> None:
+        details = params["exceptionDetails"]
+        heard("error", _said(details.get("exception", {})) or str(details.get("text")))
+
+    session.on("Runtime.consoleAPICalled", called)
+    session.on("Runtime.exceptionThrown", thrown)
+
+
+def _said(value: Mapping[str, Any]) -> str:
+    for key in ("value", "unserializableValue", "description", "type"):
+        if key in value:
+            return str(value[key])
+    return ""
+
+
+async def refuse_dialogs(session: Session) -> None:
+    """Dismiss what the page asks a person (it would cover the call and stop the page), and let it be left."""
+
+    def opened(params: Message) -> None:
+        logger.warning("the page opened a dialog ({}), which is dismissed", params.get("type"))
+        session.tell("Page.handleJavaScriptDialog", {"accept": params.get("type") == "beforeunload"})
+
+    session.on("Page.javascriptDialogOpening", opened)
+    await session.call("Page.enable")
+
+
+async def send_header_to(origin: str, session: Session) -> None:
     """Add the recorder's header to requests to the site itself, and to nobody else (contract 3.1).
 
     CDP's extra headers, and Playwright's, would also reach third parties and follow redirects. Here each request is
@@ -62,26 +167,13 @@ async def send_header_to(origin: str, session: CDPSession) -> None:
     """
     name, value = HEADER
 
-    async def forward(paused: dict[str, Any]) -> None:
+    def forward(paused: Message) -> None:
         request = paused["request"]
         headers = {key: val for key, val in request["headers"].items() if key.lower() != name.lower()}
         if request["url"].startswith(f"{origin}/"):
             headers[name] = value
-        with contextlib.suppress(Error):  # the page has gone, and the request with it
-            await session.send(
-                "Fetch.continueRequest",
-                {
-                    "requestId": paused["requestId"],
-                    "headers": [{"name": key, "value": val} for key, val in headers.items()],
-                },
-            )
+        listed = [{"name": key, "value": val} for key, val in headers.items()]
+        session.tell("Fetch.continueRequest", {"requestId": paused["requestId"], "headers": listed})
 
-    pending: set[asyncio.Task[None]] = set()
-
-    def on_paused(paused: dict[str, Any]) -> None:
-        task = asyncio.create_task(forward(paused))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
-
-    session.on("Fetch.requestPaused", on_paused)
-    await session.send("Fetch.enable", {"patterns": [{"urlPattern": "http*://*"}]})
+    session.on("Fetch.requestPaused", forward)
+    await session.call("Fetch.enable", {"patterns": [{"urlPattern": "http*://*"}]})

@@ -1,95 +1,47 @@
-"""The browser: Playwright's driver, and a Chromium with the call page in it.
+"""The browser: Chromium with the call page in it, our own child on a pipe.
 
-`Driver` and `Browser` own two processes; `call_page` says what the page in them does. Chromium runs in a fresh profile,
-in kiosk mode, with its sandbox unless root asks for development mode.
+`call_page` says what the page does. Chromium runs in a fresh profile, in kiosk mode, with its sandbox unless root asks
+for development mode. The page outlives Playwright's driver: all that a recording needs goes over our own session
+(`browser.tab`), and `Browser.reconnect` lets a driver that was started again in.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import attrs
 from loguru import logger
-from playwright.async_api import BrowserContext, Error, Page, Playwright, async_playwright
+from playwright.async_api import Error, Page, Playwright
 
+from recorder_fsm.browser.bridge import Bridge
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.certificates import trust_in_chromium
+from recorder_fsm.browser.devtools import DevTools, Message, Session
 from recorder_fsm.browser.launch_options import launch_failure
-from recorder_fsm.browser.tab import ChromiumTab, send_header_to
+from recorder_fsm.browser.tab import PlaywrightTab, listen_to_console, listen_to_hook, refuse_dialogs, send_header_to
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
-from recorder_fsm.system.process import find_descendant, find_program, kill, reap_session, wait_for_exit
+from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
 
-ROOM = Path(__file__).parent.parent / "browser"
-LAUNCHERS = ROOM / "launchers"
-HOOK = ROOM / "page_hook.js"
+LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
+HOOK = Path(__file__).parent.parent / "browser" / "page_hook.js"
 BINDING = "__recorderFsmTell"
 
-DRIVER_LIMIT_S = 15.0
 LAUNCH_LIMIT_S = 15.0
+CONNECT_LIMIT_S = 10.0
 CLOSE_LIMIT_S = 3.0
 """How long Chromium may take to close; it is killed then."""
 
+STRANGER_S = 0.5
+"""How long a window that the page opened may stay; it covers the call meanwhile."""
 
-def driver_environment() -> dict[str, str]:
-    """Return what the driver needs to be started through our launcher, so that it dies with us (see `launchers/`)."""
-    spec = importlib.util.find_spec("playwright")
-    if spec is None or spec.origin is None:
-        raise ProgramError("Playwright is missing on the recorder's machine.", code="program_missing")
-    return {
-        "RECORDER_FSM_NODE": str(Path(spec.origin).parent / "driver" / "node"),
-        "PLAYWRIGHT_NODEJS_PATH": str(LAUNCHERS / "driver"),
-    }
-
-
-class Driver:
-    """Holds Playwright's driver; ready when it answers; ends when it is told to, or is killed."""
-
-    def __init__(self) -> None:
-        self._playwright: Playwright | None = None
-        self._pid: int | None = None
-
-    @property
-    def playwright(self) -> Playwright:
-        if self._playwright is None:
-            raise RuntimeError("the driver is not held")
-        return self._playwright
-
-    async def __aenter__(self) -> Self:
-        manager = async_playwright()
-        try:
-            async with asyncio.timeout(DRIVER_LIMIT_S):
-                self._playwright = await manager.start()
-        except Exception as error:  # Playwright raises a plain Exception where its driver dies
-            raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
-        finally:
-            self._pid = find_descendant(lambda words: "run-driver" in words)
-            if self._playwright is None:
-                kill(self._pid)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_LIMIT_S):
-                await self.playwright.stop()
-        except (TimeoutError, Error) as failure:
-            logger.warning("the browser's driver did not stop by itself: {}", type(failure).__name__)
-        finally:
-            kill(self._pid)
-
-    async def lost(self) -> RecorderError:
-        """Wait until the driver ends by itself; returns the cause."""
-        if self._pid is None:
-            raise RuntimeError("the driver is not held")
-        await wait_for_exit(self._pid)
-        return BrowserError(detail="the browser's driver ended", code="driver")
+PIPE_ARGS = ["--remote-debugging-pipe", "about:blank"]
 
 
 @attrs.frozen
@@ -107,20 +59,27 @@ class Launch:
 
 
 class Browser:
-    """Holds Chromium with one page; ready when the page can be told where to go; ends by closing, or is killed."""
+    """Holds Chromium with one page; ready when the page can be told where to go; ends by closing, or is killed.
+
+    `playwright` gives the driver that is held now. `look_at_fault` is called with the page when the browser is stopped
+    for a fault, while the page is still there.
+    """
 
     def __init__(
         self,
-        driver: Driver,
+        playwright: Callable[[], Playwright],
         launch: Launch,
-        before_leaving: Callable[[CallPage], Awaitable[None]] | None = None,
+        look_at_fault: Callable[[CallPage], Awaitable[None]],
     ) -> None:
-        self._driver = driver
+        self._playwright = playwright
         self._launch = launch
-        self._before_leaving = before_leaving
-        self._context: BrowserContext | None = None
-        self._pid: int | None = None
-        self._gone: asyncio.Future[str] | None = None
+        self._look_at_fault = look_at_fault
+        self._devtools: DevTools | None = None
+        self._chromium: ChildProcess | None = None
+        self._bridge: Bridge | None = None
+        self._stack = AsyncExitStack()
+        self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._driver_page: Page | None = None
         self.page: CallPage | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,42 +90,14 @@ class Browser:
                 detail="Chromium's sandbox needs an ordinary user; run as one, or set DEV_MODE=true for a test",
                 code="browser_root",
             )
-        self._gone = asyncio.get_running_loop().create_future()
-        profile = launch.runtime / "profile"
         if launch.ca_file is not None:
             await trust_in_chromium(launch.ca_file, launch.runtime, launch.env)
         try:
-            async with asyncio.timeout(LAUNCH_LIMIT_S + CLOSE_LIMIT_S):
-                self._context = await self._driver.playwright.chromium.launch_persistent_context(
-                    profile,
-                    executable_path=LAUNCHERS / "chromium",
-                    env={**launch.env, "RECORDER_FSM_CHROMIUM": find_program("chromium")},
-                    headless=False,
-                    # launch() and new_page() would open a second, ordinary window under --kiosk.
-                    no_viewport=True,
-                    # Playwright's own default is no sandbox, silently.
-                    chromium_sandbox=launch.sandbox,
-                    args=launch.args,
-                    # The "controlled by automated software" bar takes rows of the picture.
-                    ignore_default_args=["--enable-automation"],
-                    # A signal to us is ours to handle: the browser closes after the capture.
-                    handle_sigint=False,
-                    handle_sigterm=False,
-                    handle_sighup=False,
-                    accept_downloads=False,
-                    timeout=LAUNCH_LIMIT_S * 1000,  # its report of this has Chromium's last words, ours would not
-                )
-                self._pid = find_descendant(
-                    lambda words: f"--user-data-dir={profile}" in words and not any("--type=" in w for w in words)
-                )
-                self.page = await self._prepare(self._context)
-        except BaseException as error:
-            self._pid = self._pid or find_descendant(lambda words: f"--user-data-dir={profile}" in words)
+            await self._start()
+            self._bridge = await self._stack.enter_async_context(Bridge(self._held))
+            await self.reconnect()
+        except BaseException:
             await self._end()
-            if isinstance(error, TimeoutError):
-                raise BrowserError(detail=f"Chromium was not ready within {LAUNCH_LIMIT_S:g} s") from error
-            if isinstance(error, Error):
-                raise launch_failure(error.message) from error
             raise
         return self
 
@@ -175,37 +106,51 @@ class Browser:
     ) -> None:
         try:
             if self.page is not None:
-                if self._before_leaving is not None and error is not None:
-                    await self._before_leaving(self.page)
+                if error is not None:
+                    await self._look_at_fault(self.page)
                 await self.page.leave()
         finally:
             await self._end()
 
-    async def lost(self) -> RecorderError:
-        """Wait until Chromium ends, its page crashes, or its page no longer answers; returns the cause."""
-        if self._gone is None or self._pid is None or self.page is None:
-            raise RuntimeError("the browser is not held")
-        process = asyncio.create_task(wait_for_exit(self._pid))
-        frozen = asyncio.create_task(self.page.frozen())
+    async def reconnect(self) -> None:
+        """Let the driver that is held now in to the page, which lived on; raises `BrowserError` where it cannot.
+
+        Nothing of the recording hangs on it: only a page that is loaded needs the driver.
+        """
+        if self._bridge is None:
+            raise RuntimeError("the browser has no bridge")
+        self._driver_page = None
         try:
-            waited: list[asyncio.Future[Any]] = [self._gone, process, frozen]
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if self._gone.done():
-                what, code = self._gone.result(), "page_crashed"
-            elif process.done():
-                what, code = "Chromium ended", "browser_ended"
-            else:
-                what, code = frozen.result(), "page_frozen"
-            return BrowserError(detail=what, code=code)
-        finally:
-            process.cancel()
-            frozen.cancel()
+            async with asyncio.timeout(CONNECT_LIMIT_S):  # Playwright's own limit is kept by the driver
+                remote = await self._playwright().chromium.connect_over_cdp(
+                    self._bridge.address,
+                    headers=self._bridge.headers,
+                    no_defaults=True,  # what a page sees must not change when the driver comes or goes
+                )
+            self._driver_page = remote.contexts[0].pages[0]
+        except (Error, IndexError, TimeoutError) as error:
+            raise BrowserError(detail="the driver could not connect to Chromium", code="driver") from error
 
     async def restore_audio(self) -> None:
         """Bring the page's audio back after the audio server was restarted under its old address."""
 
-    async def reconnect(self) -> None:
-        """Reach the page again through a driver that was restarted."""
+    async def lost(self) -> RecorderError:
+        """Wait until Chromium ends, its page crashes, or its page no longer answers; returns the cause."""
+        if self._chromium is None or self.page is None:
+            raise RuntimeError("the browser is not held")
+        frozen = asyncio.create_task(self.page.frozen())
+        try:
+            waited: list[asyncio.Future[Any]] = [self._gone, self._chromium.exited, frozen]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._gone.done():
+                what, code = self._gone.result(), "page_crashed"
+            elif self._chromium.exited.done():
+                what, code = f"Chromium {describe_exit(self._chromium.exited.result())}", "browser_ended"
+            else:
+                what, code = frozen.result(), "page_frozen"
+            return BrowserError(detail=what, code=code)
+        finally:
+            frozen.cancel()
 
     async def closed(self) -> RecorderError | None:
         """Wait until the page's client closes; see `CallPage.closed`."""
@@ -213,38 +158,113 @@ class Browser:
             raise RuntimeError("the browser is not held")
         return await self.page.closed()
 
-    async def _prepare(self, context: BrowserContext) -> CallPage:
-        page = context.pages[0]
-        session = await context.new_cdp_session(page)
-        call_page = CallPage(ChromiumTab(page, session), self._launch.width, self._launch.height)
-        await context.expose_binding(BINDING, lambda _source, told: call_page.told(str(told)))
-        await context.add_init_script(path=HOOK)
-        await send_header_to(self._launch.origin, session)
-        page.on("console", lambda message: call_page.console(message.type, message.text))
-        page.on("pageerror", lambda error: call_page.console("error", str(error)))
-        page.on("crash", lambda _: self._note_gone("the page crashed"))
-        context.on("close", lambda _: self._note_gone("Chromium closed"))
-        context.on("page", _close_stranger)
-        return call_page
+    @property
+    def _held(self) -> DevTools:
+        if self._devtools is None:
+            raise RuntimeError("the browser is not held")
+        return self._devtools
+
+    async def _start(self) -> None:
+        launch = self._launch
+        devtools = self._devtools = DevTools()
+        theirs = await devtools.open()
+        with theirs:
+            self._chromium = await ChildProcess.spawn(
+                "Chromium",
+                [str(LAUNCHER), *self._command_line()],
+                env={**launch.env, "RECORDER_FSM_CHROMIUM": find_program("chromium")},
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                on_line=lambda line: "dbus/" in line,  # there is no bus, by intent
+            )
+        ready = asyncio.ensure_future(self._prepare(devtools))
+        try:
+            self.page = await self._chromium.ready(ready, limit_s=LAUNCH_LIMIT_S)
+        except ProgramError as error:
+            if isinstance(error, BrowserError) and error.code != "page_gone":
+                raise
+            await asyncio.wait({self._chromium.exited}, timeout=1)  # where it ended, its last words say why
+            raise launch_failure(list(self._chromium.tail) or [error.detail]) from error
+        finally:
+            await asyncio.wait({ready})
+
+    def _command_line(self) -> list[str]:
+        sandbox = [] if self._launch.sandbox else ["--no-sandbox"]
+        return [*self._launch.args, *sandbox, f"--user-data-dir={self._launch.runtime / 'profile'}", *PIPE_ARGS]
+
+    async def _prepare(self, devtools: DevTools) -> CallPage:
+        root, origin = devtools.root, self._launch.origin
+        target_id = await _first_page(root)
+        session = await devtools.attach(target_id)
+        tab = PlaywrightTab(session, self._page_of_driver)
+        page = CallPage(tab, self._launch.width, self._launch.height)
+        listen_to_console(session, page.console)
+        await refuse_dialogs(session)
+        await listen_to_hook(
+            session,
+            binding=BINDING,
+            hook=HOOK.read_text(encoding="utf-8"),
+            frame_id=target_id,  # the main frame's, too
+            origin=origin,
+            told=page.told,
+        )
+        await send_header_to(origin, session)
+        session.on("Inspector.targetCrashed", lambda _: self._note_gone("the page crashed"))
+        session.gone.add_done_callback(lambda _: self._note_closed(root))
+        await session.call("Inspector.enable")
+        # A page without the keyboard's focus may rest; no window manager gives it one.
+        await session.call("Emulation.setFocusEmulationEnabled", {"enabled": True})
+        await root.call("Browser.setDownloadBehavior", {"behavior": "deny"})
+        root.on("Target.targetCreated", lambda params: _close_stranger(root, params["targetInfo"]))
+        return page
+
+    def _page_of_driver(self) -> Page:
+        if self._driver_page is None:
+            raise BrowserError(detail="the browser's driver is not connected", code="driver")
+        return self._driver_page
 
     def _note_gone(self, what: str) -> None:
-        if self._gone is not None and not self._gone.done():
+        if not self._gone.done():
             self._gone.set_result(what)
 
+    def _note_closed(self, root: Session) -> None:
+        if not root.gone.done():  # else it is Chromium that ended, and its process says so
+            self._note_gone("the page was closed")
+
     async def _end(self) -> None:
-        if self._context is not None:
-            try:
-                async with asyncio.timeout(CLOSE_LIMIT_S):
-                    await self._context.close()
-            except (TimeoutError, Error):
+        """Close Chromium within its limit, or kill it; then nothing of it is left."""
+        await self._stack.aclose()
+        if self._chromium is not None and self._devtools is not None:
+            with contextlib.suppress(BrowserError):
+                await self._devtools.root.call("Browser.close", limit_s=CLOSE_LIMIT_S)
+            await asyncio.wait({self._chromium.exited}, timeout=CLOSE_LIMIT_S)
+            if self._chromium.running:
                 logger.warning("Chromium did not close within {:g} s and is killed", CLOSE_LIMIT_S)
-            self._context = None
-        if self._pid is not None:
-            await reap_session(self._pid)
+                kill(self._chromium.pid)
+            await self._chromium.stop(wait_s=CLOSE_LIMIT_S)
+            self._chromium = None
+        if self._devtools is not None:
+            self._devtools.close()
 
 
-def _close_stranger(page: Page) -> None:
+async def _first_page(root: Session) -> str:
+    """Return the target of the page that Chromium opens when it starts."""
+    found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def created(params: Message) -> None:
+        if params["targetInfo"]["type"] == "page" and not found.done():
+            found.set_result(str(params["targetInfo"]["targetId"]))
+
+    root.on("Target.targetCreated", created)
+    await root.call("Target.setDiscoverTargets", {"discover": True})
+    return await found
+
+
+def _close_stranger(root: Session, info: Message) -> None:
     """Close a window that the page opened: it would cover the call."""
-    logger.warning("the page opened a window, which is closed")
-    task = asyncio.create_task(page.close())
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if info["type"] == "page":
+        logger.warning("the page opened a window, which is closed")
+        # Not at once: where a guest is just looking at the new window, the page that opened it would hang for ever.
+        asyncio.get_running_loop().call_later(
+            STRANGER_S, root.tell, "Target.closeTarget", {"targetId": info["targetId"]}
+        )

@@ -1,0 +1,78 @@
+"""The driver: Playwright's Node process, which speaks to Chromium for us. The page outlives it (`browser`)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from loguru import logger
+from playwright.async_api import Error, Playwright, async_playwright
+
+from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
+from recorder_fsm.system.process import find_descendant, kill, wait_for_exit
+
+LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "driver"
+START_LIMIT_S = 15.0
+CLOSE_LIMIT_S = 3.0
+
+
+def driver_environment() -> dict[str, str]:
+    """Return what the driver needs to be started through our launcher, so that it dies with us (see `launchers/`)."""
+    spec = importlib.util.find_spec("playwright")
+    if spec is None or spec.origin is None:
+        raise ProgramError("Playwright is missing on the recorder's machine.", code="program_missing")
+    return {
+        "RECORDER_FSM_NODE": str(Path(spec.origin).parent / "driver" / "node"),
+        "PLAYWRIGHT_NODEJS_PATH": str(LAUNCHER),
+    }
+
+
+class Driver:
+    """Holds Playwright's driver; ready when it answers; ends when told, or is killed. It can be entered again."""
+
+    def __init__(self) -> None:
+        self._playwright: Playwright | None = None
+        self._pid: int | None = None
+
+    @property
+    def playwright(self) -> Playwright:
+        if self._playwright is None:
+            raise RuntimeError("the driver is not held")
+        return self._playwright
+
+    async def __aenter__(self) -> Self:
+        manager = async_playwright()
+        try:
+            async with asyncio.timeout(START_LIMIT_S):
+                self._playwright = await manager.start()
+        except Exception as error:  # Playwright raises a plain Exception where its driver dies
+            raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
+        finally:
+            self._pid = find_descendant(lambda words: "run-driver" in words)
+            if self._playwright is None:
+                kill(self._pid)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            kill(self._pid)  # one that hangs would be waited for
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self.playwright.stop()
+        except (TimeoutError, Error) as failure:
+            logger.warning("the browser's driver did not stop by itself: {}", type(failure).__name__)
+        finally:
+            kill(self._pid)
+            self._playwright = self._pid = None
+
+    async def lost(self) -> RecorderError:
+        """Wait until the driver ends by itself; returns the cause."""
+        if self._pid is None:
+            raise RuntimeError("the driver is not held")
+        await wait_for_exit(self._pid)
+        return BrowserError(detail="the browser's driver ended", code="driver")
