@@ -68,6 +68,7 @@ RUN printf 'path-exclude=%s\n' \
         libatomic1 \
         libnss3-tools \
         pulseaudio \
+        pulseaudio-utils \
         python3 \
         tini \
         tzdata \

@@ -1,21 +1,22 @@
 """The encoder: its settings, its command line, and what it says of its progress.
 
 One ffmpeg reads raw video and raw audio from two pipes and writes a segment: a fragmented MP4 that plays up to its last
-half second whatever happens. It is never interrupted: it ends at the end of its input, so nothing that was grabbed is
-lost at the stop, and a starved encoder holds the grabbers back instead of filling memory.
+half second whatever happens. The audio has no stamps of its own: the relay writes it without a gap
+(`audio_relay`). The encoder is never interrupted: it ends at the end of its input, so nothing that was grabbed is lost
+at the stop, and a starved encoder holds the video grabber back instead of filling memory.
 """
 
 from __future__ import annotations
 
 import math
-import time
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
-INPUT_QUEUE_FRAMES = 2
-"""Raw frames are megabytes each, and wait in the pipe as well."""
+INPUT_QUEUE_FRAMES = 8
+"""Raw frames are megabytes each. Audio arrives some frames after the video of its time."""
 INPUT_QUEUE_AUDIO_PACKETS = 512
 KEYFRAME_EVERY_S = 10
 """How finely a player can seek."""
@@ -25,10 +26,9 @@ FRAGMENT_US = 500_000
 """What a kill may lose."""
 INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
-LEVEL_EVERY_SAMPLES = 48_000
-LEVEL_KEYS = ("lavfi.astats.Overall.RMS_level", "lavfi.astats.Overall.Peak_level")
 BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
+LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
 SILENCE_DBFS = -80.0
 """A second below this level holds nothing that can be heard."""
 
@@ -52,7 +52,7 @@ class CaptureSettings:
 def encoder_command(
     settings: CaptureSettings, segment: Path, *, video_fd: int, audio_fd: int, begin_s: float, from_s: float
 ) -> list[str]:
-    """Return the command that encodes two NUT streams into `segment`, and prints its progress and the audio level.
+    """Return the command that encodes video (NUT) and audio (raw samples) into `segment`, and prints its progress.
 
     `video_fd`, `audio_fd`: the descriptors to read. `begin_s`: the begin of the recording in seconds since 1970; time
     stamps in every segment count from there. `from_s`: where in the recording this segment begins, in seconds.
@@ -63,14 +63,8 @@ def encoder_command(
     frames = f"mpdecimate=max={stills}:hi=0:lo=0:frac=0"
     if settings.constant_frame_rate:
         frames = f"fps={settings.frame_rate}:start_time={begin_s + from_s:.6f}"
-    gaps = "aresample=async=1"  # filled with silence, so that every player keeps the audio in place
-    level = (
-        f"asetnsamples=n={LEVEL_EVERY_SAMPLES}:p=0,"
-        "astats=metadata=1:reset=1:measure_perchannel=none:measure_overall=RMS_level+Peak_level,"
-        + _printed("ametadata", LEVEL_KEYS)
-    )
     # Dark grey, the page's own background, is not black.
-    black = f"blackdetect=d={BLACK_AFTER_S}:pic_th=0.995:pix_th=0.05," + _printed("metadata", BLACK_KEYS)
+    black = f"blackdetect=d={BLACK_AFTER_S}:pic_th=0.995:pix_th=0.05," + _printed(BLACK_KEYS)
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-y"),
         "-copyts",
@@ -78,11 +72,9 @@ def encoder_command(
         *("-thread_queue_size", str(INPUT_QUEUE_FRAMES)),
         *("-probesize", "100000", "-analyzeduration", "0", "-f", "nut", "-i", f"pipe:{video_fd}"),
         *("-thread_queue_size", str(INPUT_QUEUE_AUDIO_PACKETS)),
-        *("-probesize", "32", "-analyzeduration", "0", "-f", "nut", "-i", f"pipe:{audio_fd}"),
-        "-filter_complex",
-        f"[0:v]trim={start},{frames},{black}[video];"
-        f"[1:a]atrim={start},{gaps},asplit[audio][meter];[meter]{level}[level]",
-        *("-map", "[video]", "-map", "[audio]"),
+        *("-probesize", "32", "-analyzeduration", "0"),
+        *("-f", "s16le", "-ar", "48000", "-ac", "2", "-itsoffset", f"{begin_s + from_s:.6f}", "-i", f"pipe:{audio_fd}"),
+        *("-map", "0:v", "-map", "1:a", "-vf", f"trim={start},{frames},{black}"),
         *("-fps_mode", "passthrough"),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
         # No look-ahead and no reordering: with them, up to 40 frames (20 s of a still call) live only in memory.
@@ -90,22 +82,20 @@ def encoder_command(
         *("-b:v", f"{settings.video_rate_kbps}k"),
         *("-force_key_frames", f"expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{KEYFRAME_EVERY_S}))"),
         *("-c:a", "aac", "-b:a", f"{settings.audio_rate_kbps}k"),
-        *("-output_ts_offset", f"-{begin_s:.6f}", "-avoid_negative_ts", "make_zero"),
+        # The segment keeps its place in the recording, to the sample: the place stands in the edit lists.
+        *("-output_ts_offset", f"-{begin_s:.6f}", "-movie_timescale", "48000"),
         *("-max_interleave_delta", str(INTERLEAVE_US)),
         # `delay_moov` keeps the offset between the tracks.
         *("-f", "mp4", "-movflags", "delay_moov+default_base_moof", "-frag_duration", str(FRAGMENT_US)),
         *("-flush_packets", "1"),
         *("-progress", "pipe:1", "-stats_period", "0.5"),
         str(segment),
-        # An output of its own: with an `anullsink` instead, ffmpeg 7.1 aborts at the end of its input, and the last
-        # half second is lost ("Assertion best_input >= 0 failed").
-        *("-map", "[level]", "-f", "null", "-"),
     ]
 
 
-def _printed(print_filter: str, keys: tuple[str, ...]) -> str:
+def _printed(keys: tuple[str, ...]) -> str:
     """Return the filters that print these measurements, one line each, beside the progress."""
-    return ",".join(f"{print_filter}=mode=print:key={key}:file=pipe\\\\:1:direct=1" for key in keys)
+    return ",".join(f"metadata=mode=print:key={key}:file=pipe\\\\:1:direct=1" for key in keys)
 
 
 @attrs.define
@@ -114,7 +104,7 @@ class Progress:
 
     `level_dbfs` is the audio of the last second (root mean square), `loudest_dbfs` its highest peak so far, `heard_s`
     the number of seconds that were not silent, of `measured_s`; `power` the sum of their mean squares. `black`: the
-    frame is black now. `advanced`, `measured`: how often a new frame, a new level was told.
+    frame is black now.
     """
 
     frames: int = 0
@@ -128,22 +118,30 @@ class Progress:
     heard_s: int = 0
     measured_s: int = 0
     black: bool = False
-    advanced_at: float = 0.0
-    measured_at: float = 0.0
 
     def take(self, line: str) -> bool:
         """Take one line of the encoder's standard output: `key=value`; returns False for any other line."""
         key, separator, value = line.partition("=")
         if not separator:
             return line.startswith("frame:")  # the head of a level, which says nothing new
-        if key in LEVEL_KEYS:
-            self._take_level(key, _number(value))
-        elif key in BLACK_KEYS:
+        if key in BLACK_KEYS:
             self.black = key == BLACK_KEYS[0]
         elif " " in key or " " in value.strip():  # ffmpeg's own last line: `frame=   99 fps= 20 q=...`
             return False
         else:
             self._take_position(key, value.strip())
+        return True
+
+    def take_level(self, line: str) -> bool:
+        """Take a line of the relay: `level=-20.1 peak=-3.2`, in dB of full scale; returns False for any other line."""
+        match = LEVEL.fullmatch(line)
+        if match is None:
+            return False
+        self.level_dbfs, peak_dbfs = float(match[1]), float(match[2])
+        self.power += 10 ** (self.level_dbfs / 10)
+        self.measured_s += 1
+        self.heard_s += self.level_dbfs > SILENCE_DBFS
+        self.loudest_dbfs = max(self.loudest_dbfs, peak_dbfs)
         return True
 
     def facts(self) -> dict[str, float | int | None]:
@@ -181,10 +179,7 @@ class Progress:
     def _take_position(self, key: str, value: str) -> None:
         match key:
             case "frame":
-                frames = int(_number(value))
-                if frames > self.frames:
-                    self.advanced_at = time.monotonic()
-                self.frames = max(self.frames, frames)
+                self.frames = max(self.frames, int(_number(value)))
             case "out_time_us":
                 self.position_s = max(self.position_s, _number(value) / 1e6)
             case "total_size":
@@ -193,16 +188,6 @@ class Progress:
                 self.dropped = int(_number(value))
             case "speed":
                 self.speed = _number(value.rstrip("x"))
-
-    def _take_level(self, key: str, level_dbfs: float) -> None:
-        if key == LEVEL_KEYS[0]:
-            self.measured_at = time.monotonic()
-            self.level_dbfs = level_dbfs
-            self.power += 10 ** (level_dbfs / 10) if math.isfinite(level_dbfs) else 0.0
-            self.measured_s += 1
-            self.heard_s += level_dbfs > SILENCE_DBFS
-        else:
-            self.loudest_dbfs = max(self.loudest_dbfs, level_dbfs)
 
 
 def _number(text: str) -> float:

@@ -1,21 +1,17 @@
-"""The grabbers: the command lines that read screen and audio, each into a pipe of its own.
-
-Both stamp by the wall clock (`-copyts`), so video and audio have one clock, and a fault of one leaves the other
-alone.
-"""
+"""The grabbers: the command lines that read screen and audio, each into a pipe of its own."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recorder_fsm.media.encode import CaptureSettings
 
-AUDIO_FRAGMENT_BYTES = 3840
-"""20 ms of 48 kHz stereo: the default of two seconds comes in one lump."""
+AUDIO_LATENCY_MS = 20
+RELAY = Path(__file__).parent / "audio_relay.py"
 LEAP_S = 12
 """A clock that is set forward must not get into the file before the grabber is restarted (`resources.capture`)."""
 
 _NO_LEAP = f"'isnan(prev_selected_t)+lt(t-prev_selected_t,{LEAP_S})'"
-_QUIET = ("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
-_AT_ONCE = ("-probesize", "32", "-analyzeduration", "0")  # the formats are known: start at once
 
 
 def video_grabber_command(settings: CaptureSettings, *, clock_shift_s: float = 0.0) -> list[str]:
@@ -24,43 +20,27 @@ def video_grabber_command(settings: CaptureSettings, *, clock_shift_s: float = 0
     `clock_shift_s`: by how much the system clock has been set since the recording began; taken out of the time stamps.
     """
     return [
-        *_QUIET,
-        "-copyts",
-        *_AT_ONCE,
+        *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"),
+        "-copyts",  # the stamps of the wall clock, which video and audio share
+        *("-probesize", "32", "-analyzeduration", "0"),  # the format is known: start at once
         *("-f", "x11grab", "-framerate", str(settings.frame_rate), "-draw_mouse", "0"),
         *("-video_size", f"{settings.width}x{settings.height}", "-i", settings.display),
         *("-vf", f"select={_NO_LEAP},format=yuv420p", "-fps_mode", "passthrough", "-c:v", "rawvideo"),
-        *_to_pipe(clock_shift_s),
+        *(("-output_ts_offset", f"{-clock_shift_s:.6f}") if clock_shift_s else ()),
+        *("-flush_packets", "1", "-f", "nut", "pipe:1"),
     ]
 
 
-def audio_grabber_command(settings: CaptureSettings, *, clock_shift_s: float = 0.0) -> list[str]:
-    """Return the command that writes what the call plays as raw samples in a NUT stream to its standard output."""
+def audio_grabber_command(settings: CaptureSettings) -> list[str]:
+    """Return the command that writes what the call plays as raw samples to its standard output, as it comes."""
     return [
-        *_QUIET,
-        "-copyts",
-        *_AT_ONCE,
-        *("-f", "pulse", "-server", settings.audio_server, "-sample_rate", "48000", "-channels", "2"),
-        *("-fragment_size", str(AUDIO_FRAGMENT_BYTES), "-i", settings.audio_source),
-        # PulseAudio's first stamps are up to 0.3 s too early until its clock has settled: fill such a gap at once
-        # (over 30 ms) instead of stretching the audio for half a minute. The encoder leaves that part out.
-        *("-af", f"aselect={_NO_LEAP},aresample=async=1000:min_hard_comp=0.03", "-c:a", "pcm_s16le"),
-        *_to_pipe(clock_shift_s),
+        *("parec", "--server", settings.audio_server, "--device", settings.audio_source, "--raw"),
+        *("--format", "s16le", "--rate", "48000", "--channels", "2"),
+        *("--latency-msec", str(AUDIO_LATENCY_MS)),  # the default of two seconds comes in one lump
     ]
 
 
-def silence_command(*, clock_shift_s: float = 0.0) -> list[str]:
-    """Return the command that writes silence in place of the audio grabber, on the same clock."""
-    return [
-        *_QUIET,
-        "-copyts",
-        *("-use_wallclock_as_timestamps", "1", "-re"),
-        *("-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo:n=480"),
-        *("-c:a", "pcm_s16le"),
-        *_to_pipe(clock_shift_s),
-    ]
-
-
-def _to_pipe(clock_shift_s: float) -> tuple[str, ...]:
-    offset = ("-output_ts_offset", f"{-clock_shift_s:.6f}") if clock_shift_s else ()
-    return ("-flush_packets", "1", *offset, "-f", "nut", "pipe:1")
+def relay_command(python: str, start_s: float) -> list[str]:
+    """Return the command of the audio relay; `start_s`: the segment's begin by `system.clock.now_s`."""
+    # -I: nothing of the environment; -S: nothing but the standard library. Both make it start sooner.
+    return [python, "-I", "-S", str(RELAY), f"{start_s:.6f}"]

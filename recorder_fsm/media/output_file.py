@@ -17,6 +17,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import ProgramError, RecordingError
+from recorder_fsm.media.join import JoinError, JoinReport, join_beside, part_of
 from recorder_fsm.media.probe import decode_command, poster_command, probe_command, remux_command
 from recorder_fsm.system.process import run
 from recorder_fsm.system.threads import in_daemon_thread
@@ -24,21 +25,13 @@ from recorder_fsm.system.threads import in_daemon_thread
 PROBE_LIMIT_S = 20.0
 POSTER_LIMIT_S = 20.0
 DECODE_LIMIT_S = 30.0
-REMUX_LIMIT_S = 120.0
+REWRITE_LIMIT_S = 120.0
 SAMPLE_S = 1.5
 """Decoded at the beginning, in the middle and at the end: a whole decode of three hours takes minutes."""
 STREAMS_DIFFER_S = 1.0
 """Video and audio may differ by this much in length: an unchanged frame is repeated every half second."""
 CLOCK_DIFFERS_S = 2.0
 CLOCK_DIFFERS_SHARE = 0.02
-
-
-@attrs.frozen
-class Gap:
-    """A stretch in which nothing was captured: the last frame is held, and there is silence. Seconds."""
-
-    at_s: float
-    length_s: float
 
 
 @attrs.frozen
@@ -80,28 +73,37 @@ class RecordingFiles:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = dict(env)
 
-    async def finalise(self, segments: Sequence[Path], final: Path) -> list[Gap]:
-        """Copy the streams of `segments` into `final`, an MP4 with its index in front; returns the gaps between them.
+    async def finalise(self, segments: Sequence[Path], final: Path) -> JoinReport:
+        """Copy the streams of `segments` into `final`, an MP4 with its index in front; returns what is missing in it.
 
-        The segments stay until the copy is complete and on the disk. Raises `RecordingError` where there is nothing
-        playable, or where `final` could not be made.
+        The segments stay. Where they cannot be joined, the only segment is rewritten by ffmpeg. Raises `RecordingError`
+        where there is nothing playable, or `final` could not be made.
         """
-        part = final.with_name(f"{final.name}.part")
-        gaps: list[Gap] = []
+        if not segments:
+            raise RecordingError("Nothing was recorded.", detail="there is no segment", code="empty")
+        part_of(final).unlink(missing_ok=True)  # of a process that was killed
         try:
-            done = await run("ffmpeg (remux)", remux_command(segments[0], part), env=self._env, limit_s=REMUX_LIMIT_S)
-            problem = done.stderr.strip().splitlines()[-1] if done.returncode and done.stderr.strip() else ""
-            if done.returncode == 0:
-                await in_daemon_thread(_to_disk, part)
-                part.rename(final)
-                return gaps
+            return await join_beside(segments, final, env=self._env, limit_s=REWRITE_LIMIT_S)
+        except (JoinError, ProgramError) as error:
+            if len(segments) > 1:
+                raise RecordingError(detail=f"the segments could not be joined: {error}", code="join") from error
+            logger.warning("the segment could not be read ({}); it is rewritten by ffmpeg", error)
+        await self._remux(segments[0], final)
+        return JoinReport(0.0, (), ())
+
+    async def _remux(self, source: Path, final: Path) -> None:
+        part = part_of(final)
+        try:
+            done = await run("ffmpeg (remux)", remux_command(source, part), env=self._env, limit_s=REWRITE_LIMIT_S)
+            if done.returncode:
+                raise RecordingError(detail=f"{source.name}: {done.stderr.strip()[-300:]}", code="unreadable")
+            await in_daemon_thread(_to_disk, part)
+            part.rename(final)
         except (ProgramError, OSError) as error:
-            problem = str(error)
+            raise RecordingError(detail=f"{source.name} could not be rewritten: {error}", code="rewrite") from error
         finally:
             with contextlib.suppress(OSError):
                 part.unlink()
-        logger.warning("the recording could not be rewritten ({}); the live file is used as it is", problem)
-        return gaps
 
     async def verify(self, path: Path, *, expected_s: float | None, salvaged: bool = False) -> Verified:
         """Check that `path` decodes, has video and audio of one length, and is as long as the capture was.

@@ -53,13 +53,17 @@ class Timeline:
 
     @property
     def clock_shift_s(self) -> float:
-        """By how many seconds somebody has set the wall clock since the begin."""
-        return _clock_lead_s() - self._lead_s
+        """By how many seconds somebody has set the wall clock since the begin. 0 before there is one."""
+        return _clock_lead_s() - self._lead_s if self.segments else 0.0
 
     @property
     def progress(self) -> Progress:
         """What all encoders together have written."""
         return Progress.total(segment.progress for segment in self.segments)
+
+    def at_s(self, from_s: float) -> float:
+        """Return when in the recording `from_s` is or was, by `system.clock.now_s`."""
+        return self._begin_s + from_s
 
     def open(self, path: Path, settle_s: float) -> Segment:
         """Add the segment that is written to `path`. The first one begins in `settle_s` seconds, any other one now."""

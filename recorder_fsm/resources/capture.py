@@ -1,11 +1,13 @@
-"""The capture: two grabbers and an encoder (`media.grab`, `media.encode`), the pipes between them, one segment."""
+"""The capture: grabbers, relay and encoder (`media`), the pipes between them, one segment."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +17,7 @@ from loguru import logger
 
 from recorder_fsm.errors import CaptureError, ProgramError, RecorderError
 from recorder_fsm.media.encode import CaptureSettings, encoder_command
-from recorder_fsm.media.grab import LEAP_S, audio_grabber_command, silence_command, video_grabber_command
+from recorder_fsm.media.grab import LEAP_S, audio_grabber_command, relay_command, video_grabber_command
 from recorder_fsm.media.timeline import Segment, Timeline
 from recorder_fsm.system.clock import Stopwatch, now_s, running_timeout
 from recorder_fsm.system.process import ChildProcess, describe_exit
@@ -25,9 +27,8 @@ STALL_LIMIT_S = 10.0
 """An encoder that has written no frame for so long is frozen, or its grabber is."""
 STALL_AFTER_PAUSE_S = 2.0
 """The same after the recorder, and perhaps the machine, stood still: the grabbers drop what comes after a leap."""
-SETTLE_S = 0.5
-"""From the start of the programs to the begin of the recording: they need as long to open the screen and the audio,
-whose clock has settled then."""
+SETTLE_S = 0.25
+"""From the first grabbed frame to the begin of the recording: the encoder needs as long to read its inputs."""
 GRABBER_STOP_S = 1.0
 ENCODER_DRAIN_S = 5.0
 BROKEN_DRAIN_S = 0.5
@@ -35,73 +36,58 @@ BROKEN_DRAIN_S = 0.5
 CHECK_EVERY_S = 0.5
 CLOCK_STEP_S = 0.5
 """The wall clock and the steady one drift apart by less; more is somebody who set the clock."""
-AUDIO_RETRY_S = 5.0
-"""How long silence is fed before the audio grabber is tried again, unless the audio server's restart is told first."""
+AUDIO_RETRY_S = 1.0
+"""When an audio grabber that ended is started again, unless the sound server's restart is told first."""
+AUDIO_PIPE_BYTES = 1024 * 1024
+"""Five seconds: an encoder that is busy with video must not hold up the relay."""
 
 
-class AudioFeed:
-    """Keeps the encoder's audio pipe flowing: with what the call plays, or with silence while that cannot be had.
+class AudioGrabber:
+    """Keeps a reader of the sound server running, which writes to `pipe`; one that ends is started again.
 
-    An audio grabber that ends is no fault of the capture: the video goes on, and audio is tried again.
+    That it ends is no fault of the capture: the relay writes silence until audio is back, and the video goes on.
     """
 
-    def __init__(
-        self, settings: CaptureSettings, env: Mapping[str, str], pipe: BinaryIO, clock_shift_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, settings: CaptureSettings, env: Mapping[str, str], pipe: BinaryIO) -> None:
         self._settings = settings
         self._env = env
         self._pipe = pipe
-        self._clock_shift_s = clock_shift_s
-        self._program: ChildProcess | None = None
         self._restored = asyncio.Event()
-        self._feeding = asyncio.create_task(self._feed(), name="audio feed")
+        self._grabbing = asyncio.create_task(self._grab(), name="audio grabber")
 
     def restored(self) -> None:
-        """Try the audio grabber now: the audio server is back."""
+        """Try again now: the sound server is back."""
         self._restored.set()
 
-    async def renew(self) -> None:
-        """Start the audio grabber anew, after the clock was set."""
-        await self.stop()
-        self._feeding = asyncio.create_task(self._feed(), name="audio feed")
-
     async def stop(self) -> None:
-        """Stop what feeds the pipe, and wait for it."""
-        self._feeding.cancel()
-        await asyncio.wait({self._feeding})
+        """Stop the reader, and wait for its end."""
+        self._grabbing.cancel()
+        await asyncio.wait({self._grabbing})
 
-    async def _feed(self) -> None:
+    async def _grab(self) -> None:
         while True:
+            self._restored.clear()
             try:
-                grabber = await self._run("audio grabber", audio_grabber_command)
-                words = f"{describe_exit(grabber.returncode or 0)}: {grabber.last_words()}"
+                words = await self._read()
             except ProgramError as error:
                 words = str(error)
-            logger.warning("the audio grabber {}; silence is recorded until it is back", words)
-            self._restored.clear()
-            silence = asyncio.create_task(self._run("silence", silence_command), name="silence")
-            try:
+            logger.warning("the audio grabber {}", words)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(AUDIO_RETRY_S):
                     await self._restored.wait()
-            except TimeoutError:
-                logger.debug("the audio grabber is tried again")
-            finally:
-                silence.cancel()
-                await asyncio.wait({silence})
 
-    async def _run(self, name: str, command: Callable[..., list[str]]) -> ChildProcess:
-        shift = {"clock_shift_s": self._clock_shift_s()}
-        argv = command(**shift) if command is silence_command else command(self._settings, **shift)
-        program = await ChildProcess.spawn(name, argv, env=self._env, stdout=self._pipe.fileno())
+    async def _read(self) -> str:
+        """Run the reader until it ends by itself; returns how."""
+        command = audio_grabber_command(self._settings)
+        reader = await ChildProcess.spawn("audio grabber", command, env=self._env, stdout=self._pipe.fileno())
         try:
-            await program.wait()
+            return f"{describe_exit(await reader.wait())}: {reader.last_words()}"
         finally:
-            await program.stop(ask=signal.SIGINT, wait_s=GRABBER_STOP_S)
-        return program
+            await reader.stop(wait_s=GRABBER_STOP_S)
 
 
 class Capture:
-    """Holds grabbers and encoder; ready when the first frame and the first audio are in the encoder.
+    """Holds grabbers, relay and encoder; ready when the first frame and the first audio are in the encoder.
 
     Leaving stops the grabbers at once and lets the encoder finish what is in the pipes; the segment's `ended` is set
     then, and nothing that comes after can add to it or take from it. `segment_path` gives the path for a number.
@@ -114,20 +100,23 @@ class Capture:
         self._timeline = timeline
         self._segment_path = segment_path
         self._env = dict(env)
-        self._pipes: list[BinaryIO] = []
-        self._encoder: ChildProcess | None = None
-        self._grabber: ChildProcess | None = None
-        self._audio: AudioFeed | None = None
         self._clock_shift_s = 0.0
         self._running = asyncio.Event()
         self._segment: Segment | None = None
+        self._encoder: ChildProcess | None = None
+        self._relay: ChildProcess | None = None
+        self._grabber: ChildProcess | None = None
+        self._audio: AudioGrabber | None = None
+        # Ours to keep: a pipe ends when we close it, not when a grabber is replaced.
+        self._video_pipe: BinaryIO | None = None
+        self._audio_pipe: BinaryIO | None = None
 
     async def __aenter__(self) -> Self:
-        self._segment = self._timeline.open(self._segment_path(len(self._timeline.segments) + 1), SETTLE_S)
+        self._clock_shift_s = self._timeline.clock_shift_s
         try:
-            await self._start(self._segment)
+            await self._start()
         except BaseException as error:
-            await self._end(self._segment, BROKEN_DRAIN_S)
+            await self._end(BROKEN_DRAIN_S)
             if isinstance(error, ProgramError):
                 raise CaptureError(detail=error.detail or error.sentence, code=error.code) from error
             raise
@@ -136,8 +125,7 @@ class Capture:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._segment is not None:
-            await self._end(self._segment, BROKEN_DRAIN_S if isinstance(error, CaptureError) else ENCODER_DRAIN_S)
+        await self._end(BROKEN_DRAIN_S if isinstance(error, CaptureError) else ENCODER_DRAIN_S)
 
     @property
     def behind_s(self) -> float:
@@ -145,18 +133,21 @@ class Capture:
         return self._timeline.elapsed_s - self._timeline.progress.position_s
 
     async def lost(self) -> RecorderError:
-        """Wait until encoder or video grabber end by themselves, or no frame is written any more; returns the cause."""
-        encoder, grabber = self._programs()
+        """Wait until a program of the capture ends by itself, or no frame is written any more; returns the cause.
+
+        The audio grabber is not one of them: audio that is missing does not end the video.
+        """
+        encoder, relay, grabber = self._programs()
         progress = self._held_segment().progress
         quiet, frames, limit_s = Stopwatch(), progress.frames, STALL_LIMIT_S
         while True:
             looked_at = now_s()
-            waited: list[asyncio.Future[Any]] = [encoder.exited, grabber.exited]
+            waited: list[asyncio.Future[Any]] = [encoder.exited, relay.exited, grabber.exited]
             await asyncio.wait(waited, timeout=CHECK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-            # A broken encoder takes the grabber with it (broken pipe), so ask it first.
-            for child in (encoder, grabber):
+            # A broken encoder takes the others with it (broken pipe), so ask it first.
+            for child in (encoder, relay, grabber):
                 if child.exited.done():
-                    cause = f"ffmpeg ({child.name}) {describe_exit(child.exited.result())}: {child.last_words()}"
+                    cause = f"the {child.name} {describe_exit(child.exited.result())}: {child.last_words()}"
                     return CaptureError(detail=cause, code="capture_ended")
             if now_s() - looked_at > LEAP_S:
                 logger.warning("the recorder stood still for {:.0f} s", now_s() - looked_at)
@@ -172,14 +163,14 @@ class Capture:
                 grabber = await self._follow_clock(shift_s)
 
     async def audio_restarted(self) -> None:
-        """Read the audio server again, which was restarted under its old address."""
+        """Read the sound server again, which was restarted under its old address."""
         if self._audio is not None:
             self._audio.restored()
 
-    def _programs(self) -> tuple[ChildProcess, ChildProcess]:
-        if self._encoder is None or self._grabber is None:
+    def _programs(self) -> tuple[ChildProcess, ChildProcess, ChildProcess]:
+        if self._encoder is None or self._relay is None or self._grabber is None:
             raise RuntimeError("the capture is not held")
-        return self._encoder, self._grabber
+        return self._encoder, self._relay, self._grabber
 
     def _held_segment(self) -> Segment:
         if self._segment is None:
@@ -187,34 +178,49 @@ class Capture:
         return self._segment
 
     async def _follow_clock(self, shift_s: float) -> ChildProcess:
-        """Start the grabbers anew after the system clock was set: ffmpeg's devices stamp by that clock.
+        """Start the video grabber anew after the system clock was set: ffmpeg's devices stamp by that clock.
 
-        The new ones take the step out of their stamps; the encoder goes on reading the same pipes. What is lost is the
-        second that this takes, not the place of everything after it.
+        The new one takes the step out of its stamps; the encoder goes on reading the same pipe. What is lost is the
+        second that this takes, not the place of everything after it. The audio has a clock that nobody can set.
         """
         logger.warning(
-            "the system clock was set by {:+.1f} s; the grabbers are started anew", shift_s - self._clock_shift_s
+            "the system clock was set by {:+.1f} s; the video grabber is started anew", shift_s - self._clock_shift_s
         )
         self._clock_shift_s = shift_s
-        _, grabber = self._programs()
+        _, _, grabber = self._programs()
         await grabber.stop(ask=signal.SIGINT, wait_s=GRABBER_STOP_S)
-        self._grabber = grabber = await self._spawn_grabber(self._pipes[0])
-        if self._audio is not None:
-            await self._audio.renew()
-        return grabber
+        self._grabber = await self._spawn_grabber()
+        return self._grabber
 
-    async def _spawn_grabber(self, pipe: BinaryIO) -> ChildProcess:
+    async def _spawn_grabber(self) -> ChildProcess:
+        if self._video_pipe is None:
+            raise RuntimeError("the capture is not held")
         command = video_grabber_command(self._settings, clock_shift_s=self._clock_shift_s)
-        return await ChildProcess.spawn("video grabber", command, env=self._env, stdout=pipe.fileno())
+        return await ChildProcess.spawn("video grabber", command, env=self._env, stdout=self._video_pipe.fileno())
 
-    async def _start(self, segment: Segment) -> None:
-        if len(self._timeline.segments) > 1:
-            self._clock_shift_s = self._timeline.clock_shift_s
-        video_fd, video = _pipe()
-        audio_fd, audio = _pipe()
-        # Ours to keep: the encoder's input ends when we close it, not when a grabber is replaced.
-        self._pipes = [video, audio]
-        try:
+    async def _start(self) -> None:
+        with contextlib.ExitStack() as handed_over:  # the children have them then
+            video_fd, self._video_pipe = _pipe()
+            handed_over.callback(os.close, video_fd)
+            relay_fd, self._audio_pipe = _pipe()
+            handed_over.callback(os.close, relay_fd)
+            self._audio = AudioGrabber(self._settings, self._env, self._audio_pipe)
+            self._grabber = await self._spawn_grabber()
+            # The recording begins when there is something to record: a display is opened in 0.1 s, or in a second.
+            await self._grabber.ready(asyncio.ensure_future(_readable(video_fd)), limit_s=START_LIMIT_S)
+            number = len(self._timeline.segments) + 1
+            segment = self._segment = self._timeline.open(self._segment_path(number), SETTLE_S)
+            audio_fd, relayed = _pipe(AUDIO_PIPE_BYTES)
+            handed_over.callback(os.close, audio_fd)
+            handed_over.callback(relayed.close)
+            self._relay = await ChildProcess.spawn(
+                "audio relay",
+                relay_command(sys.executable, self._timeline.at_s(segment.from_s)),
+                env=self._env,
+                stdin=relay_fd,
+                stdout=relayed.fileno(),
+                on_line=self._hear_relay,
+            )
             self._encoder = await ChildProcess.spawn(
                 "encoder",
                 encoder_command(
@@ -227,13 +233,8 @@ class Capture:
                 ),
                 env=self._env,
                 pass_fds=(video_fd, audio_fd),
-                on_line=self._read_line,
+                on_line=self._hear_encoder,
             )
-            self._grabber = await self._spawn_grabber(video)
-            self._audio = AudioFeed(self._settings, self._env, audio, lambda: self._clock_shift_s)
-        finally:
-            os.close(video_fd)
-            os.close(audio_fd)
         running = asyncio.ensure_future(self._running.wait())
         try:
             # An encoder without a grabber would wait for its input until the limit: end that input.
@@ -242,11 +243,12 @@ class Capture:
             self._grabber.exited.remove_done_callback(self._close_pipes)
         except ProgramError as error:
             if not self._grabber.running:  # the grabber's words say more than those of an encoder without input
-                raise ProgramError(detail=f"ffmpeg ({self._grabber.name}): {self._grabber.last_words()}") from error
+                raise ProgramError(detail=f"{self._grabber.name}: {self._grabber.last_words()}") from error
             raise
 
-    async def _end(self, segment: Segment, drain_s: float) -> None:
-        self._timeline.stopped(segment)
+    async def _end(self, drain_s: float) -> None:
+        if self._segment is not None:
+            self._timeline.stopped(self._segment)
         try:
             stopping: list[Awaitable[object]] = []
             if self._grabber is not None:
@@ -255,31 +257,55 @@ class Capture:
                 stopping.append(self._audio.stop())
             await asyncio.gather(*stopping)
             self._close_pipes()
-            if self._encoder is not None:
-                # It ends by itself at the end of its input; SIGINT is for one whose grabbers never wrote.
+            # Relay and encoder end by themselves at the end of their input; the signal is for those who do not.
+            for program in (self._relay, self._encoder):
+                if program is None:
+                    continue
                 with contextlib.suppress(TimeoutError):
                     async with running_timeout(drain_s):
-                        await self._encoder.wait()
-                code = await self._encoder.stop(ask=signal.SIGINT, wait_s=min(GRABBER_STOP_S, drain_s))
-                if code != 0:
+                        await program.wait()
+                code = await program.stop(ask=signal.SIGINT, wait_s=min(GRABBER_STOP_S, drain_s))
+                if code != 0 and program is self._encoder:
                     logger.warning("the encoder {}; the segment holds all that was written", describe_exit(code))
         finally:
             self._close_pipes()
-            segment.ended.set()
+            if self._segment is not None:
+                self._segment.ended.set()
 
     def _close_pipes(self, _: object = None) -> None:
-        for pipe in self._pipes:
-            pipe.close()
+        for pipe in (self._video_pipe, self._audio_pipe):
+            if pipe is not None:
+                pipe.close()
 
-    def _read_line(self, line: str) -> bool:
+    def _hear_encoder(self, line: str) -> bool:
         progress = self._held_segment().progress
         taken = progress.take(line)
         if progress.frames and line.startswith("progress="):  # it also reports while it waits for the first frame
             self._running.set()
         return taken
 
+    def _hear_relay(self, line: str) -> bool:
+        if line.startswith("audio "):
+            logger.info("{} at {:.1f} s", line, self._timeline.elapsed_s)
+            return True
+        return self._held_segment().progress.take_level(line)
 
-def _pipe() -> tuple[int, BinaryIO]:
+
+def _pipe(size_bytes: int | None = None) -> tuple[int, BinaryIO]:
     """Return a pipe: the descriptor to read from, and the file to write into."""
     read_end, write_end = os.pipe()
-    return read_end, os.fdopen(write_end, "wb")
+    if size_bytes is not None:
+        with contextlib.suppress(OSError):  # a limit of the system; the usual size lasts for a third of a second
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, size_bytes)
+    return read_end, os.fdopen(write_end, "wb", buffering=0)
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until there is something to read."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)

@@ -6,6 +6,7 @@ Works on files alone: it waits for the end of the capture, and for no browser an
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -47,9 +48,7 @@ class Finish:
         """Return the file to publish: the finished one, or the only segment where that alone is fit."""
         segments, final = self._job.directory.segments(), self._job.final
         if segments or not final.exists():
-            for gap in await self._files.finalise(segments, final):
-                logger.warning("nothing could be captured for {:.2f} s at {:.1f} s", gap.length_s, gap.at_s)
-                self._job.report.gap(gap.at_s, gap.length_s)
+            await self._make(segments, final)
         try:
             facts = await self._checked(final, expected_s)
         except RecordingError as error:
@@ -62,6 +61,21 @@ class Finish:
         for segment in segments:
             segment.unlink(missing_ok=True)
         return facts
+
+    async def _make(self, segments: Sequence[Path], final: Path) -> None:
+        try:
+            made = await self._files.finalise(segments, final)
+        except RecordingError as error:
+            if len(segments) != 1:
+                raise
+            logger.warning("the segment is published as it is: {}", error)  # there may be no room for another file
+            return
+        for problem in made.problems:
+            logger.warning("a segment: {}", problem)
+            self._job.report.note(problem)
+        for gap in made.gaps:
+            logger.warning("no {} for {:.2f} s at {:.1f} s of the recording", gap.what, gap.length_s, gap.at_s)
+            self._job.report.gap(gap.what, gap.at_s, gap.length_s)
 
     async def _checked(self, path: Path, expected_s: float | None, *, salvaged: bool = False) -> Verified:
         facts = await self._files.verify(path, expected_s=expected_s, salvaged=salvaged)

@@ -31,7 +31,7 @@ class JobReport:
         self._facts: dict[str, Any] = {"recording_id": recording_id, "version": __version__}
         self._notes: list[str] = []
         self._transitions: list[dict[str, str | float]] = []
-        self._gaps: list[dict[str, float]] = []
+        self._gaps: list[dict[str, str | float]] = []
 
     def changed(self, event: str, source: str, target: str, cause: str) -> None:
         """Take a transition; `cause` is "" where the event says it all."""
@@ -54,9 +54,9 @@ class JobReport:
             "recorded {elapsed_s} s, {frames} frames, {size_bytes} bytes, audio {mean_dbfs} dBFS, speed {speed}", **data
         )
 
-    def gap(self, at_s: float, length_s: float) -> None:
-        """Note a stretch of the recording in which nothing could be captured, in seconds from its begin."""
-        self._gaps.append({"at_s": round(at_s, 3), "length_s": round(length_s, 3)})
+    def gap(self, what: str, at_s: float, length_s: float) -> None:
+        """Note a stretch of the recording without video or audio (`what`), in seconds from its begin."""
+        self._gaps.append({"what": what, "at_s": round(at_s, 3), "length_s": round(length_s, 3)})
 
     def capture_ended(self, clock_s: float, facts: Facts) -> None:
         """Take the length of the recording by the clock, and what all encoders together wrote."""

@@ -34,7 +34,7 @@ LINE_LIMIT_BYTES = 64 * 1024
 PIPE_BYTES = 256 * 1024
 REAP_POLL_S = 0.01
 EXIT_POLL_S = 0.1
-PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools"}
+PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools", "parec": "pulseaudio-utils"}
 """Where a program comes in a Debian package of another name."""
 
 T = TypeVar("T")

@@ -1,0 +1,158 @@
+"""The audio relay: a small program between what reads the sound server and the encoder.
+
+    python -m recorder_fsm.media.audio_relay START
+
+Reads raw samples (16 bit, 48 kHz, stereo) from standard input whenever there are some, and writes exactly 48 000 frames
+for each second since START to standard output. What does not come is silence: the sound server died, hangs, or is being
+restarted. So the encoder, which waits for whichever of its inputs is behind, never waits for audio, and the video never
+stops for it. On standard error it prints the level of each second, and when audio stops and comes back.
+
+A process of its own: it goes on while the recorder stands still. Only the standard library: it is small, and starts at
+once. START is in seconds of the clock that nobody can set (CLOCK_BOOTTIME). It ends at the end of its input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import sys
+import time
+from array import array
+from operator import mul
+
+RATE_HZ = 48_000
+FRAME_BYTES = 4
+READ_BYTES = 64 * 1024
+TICK_S = 0.02
+DELAY_S = 0.012
+"""How much later than it was played a sample arrives, so what arrives is put so much earlier. It is the latency of the
+sink's monitor and its reader, measured by the flash and the beep of the stand-in's pattern."""
+DRY_S = 0.2
+"""After so long without a sample there is silence."""
+SLIP_S = 0.03
+"""A stream that lies so far from its place for `WINDOW_S` is moved: its clock drifts, or its server lost samples."""
+WINDOW_S = 5.0
+BURST_S = 0.25
+"""What arrives all at once after a pause and belongs to a time that is silent already is left out."""
+LEVEL_STRIDE = 3
+"""Every third sample is enough for a level, and alternates between left and right."""
+
+
+class Relay:
+    """Turns arriving samples into a stream without a gap. Positions are frames since the start.
+
+    `feed` takes what arrived and returns what to write; both may be empty.
+    """
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.flowing = False
+        self._lags: list[int] = []
+
+    def feed(self, data: bytes, now: int) -> bytes:
+        """Return what is to be written now; `now` is the position of a sample that arrives now."""
+        count = len(data) // FRAME_BYTES
+        if not count:
+            if now - self.written > _frames(DRY_S):
+                self.flowing = False
+                return self._silence(now)
+            return b""
+        place = self.written
+        if (
+            not self.flowing
+            or self.written + count - now > _frames(BURST_S)
+            or now - self.written > _frames(DRY_S) + count
+        ):
+            place = now - count
+            self._lags.clear()
+        elif (slip := self._slip(now - self.written - count)) is not None:
+            place += slip
+        lead = self._silence(place)
+        data = data[max(0, self.written - place) * FRAME_BYTES :]
+        if data:
+            self.flowing = True
+            self.written += len(data) // FRAME_BYTES
+        return lead + data
+
+    def _silence(self, until: int) -> bytes:
+        missing = max(0, until - self.written)
+        self.written += missing
+        return bytes(missing * FRAME_BYTES)
+
+    def _slip(self, lag: int) -> int | None:
+        """Note how far behind its place the stream ends; return by how much it has slipped, None where it has not.
+
+        Samples arrive late by chance, but never early: over a while the smallest lag is the true one.
+        """
+        self._lags.append(lag)
+        if len(self._lags) < WINDOW_S / TICK_S:
+            return None
+        smallest = min(self._lags)
+        self._lags.clear()
+        return smallest if abs(smallest) > _frames(SLIP_S) else None
+
+
+class Meter:
+    """Measures the level of each second that is written."""
+
+    def __init__(self) -> None:
+        self._samples = array("h")
+
+    def add(self, data: bytes) -> list[str]:
+        """Take samples; returns a line for each second that is complete: levels in dB of full scale, or `-inf`."""
+        self._samples.frombytes(data)
+        lines = []
+        while len(self._samples) >= 2 * RATE_HZ:
+            second, self._samples = self._samples[: 2 * RATE_HZ], self._samples[2 * RATE_HZ :]
+            some = second[::LEVEL_STRIDE]
+            power = sum(map(mul, some, some)) / len(some)
+            peak = max(map(abs, some))
+            lines.append(f"level={10 * _log(power / 2**30):.1f} peak={20 * _log(peak / 2**15):.1f}")
+        return lines
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds * RATE_HZ)
+
+
+def _log(value: float) -> float:
+    return math.log10(value) if value > 0 else -math.inf
+
+
+def _write(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        os.write(2, f"{line}\n".encode())
+
+
+def main(start_s: float) -> None:
+    """Relay until the end of the input, or until nobody reads the output."""
+    relay, meter, rest = Relay(), Meter(), b""
+    while True:
+        ready, _, _ = select.select([0], [], [], TICK_S)
+        data = os.read(0, READ_BYTES) if ready else b""
+        if ready and not data:
+            return
+        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        data = rest + data
+        whole = len(data) // FRAME_BYTES * FRAME_BYTES
+        data, rest = data[:whole], data[whole:]
+        flowed = relay.flowing
+        out = relay.feed(data, round((now_s - start_s - DELAY_S) * RATE_HZ))
+        if relay.flowing is not flowed:
+            _say("audio comes" if relay.flowing else "audio has stopped")
+        if out:
+            _write(out)
+            _say(*meter.add(out))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        main(float(sys.argv[1]))
