@@ -29,6 +29,7 @@ POLL_S = 2.0
 FROZEN_LIMIT_S = 12.0
 """A busy page answers late; one that has not answered for this long is taken for dead."""
 LEAVE_LIMIT_S = 2.0
+RESTORE_LIMIT_S = 5.0
 LAST_WORD_S = 1.0
 KEPT_ERRORS = 10
 CONSOLE_LINES_PER_S = 20
@@ -140,6 +141,16 @@ class CallPage:
             return float(value["energy"]), int(value["changes"])
         except (TimeoutError, BrowserError, TypeError, KeyError, ValueError):
             return 0.0, 0
+
+    async def restore_audio(self) -> None:
+        """Have the page play into the sound server again, which was restarted; see `audio_hook.js`."""
+        try:
+            async with running_timeout(RESTORE_LIMIT_S):
+                restored = await self._tab.evaluate("window.__recorderFsmAudio?.restore()")
+        except (TimeoutError, BrowserError) as error:
+            logger.warning("the page's audio could not be restored: {}", str(error) or "no answer")
+            return
+        logger.info("the page's audio was restored: {}", restored)
 
     async def leave(self) -> None:
         """Leave the call; does nothing where the page has gone or does not answer within two seconds."""

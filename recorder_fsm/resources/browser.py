@@ -30,7 +30,7 @@ from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
-HOOK = Path(__file__).parent.parent / "browser" / "page_hook.js"
+HOOKS = [Path(__file__).parent.parent / "browser" / name for name in ("audio_hook.js", "page_hook.js")]
 BINDING = "__recorderFsmTell"
 
 LAUNCH_LIMIT_S = 15.0
@@ -132,7 +132,12 @@ class Browser:
             raise BrowserError(detail="the driver could not connect to Chromium", code="driver") from error
 
     async def restore_audio(self) -> None:
-        """Bring the page's audio back after the audio server was restarted under its old address."""
+        """Bring the page's audio back after the sound server was restarted under its old address.
+
+        A page that does not answer is for others to notice: the audio of the file is silent until it comes by itself.
+        """
+        if self.page is not None:
+            await self.page.restore_audio()
 
     async def lost(self) -> RecorderError:
         """Wait until Chromium ends, its page crashes, or its page no longer answers; returns the cause."""
@@ -203,7 +208,7 @@ class Browser:
         await listen_to_hook(
             session,
             binding=BINDING,
-            hook=HOOK.read_text(encoding="utf-8"),
+            hook="\n".join(hook.read_text(encoding="utf-8") for hook in HOOKS),
             frame_id=target_id,  # the main frame's, too
             origin=origin,
             told=page.told,

@@ -30,7 +30,7 @@ import psutil
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.storage.job_dir import recordings_in
-from tests.faults.scene import capture_begin, meeting_lost
+from tests.faults.scene import DRIFT_S, capture_begin, meeting_lost
 from tests.recorder_process import RecorderProcess, leftovers, recorder
 
 STARTS = 3
@@ -48,7 +48,6 @@ GO_ON_S = 25.0
 SIEGE_EVERY_S = (6.0, 14.0)
 SIEGE_VIDEO_S = 3.0
 SIEGE_AUDIO_S = 10.0
-DRIFT_S = 0.12
 
 OVERCOME = ("encoder", "grabber", "audio grabber", "driver", "pulseaudio", "recorder")
 """The targets whose death or pause does not end the recording (a killed recorder ends it otherwise)."""

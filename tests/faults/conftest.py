@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from recorder_fsm.standin.server import StandIn
-from recorder_fsm.standin.state import CallIds
-from tests.faults.leftover import Clip, make_clip
+from tests.faults.pending import Clip, make_clip
 from tests.faults.scene import Row
 from tests.faults.table import write_table
 
 ROWS: list[Row] = []
-
-
-@pytest.fixture
-async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    """A stand-in Mattermost on a free port."""
-    async with StandIn(data_dir=tmp_path / "standin") as server:
-        yield server
-
-
-@pytest.fixture
-async def ids(standin: StandIn) -> CallIds:
-    """A call with a job that waits for its recorder."""
-    return standin.create_call()
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """The volume of the jobs."""
-    path = tmp_path / "data"
-    path.mkdir()
-    return path
 
 
 @pytest.fixture

@@ -20,9 +20,11 @@ from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.system.process import run
-from tests.recorder_process import RecorderProcess, leftovers, recorder
+from tests.recorder_process import RecorderProcess, orphans, recorder
 
 BEEP_HZ = 1000
+DRIFT_S = 0.5
+"""On a busy machine the page's own beat slips by a few tenths of a second; a segment in a wrong place is off by more."""
 
 
 @attrs.define
@@ -63,8 +65,8 @@ class Fault:
         """The recorder must end with `code` and leave no process and no temporary file."""
         self.row.exit_code = await self.run.exit_code()
         assert self.row.exit_code == code, self.run.text
-        self.row.left = len(leftovers(self.run.runtime))
-        assert self.row.left == 0, leftovers(self.run.runtime)
+        self.row.left = len(orphans(self.run.runtime))
+        assert self.row.left == 0, orphans(self.run.runtime)
         assert not Path(self.run.runtime).exists()
 
     async def published(self, *, lost_s: float = 2.0) -> Path:
@@ -95,7 +97,7 @@ class Fault:
         told = f"{lost}\n{self.run.text}"
         assert lost.video_s <= video_s, told
         assert lost.audio_s <= audio_s, told
-        assert lost.drift_s <= 0.12, told
+        assert lost.drift_s <= DRIFT_S, told
         assert abs(facts.duration_s - clock_s) <= 1.0, told
         assert abs(facts.video.duration_s - facts.audio.duration_s) <= 0.6, told
         done = await run("ffmpeg", decode_whole_command(path), env=PROGRAM_ENV, limit_s=120)
@@ -147,9 +149,12 @@ async def meeting_lost(path: Path) -> Lost:
     )
 
 
+FRAMES_AS_THEY_ARE = ("-fps_mode", "passthrough", "-enc_time_base", "-1")
+
+
 def decode_whole_command(path: Path) -> list[str]:
     """Return the command that decodes every packet and fails at the first error."""
-    return ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-fps_mode", "passthrough", "-f", "null", "-"]
+    return ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), *FRAMES_AS_THEY_ARE, "-f", "null", "-"]
 
 
 def published(standin: StandIn, ids: CallIds) -> Path:

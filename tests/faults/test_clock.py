@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from recorder_fsm.media.ffmpeg import CaptureSettings
+
 from recorder_fsm.resources import capture as capture_module
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.capture import Capture

@@ -17,9 +17,10 @@ import pytest
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from tests.faults.leftover import FINISHED, NAME, Clip, delivered, kept, leave, restarted
+from tests.environment import job_environment
+from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, restarted
 from tests.faults.scene import Fault, Row, published, recording
-from tests.recorder_process import RecorderProcess, job_environment, launched, recorder
+from tests.recorder_process import RecorderProcess, launched, recorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 

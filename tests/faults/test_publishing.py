@@ -13,7 +13,7 @@ import pytest
 
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from tests.faults.leftover import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
+from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
 from tests.faults.programs import path_with
 from tests.faults.scene import Fault, Row, published, recording
 

@@ -11,7 +11,7 @@ import pytest
 
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from tests.faults.leftover import (
+from tests.faults.pending import (
     FINISHED,
     NAME,
     Clip,
@@ -264,8 +264,8 @@ async def test_odd_file_name_is_recovered(
 async def test_recover_says_what_it_did_for_each(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
 ) -> None:
-    """One leftover that cannot be published does not keep another from it; both are said, and the code is 1."""
-    made = row("S10", "`recover`: two leftovers, one of rubbish")
+    """One pending recording that cannot be published does not keep another from it; both are said, and the code is 1."""
+    made = row("S10", "`recover`: two pending recordings, one of rubbish")
     other = standin.create_call()
     leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
     leave(data, other, standin.url, {"live.mp4": b"rubbish" * 1000})
@@ -302,7 +302,7 @@ async def test_recover_says_what_it_lacks(
 
 
 async def test_recover_without_anything_says_so(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
-    """No leftover, or no such directory, is no fault."""
+    """No pending recording, or no such directory, is no fault."""
     made = row("S10", "`recover` with nothing there")
     async with recovering(standin, ids, data, str(data / "nowhere")) as run:
         made.exit_code = await run.exit_code()
@@ -312,7 +312,7 @@ async def test_recover_without_anything_says_so(standin: StandIn, ids: CallIds, 
 
 
 async def test_journal_of_a_real_job_is_as_these_tests_have_it(standin: StandIn, data: Path) -> None:
-    """What a real recorder writes down has every fact and key that the prepared leftovers have."""
+    """What a real recorder writes down has every fact and key that the prepared ones have."""
     async with recording(Row("", ""), standin, data, seconds=2) as fault:
         standin.stop_recording(fault.run.ids.recording_id)
         await fault.ends(0)

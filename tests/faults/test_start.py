@@ -16,9 +16,10 @@ import pytest
 
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.environment import job_environment
 from tests.faults.programs import path_with, path_without
 from tests.faults.scene import Fault, Row, published
-from tests.recorder_process import RecorderProcess, job_environment, launched, leftovers, recorder
+from tests.recorder_process import RecorderProcess, launched, orphans, recorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -102,7 +103,7 @@ async def test_bad_value_is_one_clear_line(standin: StandIn, data: Path, row: Ma
         assert value not in run.text
     reports = [(report.status, variable in report.error) for report in standin.state.statuses]
     assert reports == ([("failed", True)] if told else [])
-    made.noticed, made.published, made.left = "settings", "nothing", len(leftovers(str(data)))
+    made.noticed, made.published, made.left = "settings", "nothing", len(orphans(str(data)))
     assert made.left == 0
     assert list(data.iterdir()) == []
 
@@ -172,7 +173,7 @@ async def unwritable(made: Row, standin: StandIn, run: RecorderProcess, place: s
     fault = Fault(made, standin, run)
     assert "data directory" in fault.told()
     fault.nothing_published()
-    made.noticed, made.left = "directory", len(leftovers(place))
+    made.noticed, made.left = "directory", len(orphans(place))
     assert made.left == 0
 
 
@@ -506,7 +507,7 @@ async def test_signal_before_python_runs_leaves_nothing(standin: StandIn, data: 
         run.signal(signal.SIGTERM)
         made.exit_code = await run.exit_code()
     assert made.exit_code in (0, -signal.SIGTERM)
-    made.noticed, made.published, made.left = "by the kernel", "nothing", len(leftovers(str(data)))
+    made.noticed, made.published, made.left = "by the kernel", "nothing", len(orphans(str(data)))
     assert made.left == 0
     assert [post for post in standin.state.posts if post.recording_id == ids.recording_id] == []
 

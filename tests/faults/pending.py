@@ -13,12 +13,13 @@ from typing import Any
 
 import attrs
 
-from recorder_fsm.media.ffmpeg import remux_command
+from recorder_fsm.media.probe import remux_command
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.job_dir import RUNTIME_PREFIX
+from tests.environment import job_environment
 from tests.faults.scene import Fault, Row, published
-from tests.recorder_process import RecorderProcess, job_environment, launched, leftovers
+from tests.recorder_process import RecorderProcess, launched, orphans
 
 NAME = "Call_Town_Square_2026-01-02_03-04-05"
 
@@ -141,4 +142,4 @@ async def kept(fault: Fault, *, published_too: bool = False) -> str:
 
 
 def nothing_runs(data: Path) -> bool:
-    return leftovers(str(data)) == []
+    return orphans(str(data)) == []
