@@ -19,7 +19,7 @@
   const media = HTMLMediaElement.prototype;
   const { play, pause } = media;
   const { get: streamOf, set: setStream } = Object.getOwnPropertyDescriptor(media, "srcObject");
-  const { resume, suspend } = AudioContext.prototype; // both inherited or own, called by `call`
+  const { resume, suspend } = AudioContext.prototype;
 
   const living = (refs) => {
     const found = [];
@@ -76,6 +76,9 @@
   };
 
   const connect = async () => {
+    for (const one of failed) {
+      if (one instanceof HTMLMediaElement && !audible(one)) failed.delete(one); // its speaker has left
+    }
     const elements = living(kept.elements).filter(audible);
     const streams = new Map(elements.map((element) => [element, stream(element)]));
     const audioOnly = elements.filter((element) => !showsVideo(element));

@@ -178,11 +178,11 @@ class Runner:
             resource, change = next(iter(self._restarts.items()))
             try:
                 await self._resources.restart(resource, change.cause)
-            except RecorderError as error:
+            except Exception as error:
                 del self._restarts[resource]
                 if change.transition.failed_restart is None:
                     raise
-                return Happened(change.transition.failed_restart, error)
+                return Happened(change.transition.failed_restart, _as_cause(error, f"restarting the {resource.value}"))
             del self._restarts[resource]
             logger.info("the {} was restarted; the recording goes on", resource.value)
         return await self._steps[state](ahead)
@@ -201,11 +201,16 @@ class Runner:
 def _result(state: State, step: asyncio.Task[Happened]) -> Happened:
     try:
         return step.result()
-    except RecorderError as error:
-        return Happened(Event.STEP_FAILED, error)
     except Exception as error:  # noqa: BLE001 - a defect of ours: the job still needs its cleanup and its exit code
-        logger.opt(exception=True).error("the step of {} failed unexpectedly", state.value)
-        return Happened(Event.STEP_FAILED, RecorderError(detail=f"{type(error).__name__}: {error}"))
+        return Happened(Event.STEP_FAILED, _as_cause(error, f"the step of {state.value}"))
+
+
+def _as_cause(error: Exception, what: str) -> RecorderError:
+    """Return the error as a cause that people can be told; one that nobody expected is logged with its traceback."""
+    if isinstance(error, RecorderError):
+        return error
+    logger.opt(exception=error).error("{} failed unexpectedly", what)
+    return RecorderError(detail=f"{type(error).__name__}: {error}")
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

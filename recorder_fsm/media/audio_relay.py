@@ -26,14 +26,16 @@ RATE_HZ = 48_000
 FRAME_BYTES = 4
 READ_BYTES = 64 * 1024
 TICK_S = 0.02
-DELAY_S = 0.012
-"""How much later than it was played a sample arrives, so what arrives is put so much earlier. It is the latency of the
-sink's monitor and its reader, measured by the flash and the beep of the stand-in's pattern."""
+LEAD_S = 0.024
+"""How much earlier a sample arrives than the page's own clock says that it is heard: the sink renders ahead. Measured by
+the flash and the beep of the stand-in's pattern; the flash is seen half a frame late on average, which is not counted."""
 DRY_S = 0.2
 """After so long without a sample there is silence."""
-SLIP_S = 0.03
+SLIP_S = 0.02
 """A stream that lies so far from its place for `WINDOW_S` is moved: its clock drifts, or its server lost samples."""
 WINDOW_S = 5.0
+SETTLE_S = 0.4
+"""The first samples after a pause may be late by chance: after so long the stream is moved to its exact place."""
 BURST_S = 0.25
 """What arrives all at once after a pause and belongs to a time that is silent already is left out."""
 LEVEL_STRIDE = 3
@@ -50,6 +52,7 @@ class Relay:
         self.written = 0
         self.flowing = False
         self._lags: list[int] = []
+        self._settled = False
 
     def feed(self, data: bytes, now: int) -> bytes:
         """Return what is to be written now; `now` is the position of a sample that arrives now."""
@@ -67,6 +70,7 @@ class Relay:
         ):
             place = now - count
             self._lags.clear()
+            self._settled = False
         elif (slip := self._slip(now - self.written - count)) is not None:
             place += slip
         lead = self._silence(place)
@@ -87,11 +91,13 @@ class Relay:
         Samples arrive late by chance, but never early: over a while the smallest lag is the true one.
         """
         self._lags.append(lag)
-        if len(self._lags) < WINDOW_S / TICK_S:
+        if len(self._lags) < (WINDOW_S if self._settled else SETTLE_S) / TICK_S:
             return None
         smallest = min(self._lags)
+        allowed = _frames(SLIP_S) if self._settled else 0
         self._lags.clear()
-        return smallest if abs(smallest) > _frames(SLIP_S) else None
+        self._settled = True
+        return smallest if abs(smallest) > allowed else None
 
 
 class Meter:
@@ -145,7 +151,7 @@ def main(start_s: float) -> None:
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
         data, rest = data[:whole], data[whole:]
         flowed = relay.flowing
-        out = relay.feed(data, round((now_s - start_s - DELAY_S) * RATE_HZ))
+        out = relay.feed(data, round((now_s - start_s + LEAD_S) * RATE_HZ))
         if relay.flowing is not flowed:
             _say("audio comes" if relay.flowing else "audio has stopped")
         if out:

@@ -107,7 +107,8 @@ def pulseaudio_command(socket: Path) -> list[str]:
         "--high-priority=no",
         "--log-level=info",  # "Daemon startup complete" is an info line
         "--log-target=stderr",
-        *("-L", f"module-null-sink sink_name={SINK} rate={SAMPLE_RATE_HZ} channels={CHANNELS}"),
+        # Without `norewinds` the sink renders two seconds of silence ahead whenever nobody plays yet.
+        *("-L", f"module-null-sink sink_name={SINK} rate={SAMPLE_RATE_HZ} channels={CHANNELS} norewinds=1"),
         # The socket lies in a directory that only this user can enter, so no cookie is asked for.
         *("-L", f"module-native-protocol-unix auth-anonymous=1 socket={socket}"),
     ]

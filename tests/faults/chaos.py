@@ -49,12 +49,13 @@ SIEGE_EVERY_S = (6.0, 14.0)
 SIEGE_VIDEO_S = 3.0
 SIEGE_AUDIO_S = 10.0
 
-OVERCOME = ("encoder", "grabber", "audio grabber", "driver", "pulseaudio", "recorder")
+OVERCOME = ("encoder", "grabber", "audio grabber", "relay", "driver", "pulseaudio", "recorder")
 """The targets whose death or pause does not end the recording (a killed recorder ends it otherwise)."""
 TARGETS: dict[str, Callable[[RecorderProcess], list[psutil.Process]]] = {
     "encoder": lambda run: run.all("libx264"),
     "grabber": lambda run: run.all("x11grab"),
-    "audio grabber": lambda run: run.all("calls.monitor"),
+    "audio grabber": lambda run: run.all("parec"),
+    "relay": lambda run: run.all("audio_relay"),
     "chromium": lambda run: [run.chromium()],
     "renderers": lambda run: run.all("--type=renderer"),  # Chromium may have a spare one, which is no loss
     "driver": lambda run: run.all("run-driver"),
@@ -225,7 +226,7 @@ async def siege(seed: int, seconds: float) -> int:
                 until = time.monotonic() + seconds
                 while time.monotonic() < until and run.process.returncode is None:
                     await asyncio.sleep(chance.uniform(*SIEGE_EVERY_S))
-                    name = chance.choice(("encoder", "grabber", "audio grabber", "pulseaudio"))
+                    name = chance.choice(("encoder", "grabber", "audio grabber", "relay", "pulseaudio"))
                     for victim in TARGETS[name](run):
                         with contextlib.suppress(psutil.Error):
                             victim.kill()

@@ -264,7 +264,7 @@ async def test_odd_file_name_is_recovered(
 async def test_recover_says_what_it_did_for_each(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
 ) -> None:
-    """One pending recording that cannot be published does not keep another from it; both are said, and the code is 1."""
+    """One that cannot be published does not keep another from it; both are said, and the code is 1."""
     made = row("S10", "`recover`: two pending recordings, one of rubbish")
     other = standin.create_call()
     leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})

@@ -33,7 +33,7 @@ def video_grabber(run: RecorderProcess) -> psutil.Process:
 
 
 def audio_grabber(run: RecorderProcess) -> psutil.Process:
-    return run.child("ffmpeg", "calls.monitor")
+    return run.child("parec")
 
 
 def pulseaudio(run: RecorderProcess) -> psutil.Process:
@@ -52,6 +52,7 @@ KILLED: dict[str, tuple[str, Victim, str, float, float]] = {
     "R1 encoder": ("encoder killed", encoder, "capture_lost", 3.0, 3.0),
     "R1 grabber": ("video grabber killed", video_grabber, "capture_lost", 3.0, 3.0),
     "R1 audio grabber": ("audio grabber killed", audio_grabber, "", 0.6, 3.0),
+    "R1 relay": ("audio relay killed", lambda run: run.child("audio_relay"), "capture_lost", 3.0, 3.0),
     "R3 driver": ("Playwright driver killed", lambda run: run.child("run-driver"), "driver_lost", 0.6, 0.6),
     "R5": ("PulseAudio killed", pulseaudio, "audio_lost", 0.6, 10.0),
 }
