@@ -1,13 +1,17 @@
-"""What all tests share: a quiet library, and the log as a list."""
+"""What all tests share: quiet libraries, the log as a list, a stand-in Mattermost with a call, a volume."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import aiohttp
 import pytest
 from loguru import logger
 
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.logs import QUIET_LIBRARIES
 
 
@@ -22,6 +26,36 @@ def _quiet_libraries() -> None:
 def log() -> Iterator[list[str]]:
     """The lines that were logged during the test, as `LEVEL message`."""
     lines: list[str] = []
-    sink = logger.add(lambda line: lines.append(str(line).rstrip("\n")), level="DEBUG", format="{level} {message}")
+    sink = logger.add(lambda line: lines.append(str(line).rstrip("\n")), level="TRACE", format="{level} {message}")
     yield lines
     logger.remove(sink)
+
+
+@pytest.fixture
+async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
+    """A stand-in Mattermost on a free port."""
+    async with StandIn(data_dir=tmp_path / "standin") as server:
+        yield server
+
+
+@pytest.fixture
+async def ids(standin: StandIn) -> CallIds:
+    """A call with a job that waits for its recorder."""
+    return standin.create_call()
+
+
+@pytest.fixture
+async def bot_client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client with the bot's token."""
+    headers = {"Authorization": f"BEARER {standin.state.bot_token}"}
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(standin.url, headers=headers, timeout=timeout) as client:
+        yield client
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The volume of the jobs."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import signal
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,19 @@ import psutil
 import pytest
 
 from recorder_fsm.errors import CaptureError
-from recorder_fsm.media.ffmpeg import probe_command
+from recorder_fsm.media import timeline as timeline_module
+from recorder_fsm.media.encode import LONGEST_STILL_S, SILENCE_DBFS
 from recorder_fsm.media.output_file import CLOCK_DIFFERS_S
+from recorder_fsm.media.probe import probe_command
+from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.resources import capture as capture_module
 from recorder_fsm.resources.capture import Capture
-from tests.programs import HEIGHT, WIDTH, Stage, ask, child, soon, stage
+from recorder_fsm.system.clock import now_s
+from tests.programs import HEIGHT, RATE, WIDTH, Stage, ask, child, children, moving_screen, soon, stage, until
+
+VIDEO_GRABBER, AUDIO_GRABBER = ("ffmpeg", "x11grab"), ("parec",)
+ENCODER, RELAY = ("ffmpeg", "libx264"), ("audio_relay",)
+WATCHED = pytest.mark.parametrize("words", [VIDEO_GRABBER, ENCODER, RELAY], ids=["video grabber", "encoder", "relay"])
 
 
 @pytest.fixture
@@ -29,37 +37,67 @@ async def up() -> AsyncIterator[Stage]:
 
 
 @pytest.fixture
+async def timeline() -> Timeline:
+    return Timeline()
+
+
+@pytest.fixture
+async def capture(up: Stage, tmp_path: Path, timeline: Timeline) -> Capture:
+    """A capture that has not been started; its segment is `live.mp4`."""
+    return up.capture(tmp_path, timeline)
+
+
+@pytest.fixture
 def live(tmp_path: Path) -> Path:
+    """The first segment."""
     return tmp_path / "live.mp4"
 
 
 async def streams(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what ffprobe says of picture and sound."""
+    """Return what ffprobe says of video and audio."""
     seen = await ask(*probe_command(path), env={})
     assert seen.returncode == 0, seen.stderr
     return {stream["codec_type"]: stream for stream in json.loads(seen.stdout)["streams"]}
 
 
-async def moment() -> None:
-    """Let programs go on: they tell us nothing by themselves of what is waited for."""
-    await asyncio.sleep(0.01)
+async def stamps(path: Path, stream: str) -> list[float]:
+    """Return the time of each packet of a stream (`v`, `a`), in seconds."""
+    command = ("ffprobe", "-v", "error", "-select_streams", stream, "-show_entries", "packet=pts_time", "-of", "json")
+    seen = await ask(*command, str(path), env={})
+    return sorted(float(packet["pts_time"]) for packet in json.loads(seen.stdout)["packets"])
 
 
-async def reached(capture: Capture, seconds: float) -> None:
-    """Wait until the file is that long."""
-    async with asyncio.timeout(20):
-        while capture.progress.position_s < seconds:
-            await moment()
+async def longest_gap_s(path: Path, stream: str) -> float:
+    """Return the longest time between two packets of a stream."""
+    return max(later - earlier for earlier, later in pairwise(await stamps(path, stream)))
 
 
-async def test_capture_writes_picture_and_sound_of_one_length(up: Stage, live: Path) -> None:
+async def reached(timeline: Timeline, seconds: float) -> None:
+    """Wait until the newest segment goes so far."""
+    await until(lambda: timeline.segments[-1].progress.position_s >= seconds)
+
+
+def pids(words: tuple[str, ...]) -> set[int]:
+    return {process.pid for process in children(*words)}
+
+
+def programs() -> set[int]:
+    """Return all that a capture starts."""
+    return set().union(*(pids(words) for words in (VIDEO_GRABBER, AUDIO_GRABBER, ENCODER, RELAY)))
+
+
+# --- a healthy capture --------------------------------------------------------------------------------------------
+
+
+async def test_capture_writes_video_and_audio_of_one_length(capture: Capture, timeline: Timeline, live: Path) -> None:
     """About two seconds: H.264 and AAC, beginning together, as long as the clock says."""
-    async with up.capture(live) as capture:
-        assert live.exists()
-        assert capture.progress.frames > 0
-        await reached(capture, 2.0)
-        assert not capture.ended.is_set()
-    assert capture.ended.is_set()
+    async with capture:
+        (segment,) = timeline.segments
+        assert segment.path == live
+        assert segment.progress.frames > 0
+        await reached(timeline, 2.0)
+        assert not segment.ended.is_set()
+    assert segment.ended.is_set()
     found = await streams(live)
     video, audio = found["video"], found["audio"]
     assert (video["codec_name"], video["width"], video["height"]) == ("h264", WIDTH, HEIGHT)
@@ -67,35 +105,88 @@ async def test_capture_writes_picture_and_sound_of_one_length(up: Stage, live: P
     for stream in (video, audio):
         end = float(stream["start_time"]) + float(stream["duration"])
         assert float(stream["start_time"]) < 1.0
-        assert end == pytest.approx(capture.duration_s, abs=CLOCK_DIFFERS_S)
+        assert end == pytest.approx(timeline.elapsed_s, abs=CLOCK_DIFFERS_S)
 
 
-async def test_duration_stands_still_after_the_stop(up: Stage, live: Path) -> None:
-    """It is what the file is compared with."""
-    async with up.capture(live) as capture:
-        pass
-    first = capture.duration_s
-    await asyncio.sleep(0.02)
-    assert capture.duration_s == first
-    assert capture.stopped_at > capture.started_at
-
-
-async def test_silence_is_measured_as_silence(up: Stage, live: Path) -> None:
-    """Nobody plays: the level is minus infinity, or nearly."""
-    async with up.capture(live) as capture, asyncio.timeout(20):
-        while not capture.progress.measured_s:
-            await moment()
-    assert capture.progress.level_dbfs < capture_module.SILENCE_DBFS
-    assert capture.progress.heard_s == 0
-
-
-@pytest.mark.parametrize("words", [("ffmpeg", "x11grab"), ("ffmpeg", "libx264")], ids=["grabber", "encoder"])
-async def test_killed_program_is_noticed_and_what_was_written_plays(
-    up: Stage, live: Path, words: tuple[str, ...]
+async def test_clock_of_the_recording_stands_still_after_the_stop(
+    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both programs are watched; after the kill of either, the live file has both streams."""
-    async with up.capture(live) as capture:
-        await reached(capture, 1.2)
+    """It is what the file is compared with."""
+    async with capture:
+        assert timeline.segments[0].stopped_at_s is None
+    first = timeline.elapsed_s
+    now = now_s()
+    monkeypatch.setattr(timeline_module, "now_s", lambda: now + 3600)
+    assert timeline.elapsed_s == first
+
+
+async def test_silence_is_measured_as_silence(capture: Capture, timeline: Timeline) -> None:
+    """Nobody plays: the level is minus infinity, or nearly."""
+    async with capture:
+        await until(lambda: timeline.progress.measured_s)
+    assert timeline.progress.level_dbfs < SILENCE_DBFS
+    assert timeline.progress.heard_s == 0
+
+
+async def test_healthy_capture_of_a_still_screen_is_not_lost(
+    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing changes and nobody speaks for longer than the limit: that is a meeting too."""
+    monkeypatch.setattr(capture_module, "STALL_LIMIT_S", 3.0)
+    monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.1)
+    async with capture:
+        lost = asyncio.create_task(capture.lost())
+        await reached(timeline, 5.0)
+        assert not lost.done()
+        lost.cancel()
+
+
+async def test_moving_screen_is_captured_at_its_rate(
+    up: Stage, capture: Capture, timeline: Timeline, live: Path
+) -> None:
+    """No frame waits for the audio or for what is measured of it; a busy machine may cost some."""
+    async with moving_screen(up), capture:
+        await reached(timeline, 5.0)
+    found = await stamps(live, "v")
+    assert len(found) / (found[-1] - found[0]) >= RATE / 2
+    assert await longest_gap_s(live, "v") <= 0.5
+
+
+async def test_still_screen_is_repeated_every_half_second(capture: Capture, timeline: Timeline, live: Path) -> None:
+    """A player shows it, and a kill loses no more."""
+    async with capture:
+        await reached(timeline, 5.0)
+    assert await longest_gap_s(live, "v") <= LONGEST_STILL_S + 0.3
+
+
+async def test_second_capture_counts_from_the_same_begin(up: Stage, tmp_path: Path, timeline: Timeline) -> None:
+    """After a restart: a segment of its own, whose time stamps say where in the recording it belongs."""
+    async with up.capture(tmp_path, timeline):
+        await reached(timeline, 1.0)
+    begin_s = timeline.begin_s
+    async with up.capture(tmp_path, timeline):
+        first, second = timeline.segments
+        assert timeline.begin_s == begin_s
+        await reached(timeline, second.from_s + 1.0)
+    assert second.path == tmp_path / "live-2.mp4"
+    assert second.from_s >= (first.stopped_at_s or 0.0) >= 1.0
+    assert timeline.progress.frames == first.progress.frames + second.progress.frames
+    for stream in (await streams(second.path)).values():
+        assert float(stream["start_time"]) == pytest.approx(second.from_s, abs=1.0), "it counts from the first begin"
+        end = float(stream["start_time"]) + float(stream["duration"])
+        assert end == pytest.approx(timeline.elapsed_s, abs=1.0)
+
+
+# --- losses -------------------------------------------------------------------------------------------------------
+
+
+@WATCHED
+async def test_killed_program_is_noticed_and_what_was_written_plays(
+    capture: Capture, timeline: Timeline, live: Path, words: tuple[str, ...]
+) -> None:
+    """Each program is watched; after the kill of one, the segment has both streams."""
+    async with capture:
+        await reached(timeline, 1.2)
         lost = asyncio.create_task(capture.lost())
         await asyncio.sleep(0)
         child(*words).send_signal(signal.SIGKILL)
@@ -108,11 +199,11 @@ async def test_killed_program_is_noticed_and_what_was_written_plays(
     assert float(found["audio"]["duration"]) > 0.5
 
 
-@pytest.mark.parametrize("words", [("ffmpeg", "x11grab"), ("ffmpeg", "libx264")], ids=["grabber", "encoder"])
+@WATCHED
 async def test_frozen_program_is_noticed_and_can_be_ended(
-    up: Stage, live: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    capture: Capture, timeline: Timeline, live: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    """A process that is stopped neither ends nor writes: that nothing moves on is the sign."""
+    """A process that is stopped neither ends nor writes: that no frame comes is the sign."""
     for name, seconds in [
         ("STALL_LIMIT_S", 1.2),
         ("CHECK_EVERY_S", 0.1),
@@ -120,175 +211,149 @@ async def test_frozen_program_is_noticed_and_can_be_ended(
         ("ENCODER_DRAIN_S", 0.5),
     ]:
         monkeypatch.setattr(capture_module, name, seconds)
-    async with up.capture(live) as capture:
-        await reached(capture, 1.2)
+    async with capture:
+        await reached(timeline, 1.2)
         child(*words).send_signal(signal.SIGSTOP)
         cause = await soon(capture.lost())
         assert isinstance(cause, CaptureError)
-        assert cause.code in ("picture_stalled", "sound_stalled")
-    assert capture.ended.is_set()
+        assert cause.code == "video_stalled"
+    assert timeline.segments[0].ended.is_set()
     assert (await streams(live)).keys() == {"video", "audio"}
 
 
-async def test_healthy_capture_of_a_still_screen_is_not_lost(
-    up: Stage, live: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=lambda number: number.name)
+async def test_audio_that_stops_costs_no_frame(
+    up: Stage,
+    capture: Capture,
+    timeline: Timeline,
+    live: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
 ) -> None:
-    """Nothing moves and nobody speaks for longer than the limit: that is a meeting too."""
-    # The sound is measured once a second, and on an idle sink its first second comes up to a second late.
-    monkeypatch.setattr(capture_module, "STALL_LIMIT_S", 4.0)
-    monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.1)
-    async with up.capture(live) as capture:
+    """Silence is recorded instead, for as long as it takes; neither stream has a gap."""
+    monkeypatch.setattr(capture_module, "AUDIO_RETRY_S", 60.0)
+    async with moving_screen(up), capture:
         lost = asyncio.create_task(capture.lost())
-        await reached(capture, 6.0)
+        await reached(timeline, 1.0)
+        child(*AUDIO_GRABBER).send_signal(number)
+        await reached(timeline, timeline.elapsed_s + 2.5)
         assert not lost.done()
         lost.cancel()
+    assert len(timeline.segments) == 1
+    for stream in (await streams(live)).values():
+        end = float(stream["start_time"]) + float(stream["duration"])
+        assert end == pytest.approx(timeline.elapsed_s, abs=1.0)
+    assert await longest_gap_s(live, "v") <= 0.5
+    assert await longest_gap_s(live, "a") <= 0.1
 
 
-async def test_missing_display_fails_the_start_in_the_grabbers_words(up: Stage, live: Path) -> None:
+async def test_audio_grabber_comes_back_when_the_sound_server_does(
+    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and with all else as it was."""
+    monkeypatch.setattr(capture_module, "AUDIO_RETRY_S", 60.0)
+    async with capture:
+        encoder = pids(ENCODER)
+        await until(lambda: pids(AUDIO_GRABBER))
+        child(*AUDIO_GRABBER).kill()
+        await until(lambda: not pids(AUDIO_GRABBER))
+        await reached(timeline, timeline.elapsed_s + 0.5)
+        assert not pids(AUDIO_GRABBER)
+        await capture.audio_restarted()
+        await until(lambda: pids(AUDIO_GRABBER))
+        assert pids(ENCODER) == encoder
+
+
+async def test_killed_audio_grabber_is_tried_again_by_itself(
+    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody tells of a restart: the server never died."""
+    monkeypatch.setattr(capture_module, "AUDIO_RETRY_S", 0.1)
+    async with capture:
+        await until(lambda: pids(AUDIO_GRABBER))
+        before = pids(AUDIO_GRABBER)
+        child(*AUDIO_GRABBER).kill()
+        await until(lambda: pids(AUDIO_GRABBER) - before)
+
+
+async def test_clock_that_is_set_restarts_the_video_grabber_only(
+    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the only one that stamps by that clock; the encoder and the segment are the same."""
+    monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.05)
+    lead = timeline_module._clock_lead_s
+    async with capture:
+        await reached(timeline, 1.0)
+        old, others = pids(VIDEO_GRABBER), [pids(words) for words in (ENCODER, RELAY, AUDIO_GRABBER)]
+        monkeypatch.setattr(timeline_module, "_clock_lead_s", lambda: lead() + 3600)
+        lost = asyncio.create_task(capture.lost())
+        await until(lambda: pids(VIDEO_GRABBER) and not pids(VIDEO_GRABBER) & old)
+        assert [pids(words) for words in (ENCODER, RELAY, AUDIO_GRABBER)] == others
+        assert not lost.done()
+        lost.cancel()
+    assert len(timeline.segments) == 1
+
+
+# --- starts that fail, and ends -----------------------------------------------------------------------------------
+
+
+async def test_missing_display_fails_the_start_in_the_grabbers_words(
+    up: Stage, capture: Capture, timeline: Timeline
+) -> None:
     """At once, not after the limit for starting."""
     child("Xvfb", str(up.runtime)).kill()
     await soon(up.display.lost())
-    capture = up.capture(live)
     async with asyncio.timeout(capture_module.START_LIMIT_S - 1):
-        with pytest.raises(CaptureError, match="grabber"):
+        with pytest.raises(CaptureError, match=r"x11grab.*Cannot open display"):
             await capture.__aenter__()
-    assert capture.ended.is_set()
+    assert timeline.segments[0].ended.is_set()
+    assert not programs()
 
 
-async def test_unwritable_file_fails_the_start_in_the_encoders_words(up: Stage, tmp_path: Path) -> None:
+async def test_unwritable_segment_fails_the_start_in_the_encoders_words(
+    up: Stage, tmp_path: Path, timeline: Timeline
+) -> None:
     """The path is in the cause."""
-    capture = up.capture(tmp_path / "nowhere" / "live.mp4")
     with pytest.raises(CaptureError, match="nowhere"):
-        await capture.__aenter__()
+        await up.capture(tmp_path / "nowhere", timeline).__aenter__()
+    assert not programs()
 
 
-async def test_cancelled_start_leaves_no_program(up: Stage, live: Path) -> None:
+async def test_cancelled_start_leaves_no_program(capture: Capture, timeline: Timeline) -> None:
     """A stop while ffmpeg starts."""
-    starting = asyncio.create_task(up.capture(live).__aenter__())
-    async with asyncio.timeout(10):
-        while not _running("x11grab"):
-            await moment()
+    starting = asyncio.create_task(capture.__aenter__())
+    await until(lambda: pids(VIDEO_GRABBER))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert not _running("x11grab")
-    assert not _running("libx264")
+    assert not programs()
+    assert timeline.segments[0].ended.is_set()
 
 
-async def test_capture_that_ended_leaves_no_program_and_no_descriptor(up: Stage, live: Path) -> None:
-    """A process that records twice (a clock that was set) must not run out of them."""
-    before = set(Path("/proc/self/fd").iterdir())
-    async with up.capture(live):
-        pass
-    await asyncio.sleep(0)
-    assert not _running("ffmpeg")
-    assert len(set(Path("/proc/self/fd").iterdir()) - before) <= 1
+async def test_capture_that_ended_leaves_no_program_and_no_descriptor(capture: Capture) -> None:
+    """A process that captures ten times, after restarts, must not run out of them."""
+    before = psutil.Process().num_fds()
+    async with capture:
+        assert psutil.Process().num_fds() > before
+    assert not programs()
+    await until(lambda: psutil.Process().num_fds() <= before)
 
 
-async def test_clock_that_is_set_restarts_the_grabber_only(
-    up: Stage, live: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The capture goes on with a new grabber; the encoder and the file are the same."""
-    monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.05)
-    lead = capture_module.clock_lead_s
-    async with up.capture(live) as capture:
-        await reached(capture, 1.0)
-        encoder, grabber = child("ffmpeg", "libx264").pid, child("ffmpeg", "x11grab").pid
-        monkeypatch.setattr(capture_module, "clock_lead_s", lambda: lead() + 3600)
-        lost = asyncio.create_task(capture.lost())
-        async with asyncio.timeout(10):
-            while grabber in _running("x11grab") or not _running("x11grab"):
-                await moment()
-        assert _running("libx264") == {encoder}
-        assert not lost.done()
-        lost.cancel()
+async def test_start_that_failed_leaves_no_descriptor(up: Stage, tmp_path: Path, timeline: Timeline) -> None:
+    """As little as one that ended well."""
+    before = psutil.Process().num_fds()
+    with pytest.raises(CaptureError):
+        await up.capture(tmp_path / "nowhere", timeline).__aenter__()
+    await until(lambda: psutil.Process().num_fds() <= before)
 
 
-def _running(word: str) -> set[int]:
-    """Return the children of ours that have `word` in their command line."""
-    found = set()
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and word in " ".join(process.cmdline()):
-                found.add(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-# --- what the encoder prints, without a program -------------------------------------------------------------------
-
-
-@pytest.fixture
-async def reader(tmp_path: Path) -> Capture:
-    """A capture that has not been started."""
-    return Capture(settings=None, live=tmp_path / "live.mp4", env={})  # type: ignore[arg-type]
-
-
-def say(capture: Capture, *lines: str) -> list[bool]:
-    return [capture._read_line(line) for line in lines]
-
-
-async def test_progress_is_read(reader: Capture) -> None:
-    """One block, as ffmpeg prints it; what it does not know is 0."""
-    assert all(
-        say(
-            reader, "frame=10", "fps=9.8", "bitrate= 400.1kbits/s", "total_size=123456", "out_time_us=1500000",
-            "out_time=00:00:01.500000", "dup_frames=0", "drop_frames=2", "speed=1.01x", "progress=continue",
-        )
-    )  # fmt: skip
-    progress = reader.progress
-    assert (progress.frames, progress.size_bytes, progress.position_s, progress.dropped) == (10, 123456, 1.5, 2)
-    assert progress.speed == 1.01
-    assert progress.advanced_at > 0
-    assert all(say(reader, "total_size=N/A", "out_time_us=N/A", "speed=N/A"))
-    assert (progress.size_bytes, progress.position_s, progress.speed) == (0, 0, 0)
-
-
-async def test_encoder_without_a_picture_is_not_ready(reader: Capture) -> None:
+async def test_encoder_without_a_frame_is_not_ready(tmp_path: Path, timeline: Timeline) -> None:
     """It reports every half second from its start on, also while it still waits for its input."""
-    say(reader, "frame=0", "progress=continue")
-    assert not reader._running.is_set()
-    say(reader, "frame=1", "progress=continue")
-    assert reader._running.is_set()
-
-
-async def test_encoder_that_repeats_a_number_has_not_advanced(reader: Capture) -> None:
-    """Only a new picture counts as one."""
-    say(reader, "frame=5")
-    advanced = reader.progress.advanced_at
-    say(reader, "frame=5", "frame=4")
-    assert reader.progress.advanced_at == advanced
-
-
-async def test_levels_are_read(reader: Capture) -> None:
-    """Of the last second, the loudest so far, and how much was heard; silence is minus infinity."""
-    rms, peak = "lavfi.astats.Overall.RMS_level", "lavfi.astats.Overall.Peak_level"
-    assert all(say(reader, "frame:1    pts:48000   pts_time:1", f"{rms}=-inf", f"{peak}=-inf"))
-    assert reader.progress.level_dbfs == -math.inf
-    assert all(say(reader, f"{rms}=-20.5", f"{peak}=-3.0", f"{rms}=-95.0", f"{peak}=-90.0"))
-    progress = reader.progress
-    assert (progress.level_dbfs, progress.loudest_dbfs) == (-95.0, -3.0)
-    assert (progress.heard_s, progress.measured_s) == (1, 3)
-
-
-async def test_black_is_read(reader: Capture) -> None:
-    """From the start of a black stretch to its end."""
-    say(reader, "lavfi.black_start=1.0")
-    assert reader.progress.black
-    say(reader, "lavfi.black_end=5.0")
-    assert not reader.progress.black
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Input #0, nut, from 'pipe:0':",
-        "[libx264 @ 0x1] profile = High",
-        "  Duration: N/A, start: 1.0",
-        "words of trouble",
-    ],
-)
-async def test_words_are_left_to_the_log(reader: Capture, line: str) -> None:
-    """What is no measurement may explain a failure."""
-    assert say(reader, line) == [False]
+    capture = Capture(None, timeline, lambda _: tmp_path / "live.mp4", {})  # type: ignore[arg-type]
+    capture._segment = timeline.open(tmp_path / "live.mp4", 0.0)
+    for line in ("frame=0", "progress=continue"):
+        assert capture._hear_encoder(line)
+    assert not capture._running.is_set()
+    for line in ("frame=1", "progress=continue"):
+        assert capture._hear_encoder(line)
+    assert capture._running.is_set()

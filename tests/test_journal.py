@@ -103,17 +103,23 @@ def test_json_that_is_no_fact_is_passed_over(path: Path, line: str) -> None:
         {"fact": "named", "name": ["x"]},
         {"fact": "uploaded", "file_id": {"id": 1}},
         {"fact": "capture_ended", "seconds": "long"},
-        {"fact": "moved", "to": 1, "event": None},
+        {"fact": "upload_session", "id": 5},
+        {"fact": "moved", "to": 1, "event": None, "keeps": None},
+        {"fact": "moved", "keeps": 0},
+        {"fact": "announced", "possible": "yes"},
+        {"fact": "announced", "possible": 1},
+        {"fact": "announced"},
     ],
-    ids=lambda fact: str(fact["fact"]),
+    ids=str,
 )
 def test_value_of_a_wrong_kind_is_not_remembered(path: Path, fact: dict[str, object]) -> None:
     """What is remembered is used for paths, markers and requests: only text is text, only numbers are numbers."""
     path.write_text(json.dumps(fact) + "\n")
     memory = Journal(path).remembered()
-    for name in ("runtime", "name", "state", "file_id"):
-        assert getattr(memory, name) is None or isinstance(getattr(memory, name), str), name
+    for name in ("runtime", "name", "session_id", "file_id"):
+        assert getattr(memory, name) is None, name
     assert memory.capture_s is None
+    assert (memory.announced, memory.discarded) == (False, False)
 
 
 def test_line_separators_inside_a_fact_do_not_split_it(path: Path) -> None:
@@ -163,10 +169,11 @@ def test_memory_adds_up_over_starts(path: Path) -> None:
     journal = Journal(path)
     journal.write("process_started", runtime="/run/a", site_url="http://h", call_id="c", post_id="p")
     journal.write("named", name="Call_x")
-    journal.note("moved", event="display_ready", to="display_up")
-    journal.note("moved", event="capture_started", to="recording")
+    journal.note("moved", event="display_ready", to="display_up", cause="", keeps=True)
+    journal.note("moved", event="capture_started", to="recording", cause="", keeps=True)
+    journal.note("announced", possible=True)
     journal.note("capture_ended", seconds=12.5)
-    journal.note("moved", event="call_ended", to="stopping")
+    journal.note("moved", event="call_ended", to="stopping", cause="", keeps=True)
     journal.note("file_ready", file="Call_x.mp4", bytes=1)
     journal.note("upload_session", id="s1")
     journal.write("process_started", runtime="/run/b", site_url="http://h", call_id="c", post_id="p")
@@ -175,32 +182,53 @@ def test_memory_adds_up_over_starts(path: Path) -> None:
     memory = journal.remembered()
     assert (memory.starts, memory.runtime, memory.name) == (2, "/run/b", "Call_x")
     assert (memory.site_url, memory.call_id, memory.post_id) == ("http://h", "c", "p")
-    assert (memory.reached_recording, memory.refused, memory.state) == (True, False, "stopping")
-    assert (memory.capture_s, memory.file) == (12.5, "Call_x.mp4")
+    assert (memory.announced, memory.discarded, memory.nobody_knew) == (True, False, False)
+    assert memory.capture_s == 12.5
     assert (memory.session_id, memory.file_id, memory.saved) == ("s2", "f", False)
 
 
-def test_start_that_never_recorded_is_remembered_as_such(path: Path) -> None:
-    """`moved` to any state but `recording` is not a recording."""
+def test_upload_of_another_size_is_forgotten(path: Path) -> None:
+    """The next start uploads anew."""
     journal = Journal(path)
-    for state in ("display_up", "browser_joined", "failed"):
-        journal.note("moved", event="x", to=state)
-    assert not journal.remembered().reached_recording
+    journal.note("uploaded", file_id="f")
+    journal.note("uploaded", file_id=None)
+    assert journal.remembered().file_id is None
 
 
-def test_leftover_that_was_found_is_a_recording(path: Path) -> None:
-    """A start that recovered a film without a journal must not be taken for one that never recorded."""
+Fact = tuple[str, dict[str, object]]
+STARTED: Fact = ("process_started", {"runtime": "/run/x"})
+TRIED: Fact = ("announced", {"possible": True})
+IN_VAIN: Fact = ("announced", {"possible": False})
+ON: Fact = ("moved", {"keeps": True})
+GIVEN_UP: Fact = ("moved", {"keeps": False})
+FOUND: Fact = ("moved", {"event": "pending_found", "to": "stopping", "keeps": True})
+
+
+@pytest.mark.parametrize(
+    ("facts", "nobody_knew"),
+    [
+        ((), False),
+        ((STARTED,), False),
+        ((STARTED, ON), False),
+        ((STARTED, ON, STARTED), True),
+        ((STARTED, ON, TRIED, STARTED), False),
+        ((STARTED, ON, TRIED, IN_VAIN, STARTED), True),
+        ((STARTED, ON, TRIED, IN_VAIN, TRIED, STARTED), False),
+        ((STARTED, ON, TRIED, GIVEN_UP, STARTED), True),
+        ((STARTED, GIVEN_UP, STARTED), True),
+        ((STARTED, GIVEN_UP, STARTED, ON, TRIED, STARTED), False),
+        ((STARTED, ON, TRIED, STARTED, GIVEN_UP, STARTED), False),
+        ((STARTED, FOUND, STARTED), False),
+    ],
+    ids=[
+        "no journal", "this start alone", "this start on its way", "killed before started", "killed after a try",
+        "no try arrived", "a later try may have", "given up after a try", "given up before it", "recorded after that",
+        "second start stopped at once", "found by a start without a journal",
+    ],
+)  # fmt: skip
+def test_recording_that_nobody_knew_of_is_told_apart(path: Path, facts: tuple[Fact, ...], nobody_knew: bool) -> None:
+    """Only where an earlier start ended without a try that may have arrived, or where the recording was given up."""
     journal = Journal(path)
-    journal.note("moved", event="pending_found", to="stopping")
-    assert journal.remembered().reached_recording
-
-
-def test_refusal_counts_until_a_later_start_records(path: Path) -> None:
-    """A job that was refused left nothing to publish; what a later start recorded is worth keeping again."""
-    journal = Journal(path)
-    journal.note("moved", event="job_refused", to="failed")
-    assert journal.remembered().refused
-    journal.note("moved", event="display_ready", to="display_up")
-    assert journal.remembered().refused
-    journal.note("moved", event="capture_started", to="recording")
-    assert not journal.remembered().refused
+    for fact, details in facts:
+        journal.write(fact, **details)
+    assert journal.remembered().nobody_knew is nobody_knew

@@ -344,7 +344,7 @@ def test_full_disk_under_the_file_does_not_raise() -> None:
 def test_launcher_that_stops_reading_does_not_change_the_exit_code() -> None:
     """Standard output is a pipe whose reader has gone: the process still ends with the code that it means."""
     code = (
-        "import sys; from loguru import logger; from recorder_fsm import logs\n"
+        "import sys; from loguru import logger; from recorder_fsm.storage import logs\n"
         "logs.configure(redact=logs.Redactor())\n"
         "sys.stdin.readline(); logger.info('nobody reads this'); logs.release_stdout(); sys.exit(0)"
     )

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from recorder_fsm.errors import AccessRefused, JobOver, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.bot import CallsBot
@@ -26,29 +25,10 @@ LIMIT_S = 5.0
 
 
 @pytest.fixture
-async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    async with StandIn(data_dir=tmp_path / "server") as server:
-        yield server
-
-
-@pytest.fixture
-async def ids(standin: StandIn) -> CallIds:
-    return standin.create_call()
-
-
-@pytest.fixture
 def bot(standin: StandIn, ids: CallIds) -> Iterator[CallsBot]:
     made = bot_for(standin.url, ids)
     yield made
     made.close()
-
-
-@pytest.fixture
-def log() -> Iterator[list[str]]:
-    lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(str(message)), level="TRACE")
-    yield lines
-    logger.remove(sink)
 
 
 def bot_for(
@@ -151,7 +131,8 @@ async def test_filename_gives_up_in_time_when_the_server_hangs(standin: StandIn,
 
 async def test_started_goes_out_with_the_wire_keys(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
     """The plugin gets the keys of contract 2.3 and starts the job."""
-    await bot.report_started(LIMIT_S)
+    told: list[bool] = []
+    await bot.report_started(told.append)
     (entry,) = standin.requests("status")
     assert json.loads(entry.body or "") == {
         "JobType": "recording",
@@ -162,45 +143,130 @@ async def test_started_goes_out_with_the_wire_keys(standin: StandIn, ids: CallId
     job = standin.state.find_job(ids.recording_id)
     assert job is not None
     assert job.start_at
+    assert told == [True]
+
+
+async def test_started_is_announced_before_the_first_try_may_leave(standin: StandIn, bot: CallsBot) -> None:
+    """Whoever is killed in the middle of the request has written it down."""
+    requests: list[int] = []
+    await bot.report_started(lambda _: requests.append(len(standin.requests("status"))))
+    assert requests == [0]
 
 
 async def test_started_whose_reply_is_lost_is_success(standin: StandIn, bot: CallsBot) -> None:
-    """`job has already started` on the second attempt means that the first one landed (S7)."""
+    """`job has already started` on the second try means that the first one was heard (S7)."""
+    told: list[bool] = []
     standin.set_faults({"route": "status", "kind": "drop_reply"})
-    await bot.report_started(LIMIT_S)
+    await bot.report_started(told.append)
     assert [report.reply for report in standin.state.statuses] == [200, 400]
+    assert set(told) == {True}
 
 
-async def test_started_that_is_refused_says_that_the_job_is_over(standin: StandIn, ids: CallIds) -> None:
-    """A host's stop, a newer job and an ended call are no trouble: the job is over, and never began (S6)."""
+async def test_started_that_is_refused_says_that_the_job_is_over(standin: StandIn) -> None:
+    """A host's stop, a newer job and an ended call are no trouble: the job is over, and nobody knew of it (S6)."""
     for end in (standin.stop_recording, standin.create_job, standin.end_call):
         one = standin.create_call()
         end(one.call_id if end != standin.stop_recording else one.recording_id)
         bot = bot_for(standin.url, one)
+        told: list[bool] = []
         with pytest.raises(JobOver) as caught:
-            await bot.report_started(LIMIT_S)
-        assert caught.value.maybe_started is False
+            await bot.report_started(told.append)
+        assert told == [True, False]
         assert caught.value.status == 400
         bot.close()
 
 
-@pytest.mark.parametrize(("status", "maybe"), [(502, True), (429, False)])
-async def test_started_that_may_have_landed_is_told_apart(
-    standin: StandIn, ids: CallIds, bot: CallsBot, status: int, maybe: bool
+@pytest.mark.parametrize(
+    ("fault", "known"),
+    [
+        ({"kind": "status", "status": 502}, True),
+        ({"kind": "reset"}, True),
+        ({"kind": "status", "status": 429}, False),
+    ],
+    ids=["502", "reset", "429"],
+)
+async def test_started_that_may_have_been_heard_is_told_apart(
+    standin: StandIn, ids: CallIds, bot: CallsBot, fault: dict[str, Any], known: bool
 ) -> None:
-    """If an attempt may have reached the plugin before the job was over, the error says so."""
-    standin.set_faults({"route": "status", "kind": "status", "status": status})
+    """Where a try may have reached the plugin before the job was over, people may know of the recording."""
+    told: list[bool] = []
+    standin.set_faults({"route": "status", **fault})
     standin.stop_recording(ids.recording_id)
-    with pytest.raises(JobOver) as caught:
-        await bot.report_started(LIMIT_S)
-    assert caught.value.maybe_started is maybe
+    with pytest.raises(JobOver):
+        await bot.report_started(told.append)
+    assert told[-1] is known
 
 
-async def test_started_gives_up_after_its_limit(standin: StandIn, bot: CallsBot) -> None:
-    """A server that only fails is left after the limit, with an error that may heal."""
-    standin.set_faults({"route": "status", "kind": "status", "status": 500, "times": 0})
-    with pytest.raises(ServerUnavailable):
-        await bot.report_started(0.2)
+async def test_started_that_cannot_have_reached_the_server_is_no_try(ids: CallIds) -> None:
+    """Nobody listens: it is tried until it is given up, and nobody knew of the recording."""
+    told: list[bool] = []
+    several = asyncio.Event()
+
+    def announce(possible: bool) -> None:
+        told.append(possible)
+        if len(told) == 6:
+            several.set()
+
+    bot = bot_for("http://127.0.0.1:9", ids)
+    reporting = asyncio.create_task(bot.report_started(announce))
+    async with asyncio.timeout(20):
+        await several.wait()
+    reporting.cancel()
+    await asyncio.wait({reporting})
+    bot.close()
+    assert told[:6] == [True, False] * 3
+
+
+async def test_started_is_tried_until_there_is_an_answer(standin: StandIn, bot: CallsBot) -> None:
+    """A server that is busy for a while costs no recording."""
+    standin.set_faults({"route": "status", "kind": "status", "status": 503, "times": 7})
+    await bot.report_started(lambda _: None)
+    assert len(standin.requests("status")) == 8
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AccessRefused), (403, AccessRefused), (404, RequestRejected)])
+async def test_started_that_cannot_heal_is_tried_once(
+    standin: StandIn, bot: CallsBot, status: int, error: type[MattermostError]
+) -> None:
+    """And nobody knows of the recording."""
+    told: list[bool] = []
+    standin.set_faults({"route": "status", "kind": "status", "status": status, "times": 0})
+    with pytest.raises(error):
+        await bot.report_started(told.append)
+    assert (told, len(standin.requests("status"))) == ([True, False], 1)
+
+
+async def test_post_in_the_thread_is_one_clean_line(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
+    """It hangs under the call's post, without the token, and ends no job."""
+    assert await bot.post_in_thread(f"No audio\n{ids.token} " + "x" * 500, LIMIT_S)
+    (post,) = standin.state.thread_posts
+    assert (post.channel_id, post.root_id) == (ids.call_id, ids.post_id)
+    assert post.message.startswith("No audio *** xxx")
+    assert len(post.message) == 200
+    assert standin.state.statuses == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "status", "status": 401}, {"kind": "status", "status": 403}, {"kind": "status", "status": 500},
+     {"kind": "reset"}, {"kind": "drop_reply"}],
+    ids=["401", "403", "500", "reset", "lost reply"],
+)  # fmt: skip
+async def test_post_in_the_thread_is_tried_once_and_never_raises(
+    standin: StandIn, bot: CallsBot, fault: dict[str, Any]
+) -> None:
+    """A second try after a lost reply would be a second post."""
+    standin.set_faults({"route": "any", "times": 0, **fault})
+    assert await bot.post_in_thread("No audio.", LIMIT_S) is False
+    assert len(standin.requests()) == 1
+
+
+async def test_post_in_the_thread_gives_up_in_time(standin: StandIn, bot: CallsBot) -> None:
+    """A server that hangs keeps nobody beyond the limit."""
+    standin.set_faults({"route": "any", "kind": "hang", "times": 0})
+    begun = time.monotonic()
+    assert await bot.post_in_thread("No audio.", 0.3) is False
+    assert time.monotonic() - begun < 1.5
 
 
 async def test_failed_text_reaches_the_host(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:

@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from recorder_fsm.config.settings import MIB, TABLE, Number, Settings, markdown_table, usable_identity
 from recorder_fsm.errors import SettingsError
+from tests.environment import ID, JOB, TOKEN
 
-ID = "abcdefghijklmnopqrstuvwxyz"
-TOKEN = "0123456789tokentokentoken9"
-JOB = {
-    "SITE_URL": "https://chat.example.com/",
-    "CALL_ID": ID,
-    "POST_ID": "post" + ID[:22],
-    "RECORDING_ID": "rec" + ID[:23],
-    "AUTH_TOKEN": TOKEN,
-}
 NUMBERS = [
     ("WIDTH", "Width", "width", 1280, 1920, 3840),
     ("HEIGHT", "Height", "height", 720, 1080, 2160),

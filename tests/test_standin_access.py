@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,21 +16,10 @@ RECORDER = {"X-Calls-Recorder": "true"}
 
 
 @pytest.fixture
-async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    async with StandIn(data_dir=tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
 async def stranger(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
     """A client without a token."""
     async with aiohttp.ClientSession(standin.url, timeout=aiohttp.ClientTimeout(total=10)) as client:
         yield client
-
-
-@pytest.fixture
-async def ids(standin: StandIn) -> CallIds:
-    return standin.create_call()
 
 
 def filename_url(ids: CallIds) -> str:

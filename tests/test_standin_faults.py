@@ -16,62 +16,44 @@ from recorder_fsm.standin.knobs import Fault, KnobError, Knobs
 PLUGIN = "/plugins/com.mattermost.calls"
 
 
-@pytest.fixture
-async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    async with StandIn(data_dir=tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-async def bot(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client with the bot's token."""
-    headers = {"Authorization": f"BEARER {standin.state.bot_token}"}
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(standin.url, headers=headers, timeout=timeout) as client:
-        yield client
-
-
-@pytest.fixture
-async def ids(standin: StandIn) -> CallIds:
-    return standin.create_call()
-
-
 def filename_url(ids: CallIds) -> str:
     return f"{PLUGIN}/bot/calls/{ids.call_id}/filename"
 
 
-async def start_job(bot: aiohttp.ClientSession, ids: CallIds) -> aiohttp.ClientResponse:
+async def start_job(bot_client: aiohttp.ClientSession, ids: CallIds) -> aiohttp.ClientResponse:
     url = f"{PLUGIN}/bot/calls/{ids.call_id}/jobs/{ids.recording_id}/status"
-    return await bot.post(url, json={"JobType": "recording", "Status": "started"})
+    return await bot_client.post(url, json={"JobType": "recording", "Status": "started"})
 
 
-async def upload_url(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds, size: int = 10) -> str:
+async def upload_url(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds, size: int = 10) -> str:
     """Open an upload session without the 5 MiB rule and return its address."""
     standin.state.knobs.five_mib_rule = False
     body = {"channel_id": ids.call_id, "filename": "a.mp4", "file_size": size}
-    reply = await bot.post(f"{PLUGIN}/bot/uploads", json=body)
+    reply = await bot_client.post(f"{PLUGIN}/bot/uploads", json=body)
     return f"{PLUGIN}/bot/uploads/{(await reply.json())['id']}"
 
 
-async def offset(bot: aiohttp.ClientSession, url: str) -> int:
-    value: int = (await (await bot.get(url)).json())["file_offset"]
+async def offset(bot_client: aiohttp.ClientSession, url: str) -> int:
+    value: int = (await (await bot_client.get(url)).json())["file_offset"]
     return value
 
 
-async def test_status_replies_without_doing(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_status_replies_without_doing(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """The ordered reply comes instead of the deed, once; then all is as before."""
     standin.set_faults({"route": "status", "kind": "status", "status": 502, "body": "<h1>Bad Gateway</h1>"})
-    reply = await start_job(bot, ids)
+    reply = await start_job(bot_client, ids)
     assert (reply.status, reply.content_type, await reply.text()) == (502, "text/html", "<h1>Bad Gateway</h1>")
     assert standin.state.statuses == []
-    assert (await start_job(bot, ids)).status == 200
+    assert (await start_job(bot_client, ids)).status == 200
 
 
-async def test_fault_skips_then_strikes_then_ends(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_fault_skips_then_strikes_then_ends(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """`skip` lets requests pass, `times` ends the fault, `times` 0 never does."""
 
     async def statuses(count: int) -> list[int]:
-        return [(await bot.get(filename_url(ids))).status for _ in range(count)]
+        return [(await bot_client.get(filename_url(ids))).status for _ in range(count)]
 
     standin.set_faults({"route": "filename", "kind": "status", "status": 503, "skip": 1, "times": 2})
     assert await statuses(5) == [200, 503, 503, 200, 200]
@@ -80,49 +62,55 @@ async def test_fault_skips_then_strikes_then_ends(standin: StandIn, bot: aiohttp
 
 
 async def test_faults_of_one_route_strike_one_after_the_other(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """Each fault counts for itself; the first that is not used up is played."""
     standin.set_faults(
         {"route": "filename", "kind": "status", "status": 500}, {"route": "any", "kind": "status", "status": 501}
     )
-    assert [(await bot.get(filename_url(ids))).status for _ in range(3)] == [500, 501, 200]
+    assert [(await bot_client.get(filename_url(ids))).status for _ in range(3)] == [500, 501, 200]
 
 
-async def test_any_spares_the_standins_own_routes(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_any_spares_the_standins_own_routes(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """A fault on every route leaves the controls in reach."""
     standin.set_faults({"route": "any", "kind": "status", "status": 503, "times": 0})
-    assert (await bot.get("/standin/state")).status == 200
-    assert (await bot.get(f"{PLUGIN}/standalone/recording.html")).status == 503
-    assert (await bot.get("/api/v4/config/client?format=old")).status == 503
+    assert (await bot_client.get("/standin/state")).status == 200
+    assert (await bot_client.get(f"{PLUGIN}/standalone/recording.html")).status == 503
+    assert (await bot_client.get("/api/v4/config/client?format=old")).status == 503
 
 
-async def test_reset_closes_before_doing(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_reset_closes_before_doing(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """The client sees a reset, the job nothing, the log a dropped request."""
     standin.set_faults({"route": "status", "kind": "reset"})
     with pytest.raises(aiohttp.ClientOSError, match="reset"):
-        await start_job(bot, ids)
+        await start_job(bot_client, ids)
     assert standin.state.statuses == []
     assert standin.requests("status")[0].status == "dropped"
 
 
-async def test_dropped_reply_is_done_all_the_same(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_dropped_reply_is_done_all_the_same(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """The deed is done, the answer is lost, and a retry meets what was done."""
     standin.set_faults({"route": "status", "kind": "drop_reply"})
     with pytest.raises(aiohttp.ClientError):
-        await start_job(bot, ids)
+        await start_job(bot_client, ids)
     assert [one.reply for one in standin.state.statuses] == [200]
-    assert "already started" in await (await start_job(bot, ids)).text()
+    assert "already started" in await (await start_job(bot_client, ids)).text()
     assert [entry.status for entry in standin.requests("status")] == ["dropped", 400]
 
 
-async def test_lost_final_reply_loses_the_file_id(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_lost_final_reply_loses_the_file_id(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """An upload whose last reply is lost is complete, and its session is gone."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_data", "kind": "drop_reply"})
     with pytest.raises(aiohttp.ClientError):
-        await bot.post(url, data=b"helloworld")
-    assert (await bot.get(url)).status == 404
+        await bot_client.post(url, data=b"helloworld")
+    assert (await bot_client.get(url)).status == 404
     assert [one.size for one in standin.state.files.values()] == [10]
 
 
@@ -140,103 +128,107 @@ async def test_hang_never_replies_and_ends_with_the_server(tmp_path: Path) -> No
             await asyncio.wait_for(hanging, 5)
 
 
-async def test_slow_waits_and_then_does(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_slow_waits_and_then_does(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """A slow route answers rightly, not before its delay."""
     standin.set_faults({"route": "filename", "kind": "slow", "delay_s": 0.2})
-    reply = await bot.get(filename_url(ids))
+    reply = await bot_client.get(filename_url(ids))
     assert reply.status == 200
     elapsed_s = standin.requests("filename")[0].elapsed_s
     assert elapsed_s is not None
     assert elapsed_s >= 0.2
 
 
-async def test_slow_reader_takes_bytes_at_its_rate(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_slow_reader_takes_bytes_at_its_rate(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """Ten bytes at fifty a second take a fifth of a second, and all arrive."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 50})
-    reply = await bot.post(url, data=b"helloworld")
+    reply = await bot_client.post(url, data=b"helloworld")
     elapsed_s = standin.requests("upload_data")[0].elapsed_s
     assert (reply.status, elapsed_s is not None and elapsed_s >= 0.19) == (200, True)
 
 
-async def test_cut_keeps_the_bytes_before_it(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_cut_keeps_the_bytes_before_it(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """The connection is reset at the ordered byte; what came before it stays and is continued."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_data", "kind": "cut_at", "at_byte": 7})
     with pytest.raises(aiohttp.ClientError):
-        await bot.post(url, data=b"helloworld")
-    assert await offset(bot, url) == 7
-    info = await (await bot.post(url, data=b"rld")).json()
+        await bot_client.post(url, data=b"helloworld")
+    assert await offset(bot_client, url) == 7
+    info = await (await bot_client.post(url, data=b"rld")).json()
     assert standin.uploaded(info["id"]).read_bytes() == b"helloworld"
 
 
 async def test_no_progress_replies_204_and_stores_nothing(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """The part is read and forgotten."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_data", "kind": "no_progress"})
-    assert (await bot.post(url, data=b"hello")).status == 204
-    assert await offset(bot, url) == 0
+    assert (await bot_client.post(url, data=b"hello")).status == 204
+    assert await offset(bot_client, url) == 0
 
 
-async def test_busy_refuses_a_part(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_busy_refuses_a_part(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """The reply is that of a concurrent upload, and nothing is stored."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_data", "kind": "busy"})
-    reply = await bot.post(url, data=b"hello")
+    reply = await bot_client.post(url, data=b"hello")
     assert (reply.status, "more than one request" in await reply.text()) == (400, True)
-    assert await offset(bot, url) == 0
+    assert await offset(bot_client, url) == 0
 
 
 async def test_stale_offset_is_the_one_before_the_last_part(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """A stale read forgets one part, once."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     for part in (b"he", b"llo"):
-        await bot.post(url, data=part)
+        await bot_client.post(url, data=part)
     standin.set_faults({"route": "upload_get", "kind": "stale_offset"})
-    assert [await offset(bot, url) for _ in range(2)] == [2, 5]
+    assert [await offset(bot_client, url) for _ in range(2)] == [2, 5]
 
 
-async def test_lied_offset_is_the_ordered_byte(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_lied_offset_is_the_ordered_byte(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """The session can claim any offset."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_get", "kind": "lie_offset", "at_byte": 99})
-    assert [await offset(bot, url) for _ in range(2)] == [99, 0]
+    assert [await offset(bot_client, url) for _ in range(2)] == [99, 0]
 
 
-async def test_redirect_points_elsewhere(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_redirect_points_elsewhere(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """302 with the ordered location."""
     standin.set_faults({"route": "filename", "kind": "redirect", "location": "http://elsewhere.test/"})
-    reply = await bot.get(filename_url(ids), allow_redirects=False)
+    reply = await bot_client.get(filename_url(ids), allow_redirects=False)
     assert (reply.status, reply.headers["Location"]) == (302, "http://elsewhere.test/")
 
 
-async def test_endless_body_goes_on(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_endless_body_goes_on(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """The body has no length and gives as much as is read of it."""
     standin.set_faults({"route": "config", "kind": "endless", "content_type": "application/json"})
-    reply = await bot.get("/api/v4/config/client?format=old")
+    reply = await bot_client.get("/api/v4/config/client?format=old")
     assert (reply.content_type, reply.content_length) == ("application/json", None)
     assert len(await reply.content.readexactly(100_000)) == 100_000
     reply.close()
 
 
 async def test_above_bytes_strikes_longer_bodies_only(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """A proxy's limit refuses a part over it, and a chunked one, and lets a shorter one through."""
-    url = await upload_url(standin, bot, ids)
+    url = await upload_url(standin, bot_client, ids)
     standin.set_faults({"route": "upload_data", "kind": "status", "status": 413, "above_bytes": 4, "times": 0})
 
     async def chunked() -> AsyncIterator[bytes]:
         yield b"x"
 
-    assert (await bot.post(url, data=b"hello")).status == 413
-    assert (await bot.post(url, data=chunked())).status == 413
-    assert (await bot.post(url, data=b"hell")).status == 204
-    assert await offset(bot, url) == 4
+    assert (await bot_client.post(url, data=b"hello")).status == 413
+    assert (await bot_client.post(url, data=chunked())).status == 413
+    assert (await bot_client.post(url, data=b"hell")).status == 204
+    assert await offset(bot_client, url) == 4
 
 
 @pytest.mark.parametrize(

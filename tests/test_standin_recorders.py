@@ -214,7 +214,7 @@ async def test_served_standin_says_its_address_and_ends_on_sigterm(tmp_path: Pat
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     child = await ChildProcess.spawn("standin", [sys.executable, "-c", program, str(tmp_path)], env=env)
-    line = await child.ready(child.said(r"stand-in Mattermost at (\S+)$"), limit_s=20)
+    line = await child.ready(child.line_matching(r"stand-in Mattermost at (\S+)$"), limit_s=20)
     async with aiohttp.ClientSession() as client:
         reply = await client.get(f"{line.group(1)}/standin/thread")
         assert reply.status == 200

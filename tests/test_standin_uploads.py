@@ -24,33 +24,19 @@ async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
         yield server
 
 
-@pytest.fixture
-async def bot(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client with the bot's token."""
-    headers = {"Authorization": f"BEARER {standin.state.bot_token}"}
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(standin.url, headers=headers, timeout=timeout) as client:
-        yield client
-
-
-@pytest.fixture
-async def ids(standin: StandIn) -> CallIds:
-    return standin.create_call()
-
-
-async def create(bot: aiohttp.ClientSession, ids: CallIds, size: int, **body: Any) -> aiohttp.ClientResponse:
+async def create(bot_client: aiohttp.ClientSession, ids: CallIds, size: int, **body: Any) -> aiohttp.ClientResponse:
     fields = {"channel_id": ids.call_id, "filename": "a.mp4", "file_size": size, **body}
-    return await bot.post(UPLOADS, json=fields)
+    return await bot_client.post(UPLOADS, json=fields)
 
 
-async def opened(bot: aiohttp.ClientSession, ids: CallIds, size: int) -> str:
+async def opened(bot_client: aiohttp.ClientSession, ids: CallIds, size: int) -> str:
     """Open a session and return its id."""
-    upload_id: str = (await (await create(bot, ids, size)).json())["id"]
+    upload_id: str = (await (await create(bot_client, ids, size)).json())["id"]
     return upload_id
 
 
-async def offset(bot: aiohttp.ClientSession, upload_id: str) -> int:
-    value: int = (await (await bot.get(f"{UPLOADS}/{upload_id}")).json())["file_offset"]
+async def offset(bot_client: aiohttp.ClientSession, upload_id: str) -> int:
+    value: int = (await (await bot_client.get(f"{UPLOADS}/{upload_id}")).json())["file_offset"]
     return value
 
 
@@ -67,9 +53,9 @@ def session_of(standin: StandIn, upload_id: str) -> UploadSession:
     return standin.state.sessions[upload_id]
 
 
-async def test_creation_replies_200_with_a_fresh_session(bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_creation_replies_200_with_a_fresh_session(bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """A session has a new id of 26 characters and starts at 0; the size may exceed MaxFileSize."""
-    first, second = await create(bot, ids, 10), await create(bot, ids, 10**12)
+    first, second = await create(bot_client, ids, 10), await create(bot_client, ids, 10**12)
     one, other = await first.json(), await second.json()
     assert (first.status, second.status) == (200, 200)
     assert one["id"] != other["id"]
@@ -81,17 +67,17 @@ async def test_creation_replies_200_with_a_fresh_session(bot: aiohttp.ClientSess
     "body", [{"file_size": 0}, {"file_size": -1}, {"filename": ""}, {"channel_id": "c" * 26}, {"file_size": "9"}]
 )
 async def test_creation_refuses_what_cannot_be_uploaded(
-    body: dict[str, Any], standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    body: dict[str, Any], standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """An empty file, no name or an unknown channel is 400, and no session is made."""
-    reply = await create(bot, ids, 10, **body)
+    reply = await create(bot_client, ids, 10, **body)
     assert reply.status == 400
     assert standin.state.sessions == {}
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_whole_file_replies_file_info(
-    chunked: bool, standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    chunked: bool, standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """One part with all bytes completes the file, with a length or chunked; the session is gone then."""
 
@@ -99,75 +85,77 @@ async def test_whole_file_replies_file_info(
         yield b"hello"
         yield b"world"
 
-    upload_id = await opened(bot, ids, 10)
-    reply = await bot.post(f"{UPLOADS}/{upload_id}", data=pieces() if chunked else b"helloworld")
+    upload_id = await opened(bot_client, ids, 10)
+    reply = await bot_client.post(f"{UPLOADS}/{upload_id}", data=pieces() if chunked else b"helloworld")
     info = await reply.json()
     assert reply.status == 200
     assert (info["name"], info["size"], info["mime_type"]) == ("a.mp4", 10, "video/mp4")
     assert standin.uploaded(info["id"]).read_bytes() == b"helloworld"
-    assert (await bot.get(f"{UPLOADS}/{upload_id}")).status == 404
-    assert (await bot.post(f"{UPLOADS}/{upload_id}", data=b"x")).status == 404
+    assert (await bot_client.get(f"{UPLOADS}/{upload_id}")).status == 404
+    assert (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"x")).status == 404
 
 
-async def test_parts_continue_at_the_stored_offset(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_parts_continue_at_the_stored_offset(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """A part that is not the last is 204 without a body, and the offset says how to go on."""
-    upload_id = await opened(bot, ids, 10)
-    reply = await bot.post(f"{UPLOADS}/{upload_id}", data=b"hell")
+    upload_id = await opened(bot_client, ids, 10)
+    reply = await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"hell")
     assert (reply.status, await reply.read()) == (204, b"")
-    assert await offset(bot, upload_id) == 4
-    info = await (await bot.post(f"{UPLOADS}/{upload_id}", data=b"oworld")).json()
+    assert await offset(bot_client, upload_id) == 4
+    info = await (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"oworld")).json()
     assert standin.uploaded(info["id"]).read_bytes() == b"helloworld"
 
 
 async def test_bytes_beyond_the_declared_size_are_ignored(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """A body longer than the file completes it with the first bytes."""
-    upload_id = await opened(bot, ids, 4)
-    info = await (await bot.post(f"{UPLOADS}/{upload_id}", data=b"hello")).json()
+    upload_id = await opened(bot_client, ids, 4)
+    info = await (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"hello")).json()
     assert standin.uploaded(info["id"]).read_bytes() == b"hell"
 
 
-async def test_empty_part_does_not_advance(bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_empty_part_does_not_advance(bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """An empty body is a 204 that leaves the offset where it was."""
-    upload_id = await opened(bot, ids, 4)
-    await bot.post(f"{UPLOADS}/{upload_id}", data=b"he")
-    assert (await bot.post(f"{UPLOADS}/{upload_id}", data=b"")).status == 204
-    assert await offset(bot, upload_id) == 2
+    upload_id = await opened(bot_client, ids, 4)
+    await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"he")
+    assert (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"")).status == 204
+    assert await offset(bot_client, upload_id) == 2
 
 
 @pytest.mark.parametrize(("first", "size", "status"), [(9, 10, 400), (10, 10, 200)])
 async def test_small_first_part_must_be_the_whole_file(
-    first: int, size: int, status: int, standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    first: int, size: int, status: int, standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """With the rule on, a first part under 5 MiB is thrown away unless it is everything."""
     standin.state.knobs.five_mib_rule = True
-    upload_id = await opened(bot, ids, size)
-    reply = await bot.post(f"{UPLOADS}/{upload_id}", data=b"x" * first)
+    upload_id = await opened(bot_client, ids, size)
+    reply = await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"x" * first)
     assert reply.status == status
     if status == 400:
-        assert await offset(bot, upload_id) == 0
+        assert await offset(bot_client, upload_id) == 0
         assert session_of(standin, upload_id).path.read_bytes() == b""
 
 
 async def test_first_part_of_5_mib_is_kept_and_later_ones_may_be_small(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """The rule looks at the first part only."""
     standin.state.knobs.five_mib_rule = True
-    upload_id = await opened(bot, ids, FIRST_PART_BYTES + 2)
-    assert (await bot.post(f"{UPLOADS}/{upload_id}", data=b"x" * FIRST_PART_BYTES)).status == 204
-    assert (await bot.post(f"{UPLOADS}/{upload_id}", data=b"y")).status == 204
-    info = await (await bot.post(f"{UPLOADS}/{upload_id}", data=b"z")).json()
+    upload_id = await opened(bot_client, ids, FIRST_PART_BYTES + 2)
+    assert (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"x" * FIRST_PART_BYTES)).status == 204
+    assert (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"y")).status == 204
+    info = await (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"z")).json()
     assert standin.uploaded(info["id"]).stat().st_size == FIRST_PART_BYTES + 2
 
 
 async def test_part_over_the_cap_is_answered_early_and_the_connection_closed(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """The 204 comes while the body is still being sent, then the server closes."""
     standin.state.knobs.max_file_size = 4
-    upload_id = await opened(bot, ids, 10)
+    upload_id = await opened(bot_client, ids, 10)
     reader, writer = await raw_post(standin, upload_id, 10)
     writer.write(b"helloX")
     async with asyncio.timeout(5):
@@ -177,11 +165,11 @@ async def test_part_over_the_cap_is_answered_early_and_the_connection_closed(
     assert b" 204 " in head
     assert b"connection: close" in head.lower()
     assert rest == b""
-    assert await offset(bot, upload_id) == 4
+    assert await offset(bot_client, upload_id) == 4
 
 
 async def test_part_of_exactly_the_cap_keeps_the_connection(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """A part that fits is no reason to close, with a length or chunked."""
     standin.state.knobs.max_file_size = 4
@@ -189,35 +177,39 @@ async def test_part_of_exactly_the_cap_keeps_the_connection(
     async def chunked() -> AsyncIterator[bytes]:
         yield b"owor"
 
-    upload_id = await opened(bot, ids, 10)
-    first = await bot.post(f"{UPLOADS}/{upload_id}", data=b"hell")
-    second = await bot.post(f"{UPLOADS}/{upload_id}", data=chunked())
+    upload_id = await opened(bot_client, ids, 10)
+    first = await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"hell")
+    second = await bot_client.post(f"{UPLOADS}/{upload_id}", data=chunked())
     assert [first.status, second.status] == [204, 204]
     assert "close" not in {first.headers.get("Connection"), second.headers.get("Connection")}
-    assert await offset(bot, upload_id) == 8
+    assert await offset(bot_client, upload_id) == 8
 
 
-async def test_vanished_client_leaves_its_bytes(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_vanished_client_leaves_its_bytes(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """A connection that dies in the middle of a part is the end of the part, and no error."""
-    upload_id = await opened(bot, ids, 10)
+    upload_id = await opened(bot_client, ids, 10)
     session = session_of(standin, upload_id)
     _, writer = await raw_post(standin, upload_id, 10)
     writer.write(b"hello w")
     await standin.wait_for(lambda: session.bytes_received == 7)
     writer.close()
     await standin.wait_for(lambda: not session.busy)
-    assert await offset(bot, upload_id) == 7
+    assert await offset(bot_client, upload_id) == 7
     assert session.path.read_bytes() == b"hello w"
 
 
-async def test_second_part_at_once_is_refused(standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_second_part_at_once_is_refused(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
     """While one part is being read another is 400, and stores nothing."""
-    upload_id = await opened(bot, ids, 10)
+    upload_id = await opened(bot_client, ids, 10)
     session = session_of(standin, upload_id)
     _, writer = await raw_post(standin, upload_id, 10)
     writer.write(b"he")
     await standin.wait_for(lambda: session.bytes_received == 2)
-    reply = await bot.post(f"{UPLOADS}/{upload_id}", data=b"xx")
+    reply = await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"xx")
     writer.close()
     assert reply.status == 400
     assert "more than one request" in await reply.text()
@@ -236,28 +228,28 @@ async def test_second_part_at_once_is_refused(standin: StandIn, bot: aiohttp.Cli
     ],
 )
 async def test_saved_recording_is_published_under_its_last_name(
-    given: str, published: str, standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    given: str, published: str, standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """A saved file appears in `published`, and nowhere else, whatever it is called."""
-    upload_id = (await (await create(bot, ids, 2, filename=given)).json())["id"]
-    info = await (await bot.post(f"{UPLOADS}/{upload_id}", data=b"hi")).json()
+    upload_id = (await (await create(bot_client, ids, 2, filename=given)).json())["id"]
+    info = await (await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"hi")).json()
     body = {"PostID": ids.post_id, "FileIDs": [info["id"]], "JobID": ids.recording_id}
     url = f"/plugins/com.mattermost.calls/bot/calls/{ids.call_id}/recordings"
     for _ in range(2):
-        assert (await bot.post(url, json=body)).status == 200
+        assert (await bot_client.post(url, json=body)).status == 200
     folder = standin.data_dir / "published"
     assert [path.name for path in folder.iterdir()] == [published]
     assert (folder / published).read_bytes() == b"hi"
 
 
 async def test_two_recordings_of_one_name_are_both_published(
-    standin: StandIn, bot: aiohttp.ClientSession, ids: CallIds
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
     """A name that another file has gets a number."""
     for content in (b"11", b"22"):
-        upload_id = await opened(bot, ids, 2)
-        info = await (await bot.post(f"{UPLOADS}/{upload_id}", data=content)).json()
+        upload_id = await opened(bot_client, ids, 2)
+        info = await (await bot_client.post(f"{UPLOADS}/{upload_id}", data=content)).json()
         body = {"PostID": ids.post_id, "FileIDs": [info["id"]], "JobID": ids.recording_id}
-        await bot.post(f"/plugins/com.mattermost.calls/bot/calls/{ids.call_id}/recordings", json=body)
+        await bot_client.post(f"/plugins/com.mattermost.calls/bot/calls/{ids.call_id}/recordings", json=body)
     found = {path.name: path.read_bytes() for path in (standin.data_dir / "published").iterdir()}
     assert found == {"a.mp4": b"11", "a-2.mp4": b"22"}

@@ -16,26 +16,6 @@ SOCKET = "/api/v4/websocket"
 CALLS = "custom_com.mattermost.calls_"
 
 
-@pytest.fixture
-async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    async with StandIn(data_dir=tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-async def bot(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client with the bot's token."""
-    headers = {"Authorization": f"BEARER {standin.state.bot_token}"}
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(standin.url, headers=headers, timeout=timeout) as client:
-        yield client
-
-
-@pytest.fixture
-async def ids(standin: StandIn) -> CallIds:
-    return standin.create_call()
-
-
 class Page:
     """What a call page does on its websocket, one step at a time."""
 
@@ -104,9 +84,9 @@ async def test_challenge_is_answered_and_greeted(client: aiohttp.ClientSession, 
     assert len(hello["data"]["connection_id"]) == 26
 
 
-async def test_header_token_needs_no_challenge(bot: aiohttp.ClientSession, ids: CallIds) -> None:
+async def test_header_token_needs_no_challenge(bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
     """A token in the handshake's headers greets at once."""
-    socket = await bot.ws_connect(SOCKET)
+    socket = await bot_client.ws_connect(SOCKET)
     assert (await socket.receive_json(timeout=5))["event"] == "hello"
 
 

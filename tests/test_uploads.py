@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from recorder_fsm.errors import (
     AccessRefused,
@@ -83,14 +82,6 @@ async def small(standin: StandIn, tmp_path: Path) -> AsyncIterator[Uploader]:
     uploader = Uploader(standin, tmp_path, SIZE, SMALL)
     yield uploader
     uploader.bot.close()
-
-
-@pytest.fixture
-def log() -> Iterator[list[str]]:
-    lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(str(message)), level="TRACE")
-    yield lines
-    logger.remove(sink)
 
 
 async def test_small_file_goes_in_one_part(standin: StandIn, tmp_path: Path) -> None:
@@ -521,7 +512,7 @@ def test_body_gives_its_piece_and_no_more(tmp_path: Path) -> None:
         assert len(body) == 50
         assert body.read(20) == bytes(range(10, 30))
         assert b"".join(body) == bytes(range(30, 60))
-        assert (body.read(), body.taken) == (b"", 50)
+        assert (body.read(), body.sent) == (b"", 50)
 
 
 def test_abandoned_body_cannot_be_read(tmp_path: Path) -> None:

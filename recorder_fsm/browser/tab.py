@@ -1,6 +1,6 @@
 """One tab of Chromium: what the call page needs of it, and what of it the recorder must hear, over our own session.
 
-All of this goes on while no driver is there. Only `PlaywrightTab.load` needs one.
+All of this goes on while no driver is there. Only `ChromiumTab.load` needs one.
 """
 
 from __future__ import annotations
@@ -16,54 +16,26 @@ from recorder_fsm.browser.devtools import Message, Session
 from recorder_fsm.errors import BrowserError
 
 HEADER = ("X-Calls-Recorder", "true")
+EVALUATE_LIMIT_S = 60.0
 DRIVER_ANSWER_S = 1.0
 """How much later than its own limit a driver may say that it has passed."""
 REFUSED_WITHOUT_BODY = "ERR_HTTP_RESPONSE_CODE_FAILURE"
 
 
 class ChromiumTab:
-    """The page as `call_page.Tab` knows it."""
+    """The page as `call_page.Tab` knows it; `page` gives the page of the driver that is connected now."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, page: Callable[[], Page]) -> None:
         self._session = session
-        self._documents: dict[str, int] = {}
-        session.on("Network.responseReceived", self._note_status)
+        self._page = page
 
     async def evaluate(self, expression: str) -> Any:
         reply = await self._session.call(
-            "Runtime.evaluate", {"expression": expression, "returnByValue": True, "awaitPromise": True}, limit_s=60.0
+            "Runtime.evaluate",
+            {"expression": expression, "returnByValue": True, "awaitPromise": True},
+            EVALUATE_LIMIT_S,
         )
         return reply.get("result", {}).get("value")
-
-    async def load(self, url: str, limit_s: float) -> int:
-        """Navigate; the answer comes when the navigation is committed, the status before it."""
-        self._documents.clear()
-        # No bodies are kept for us: they would fill the page's memory.
-        await self._session.call("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
-        try:
-            answer = await self._session.call("Page.navigate", {"url": url}, limit_s)
-        except BrowserError:
-            self._session.tell("Page.stopLoading")
-            raise
-        finally:
-            self._session.tell("Network.disable")
-        status = self._documents.get(str(answer.get("loaderId")), 0)
-        # An error status without a body is a network error to Chromium, which has an error page of its own for it.
-        if (words := answer.get("errorText")) and not (REFUSED_WITHOUT_BODY in words and status):
-            raise BrowserError(detail=str(words), code="page")
-        return status
-
-    def _note_status(self, params: Message) -> None:
-        if params.get("type") == "Document":
-            self._documents[str(params.get("loaderId"))] = int(params["response"]["status"])
-
-
-class PlaywrightTab(ChromiumTab):
-    """The same, with Playwright's navigation; `page` gives the page of the driver that is connected now."""
-
-    def __init__(self, session: Session, page: Callable[[], Page]) -> None:
-        super().__init__(session)
-        self._page = page
 
     async def load(self, url: str, limit_s: float) -> int:
         page = self._page()
@@ -74,12 +46,13 @@ class PlaywrightTab(ChromiumTab):
 
         page.on("response", note)
         try:
-            async with asyncio.timeout(limit_s + DRIVER_ANSWER_S):
+            async with asyncio.timeout(limit_s + DRIVER_ANSWER_S):  # Playwright's own limit is kept by the driver
                 response = await page.goto(url, wait_until="commit", timeout=limit_s * 1000)
         except TimeoutError as error:
             self._session.tell("Page.stopLoading")
             raise BrowserError(detail="the browser's driver does not answer", code="page_late") from error
         except Error as error:
+            # An error status without a body is a network error to Chromium, which has an error page of its own for it.
             if REFUSED_WITHOUT_BODY in error.message and answers:
                 return answers[-1].status
             # A page that waits for a server answers nobody meanwhile, nor can another driver connect to it.

@@ -27,8 +27,8 @@ FRAME_BYTES = 4
 READ_BYTES = 64 * 1024
 TICK_S = 0.02
 LEAD_S = 0.024
-"""How much earlier a sample arrives than the page's own clock says that it is heard: the sink renders ahead. Measured by
-the flash and the beep of the stand-in's pattern; the flash is seen half a frame late on average, which is not counted."""
+"""How much earlier a sample arrives than it is heard by the page's own clock: the sink renders ahead. Measured by the
+flash and the beep of the stand-in's pattern; a flash is seen half a frame late on average, which is not counted."""
 DRY_S = 0.2
 """After so long without a sample there is silence."""
 SLIP_S = 0.02

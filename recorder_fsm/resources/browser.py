@@ -25,7 +25,7 @@ from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.certificates import trust_in_chromium
 from recorder_fsm.browser.devtools import DevTools, Message, Session
 from recorder_fsm.browser.launch_options import launch_failure
-from recorder_fsm.browser.tab import PlaywrightTab, listen_to_console, listen_to_hook, refuse_dialogs, send_header_to
+from recorder_fsm.browser.tab import ChromiumTab, listen_to_console, listen_to_hook, refuse_dialogs, send_header_to
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
 
@@ -201,7 +201,7 @@ class Browser:
         root, origin = devtools.root, self._launch.origin
         target_id = await _first_page(root)
         session = await devtools.attach(target_id)
-        tab = PlaywrightTab(session, self._page_of_driver)
+        tab = ChromiumTab(session, self._page_of_driver)
         page = CallPage(tab, self._launch.width, self._launch.height)
         listen_to_console(session, page.console)
         await refuse_dialogs(session)

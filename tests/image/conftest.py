@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from recorder_fsm.standin.server import StandIn
 from tests.image.containers import IMAGE
 
 
@@ -16,10 +14,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not IMAGE and Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="no image to test: `make image-test` builds one (needs Docker)"))
-
-
-@pytest.fixture
-async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
-    """A stand-in Mattermost on a free port of the machine, which the containers share."""
-    async with StandIn(data_dir=tmp_path / "standin") as server:
-        yield server

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from recorder_fsm.standin.state import CallIds
+from tests.environment import job_variables
 from tests.recorder_process import RecorderProcess
 
 IMAGE = os.environ.get("RECORDER_FSM_IMAGE", "")
 HERE = Path(__file__).parent
 SECCOMP = HERE.parent.parent / "deploy" / "seccomp.json"
 SMALL = {"WIDTH": "1280", "HEIGHT": "720", "FRAME_RATE": "20", "VIDEO_RATE": "1000", "VIDEO_PRESET": "ultrafast"}
-JSON_LOG = {"LOG_FORMAT": "json"}
 
 # As calls-offloader creates its containers, apart from the name: no capabilities added, 64 MB of shared memory, no
 # init, no limits, one fresh named volume (contract 4.5).
@@ -44,17 +44,8 @@ async def docker(*words: str, check: bool = True, limit_s: float = 120.0) -> str
 
 
 def job(url: str, ids: CallIds, **more: str) -> dict[str, str]:
-    """Return the variables of a job as the offloader sets them (contract 1.3), for a small picture."""
-    return {
-        "SITE_URL": url,
-        "CALL_ID": ids.call_id,
-        "POST_ID": ids.post_id,
-        "RECORDING_ID": ids.recording_id,
-        "AUTH_TOKEN": ids.token,
-        **SMALL,
-        **JSON_LOG,
-        **more,
-    }
+    """Return the variables of a job as the offloader sets them (contract 1.3), for a small frame and a log in JSON."""
+    return job_variables(url, ids, **{**SMALL, "LOG_FORMAT": "json", **more})
 
 
 class Container(RecorderProcess):
