@@ -337,14 +337,3 @@ def describe_exit(returncode: int) -> str:
         return f"was killed by {signal.Signals(-returncode).name}"
     except ValueError:
         return f"was killed by signal {-returncode}"
-
-
-async def reap_session(pid: int, limit_s: float = KILL_WAIT_S) -> None:
-    """Kill a process that is not our child, with its session if it leads one, and wait for its end."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            await wait_for_exit(pid)
