@@ -17,12 +17,12 @@ from pathlib import Path
 from recorder_fsm.standin.server import StandIn
 from tests.image.containers import IMAGE, SECCOMP, container, docker, job
 
-# The plugin's `medium` (contract 1.3); 20 frames/s and the size are those of the tests' small picture.
+# The plugin's `medium` (contract 1.3); 20 frames/s and the size are those of the tests' small frame.
 MEDIUM = {"VIDEO_RATE": "1500", "VIDEO_PRESET": "veryfast"}
 SETTLE_S = 4.0
 
 
-def processor_time() -> tuple[int, int]:
+def cpu_time() -> tuple[int, int]:
     """Return the machine's busy time and all its time so far, in ticks (proc(5))."""
     first = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     ticks = [int(word) for word in first]
@@ -40,9 +40,9 @@ async def measure(jobs: int, seconds: float) -> str:
                 for ids in calls
             ]
             await asyncio.gather(*(run.recorded(SETTLE_S) for run in runs))
-            before = processor_time()
+            before = cpu_time()
             await asyncio.gather(*(run.recorded(SETTLE_S + seconds) for run in runs))
-            after = processor_time()
+            after = cpu_time()
             names = [run.name for run in runs]
             told = await docker("stats", "--no-stream", "--format", "{{.CPUPerc}} {{.MemUsage}}", *names)
             for ids in calls:

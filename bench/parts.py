@@ -1,4 +1,4 @@
-"""What the processes of one job use: processor time and memory, by part. Reads /proc (proc(5))."""
+"""What the processes of one job use: CPU time and memory, by part. Reads /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from pathlib import Path
 
 import psutil
 
-PART_NAMES = ("Python", "driver", "Chromium", "Xvfb", "PulseAudio", "grabber", "encoder")
+PART_NAMES = (
+    "Python",
+    "driver",
+    "Chromium",
+    "Xvfb",
+    "PulseAudio",
+    "video grabber",
+    "audio grabber",
+    "relay",
+    "encoder",
+)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -20,8 +30,10 @@ def part_of(pid: int, root: int, words: list[str]) -> str | None:
     if "run-driver" in words:
         return "driver"
     if program == "ffmpeg":
-        return "grabber" if "x11grab" in words else "encoder"
-    by_program = {"Xvfb": "Xvfb", "pulseaudio": "PulseAudio"}
+        return "video grabber" if "x11grab" in words else "encoder"
+    if any(word.endswith("audio_relay.py") for word in words):
+        return "relay"
+    by_program = {"Xvfb": "Xvfb", "pulseaudio": "PulseAudio", "parec": "audio grabber"}
     return by_program.get(program, "Chromium" if "chrom" in program else None)
 
 
@@ -37,7 +49,7 @@ def parts(root: int) -> dict[int, str]:
     return found
 
 
-def processor_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Return the seconds that a process has run so far, in its own code and in the kernel; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -60,13 +72,13 @@ class Usage:
 
     def __init__(self, root: int) -> None:
         self._parts = parts(root)
-        self._before = {pid: processor_s(pid) for pid in self._parts}
+        self._before = {pid: cpu_s(pid) for pid in self._parts}
 
     def shares(self, seconds: float) -> dict[str, float]:
         """Return the share of one core, in percent, that each part has used in the `seconds` since."""
         used = dict.fromkeys(PART_NAMES, 0.0)
         for pid, part in self._parts.items():
-            used[part] += max(0.0, processor_s(pid) - self._before[pid])
+            used[part] += max(0.0, cpu_s(pid) - self._before[pid])
         return {part: 100 * spent / seconds for part, spent in used.items()}
 
     def memory(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""`make bench-quick`: start, stop, processor, memory, and picture against sound, each over several runs.
+"""`make bench-quick`: start, stop, CPU, memory, and video against audio, each over several runs.
 
 Records a still call, a shared screen and the test pattern in turn, so that a busy moment of the machine does not fall
 on one of them alone. Prints a table of medians and ranges, writes all numbers to build/bench/quick.json, and with
@@ -71,8 +71,8 @@ def lines(runs: Sequence[Measured]) -> list[Line]:
         ]
     medians = of(PATTERN, lambda run: statistics.median(run.offsets_ms))
     spreads = of(PATTERN, lambda run: max(run.offsets_ms) - min(run.offsets_ms))
-    table.append(Line("picture after sound, median of a run", "ms", medians, 0))
-    table.append(Line("picture after sound, range within a run", "ms", spreads, 0))
+    table.append(Line("video after audio, median of a run", "ms", medians, 0))
+    table.append(Line("video after audio, range within a run", "ms", spreads, 0))
     return table
 
 
@@ -96,7 +96,7 @@ Numbers of one machine, which others were using too; run it on yours. Written by
 
 - Memory is the proportional set size: pages that processes share are divided among them.
 - The share of a core is the time in user and kernel mode by `/proc/<pid>/stat`; it is counted from 4 s after `started`.
-- Picture after sound: the time of the first frame of a flash minus that of a beep that the page makes in the same
+- Video after audio: the time of the first frame of a flash minus that of a beep that the page makes in the same
   instant. A flash is seen in the first frame that shows it, so a perfect recording measures between 0 and one frame
   (33 ms at 30 frames per second), half a frame on average.
 """
@@ -123,7 +123,7 @@ def main() -> int:
     """Measure, print, write; returns the exit code."""
     parser = argparse.ArgumentParser(prog="bench.quick", description=__doc__)
     parser.add_argument("--runs", type=int, default=FEWEST_RUNS)
-    parser.add_argument("--window", type=float, default=12.0, help="seconds over which the processor is measured")
+    parser.add_argument("--window", type=float, default=12.0, help="seconds over which the CPU is measured")
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
     options = parser.parse_args()

@@ -135,7 +135,7 @@ def test_environment_of_children_has_no_variable_of_the_job() -> None:
 
 
 def test_browser_writes_into_the_runtime_directory_alone() -> None:
-    """Home, caches and temporary files go when the job goes; display and sound are the job's own."""
+    """Home, caches and temporary files go when the job goes; display and audio are the job's own."""
     runtime = Path("/run/job")
     env = browser_environment(
         {"PATH": "/bin", "HOME": "/root"}, runtime, {"DISPLAY": ":7", "XAUTHORITY": "/c"}, {"PULSE_SERVER": "unix:/s"}

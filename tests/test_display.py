@@ -34,7 +34,7 @@ async def display(tmp_path: Path) -> AsyncIterator[Display]:
 
 
 async def test_display_is_up_when_it_is_entered(display: Display) -> None:
-    """A program can look at it at once, and it is a little larger than the picture."""
+    """A program can look at it at once, and it is a little larger than the frame."""
     seen = await ask("xdpyinfo", env=display.env)
     assert seen.returncode == 0
     assert f"dimensions:    {WIDTH + MARGIN_PX}x{HEIGHT + MARGIN_PX} pixels".encode() in seen.stdout

@@ -74,9 +74,9 @@ def reply_json(body: dict[str, Any]) -> bytes:
 
 async def test_filename_is_the_plugins_and_safe(standin: StandIn, bot: CallsBot) -> None:
     """The plugin's name comes back without an extension, hostile characters replaced."""
-    assert (await bot.filename()).startswith("Call_Town_Square_")
+    assert (await bot.filename(LIMIT_S)).startswith("Call_Town_Square_")
     standin.state.knobs.filename = "../../etc/pass wd\n"
-    assert await bot.filename() == "_.._etc_pass_wd_"
+    assert await bot.filename(LIMIT_S) == "_.._etc_pass_wd_"
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 502}, {"kind": "reset"}, {"kind": "drop_reply"}])
@@ -393,7 +393,7 @@ async def test_published_size_is_that_of_the_file(standin: StandIn, bot: CallsBo
 
 async def test_token_goes_as_bearer_and_gets_have_no_body(standin: StandIn, bot: CallsBot) -> None:
     """Every request is the bot's, and a GET carries neither body nor content type."""
-    await bot.filename()
+    await bot.filename(LIMIT_S)
     await bot.max_file_size()
     await bot.already_saved()
     assert len(standin.requests()) == 3
@@ -421,7 +421,7 @@ async def test_netrc_does_not_replace_the_token(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    await bot.filename()
+    await bot.filename(LIMIT_S)
     assert standin.requests()[0].auth["kind"] == "bearer"
 
 
@@ -439,7 +439,7 @@ async def test_proxy_of_the_environment_is_used(ids: CallIds, monkeypatch: pytes
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         bot = bot_for("http://mattermost.invalid", ids)
-        assert await bot.filename() == "Call_by_proxy"
+        assert await bot.filename(LIMIT_S) == "Call_by_proxy"
         bot.close()
     assert lines[0].startswith(b"GET http://mattermost.invalid:80/plugins/com.mattermost.calls/bot/calls/")
 

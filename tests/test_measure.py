@@ -30,14 +30,14 @@ async def lit_and_heard(
     """Make 6 s in which the flash comes at 0.5 s, 1.5 s ... and the beep `late_ms` before it."""
     light = measure.LIGHTS[kind]
     box = f"drawbox=x={light.x}:y={light.y}:w={light.width}:h={light.height}:t=fill"
-    picture = (
+    frame = (
         f"color=0x1e1e1e:s=320x288:r={fps}:d=6,{box}:c=black,"
         rf"{box}:c=white:enable='gte(mod(t\,1)\,0.4999)*lt(mod(t\,1)\,0.5999)'"
     )
     tone = BEEP.format(
         hz=measure.TONES_HZ[kind], onset=0.5 - late_ms / 1000, length=0.1 if kind == "pattern" else 0.06, seconds=6
     )
-    return await make(path, "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, *H264, *AAC, *more)
+    return await make(path, "-f", "lavfi", "-i", frame, "-f", "lavfi", "-i", tone, *H264, *AAC, *more)
 
 
 def gray_rows(values: list[int | None], *, repeat: int = 1) -> bytes:
@@ -52,7 +52,7 @@ def gray_rows(values: list[int | None], *, repeat: int = 1) -> bytes:
 
 
 async def counted(path: Path, tmp_path: Path, values: list[int | None], *more: str) -> Path:
-    """Make a film at 25 frames per second that shows one counter value after the other."""
+    """Make a video at 25 frames per second that shows one counter value after the other."""
     raw = tmp_path / "rows.gray"
     raw.write_bytes(gray_rows(values))
     blow_up = "scale=640:32:flags=neighbor,pad=768:160:64:64"
@@ -83,7 +83,7 @@ async def test_av_offsets_low_frame_rate_adds_up_to_a_frame(tmp_path: Path) -> N
 
 
 async def test_av_offsets_sound_that_starts_late_is_on_the_same_clock(tmp_path: Path) -> None:
-    """A sound stream that begins 300 ms after the picture shifts nothing but itself."""
+    """An audio stream that begins 300 ms after the frame shifts nothing but itself."""
     aligned = await lit_and_heard(tmp_path / "a.mp4")
     shifted = await make(
         tmp_path / "b.mp4", "-i", str(aligned), "-itsoffset", "0.3", "-i", str(aligned),
@@ -93,7 +93,7 @@ async def test_av_offsets_sound_that_starts_late_is_on_the_same_clock(tmp_path: 
 
 
 async def test_av_offsets_without_flash_is_refused(tmp_path: Path) -> None:
-    """A picture that never flashes gives no number."""
+    """A frame that never flashes gives no number."""
     tone = BEEP.format(hz=1000, onset=0.5, length=0.1, seconds=3)
     dark = ("-f", "lavfi", "-i", "color=black:s=320x288:r=25:d=3")
     path = await make(tmp_path / "a.mp4", *dark, "-f", "lavfi", "-i", tone, *H264, *AAC)
@@ -114,7 +114,7 @@ async def test_beeps_other_tones_are_not_taken_for_it(tmp_path: Path) -> None:
 
 
 async def test_corners_colours_are_read(tmp_path: Path) -> None:
-    """Each corner reports its own colour, and a whole picture has no black edge."""
+    """Each corner reports its own colour, and a whole frame has no black edge."""
     path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", cornered(), *H264)
     found = await measure.corners(path, 0.5)
     for seen, drawn in zip(
@@ -129,8 +129,8 @@ async def test_corners_colours_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("edge", ["x=319:y=0:w=1:h=240", "x=0:y=239:w=320:h=1"])
 async def test_corners_black_edge_is_noticed(tmp_path: Path, edge: str) -> None:
     """One black column at the right, or one black row at the bottom, is reported."""
-    picture = f"{cornered()},drawbox={edge}:c=black:t=fill"
-    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", picture, *H264)
+    frame = f"{cornered()},drawbox={edge}:c=black:t=fill"
+    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", frame, *H264)
     assert (await measure.corners(path, 0.5)).edge_rows_black
 
 
@@ -170,7 +170,7 @@ async def test_counters_variable_frame_rate_keeps_real_times(tmp_path: Path) -> 
 
 
 async def test_counters_picture_without_counter_is_unreadable(tmp_path: Path) -> None:
-    """A grey picture has no counter, and no invented one."""
+    """A grey frame has no counter, and no invented one."""
     grey = ("-f", "lavfi", "-i", "color=gray:s=768x160:r=10:d=1")
     found = await measure.counters(await make(tmp_path / "a.mp4", *grey, *H264))
     assert found.unreadable_share == 1
@@ -195,22 +195,22 @@ async def test_silent_share_counts_silent_seconds(tmp_path: Path) -> None:
 
 async def test_black_share_and_tail(tmp_path: Path) -> None:
     """A second of black at the end of four is a quarter, all of it tail; the call's dark grey is not black."""
-    picture = r"color=0x1e1e1e:s=320x240:r=25:d=4,drawbox=c=black:t=fill:enable='gte(t\,3)'"
-    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", picture, *H264)
+    frame = r"color=0x1e1e1e:s=320x240:r=25:d=4,drawbox=c=black:t=fill:enable='gte(t\,3)'"
+    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", frame, *H264)
     assert await measure.black_share(path) == pytest.approx(0.25, abs=0.02)
     assert await measure.black_tail_s(path) == pytest.approx(1, abs=0.05)
 
 
 async def test_black_tail_is_none_when_only_the_beginning_is_black(tmp_path: Path) -> None:
     """Black at the beginning is a share, and no tail."""
-    picture = r"color=0x1e1e1e:s=320x240:r=25:d=4,drawbox=c=black:t=fill:enable='lt(t\,2)'"
-    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", picture, *H264)
+    frame = r"color=0x1e1e1e:s=320x240:r=25:d=4,drawbox=c=black:t=fill:enable='lt(t\,2)'"
+    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", frame, *H264)
     assert await measure.black_share(path) == pytest.approx(0.5, abs=0.02)
     assert await measure.black_tail_s(path) == 0
 
 
 async def test_longest_freeze_is_found_also_at_the_end(tmp_path: Path) -> None:
-    """A picture that stops at 1 s of 4 is frozen for 3 s; in a moving one nothing is."""
+    """A frame that stops at 1 s of 4 is frozen for 3 s; in a moving one nothing is."""
     moving = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=4", *H264)
     stopping = "testsrc=s=320x240:r=25:d=1,tpad=stop_mode=clone:stop_duration=3"
     stopped = await make(tmp_path / "b.mp4", "-f", "lavfi", "-i", stopping, *H264)
@@ -219,9 +219,9 @@ async def test_longest_freeze_is_found_also_at_the_end(tmp_path: Path) -> None:
 
 
 async def test_longest_freeze_of_a_region_ignores_the_rest(tmp_path: Path) -> None:
-    """A corner that stands still is frozen though the picture beside it moves."""
-    picture = "testsrc=s=320x240:r=25:d=2,drawbox=x=0:y=0:w=64:h=64:c=red:t=fill"
-    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", picture, *H264)
+    """A corner that stands still is frozen though the frame beside it moves."""
+    frame = "testsrc=s=320x240:r=25:d=2,drawbox=x=0:y=0:w=64:h=64:c=red:t=fill"
+    path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", frame, *H264)
     still = measure.Region(4, 4, 48, 48)
     assert await measure.longest_freeze_s(path, still) == pytest.approx(2, abs=0.1)
 

@@ -318,7 +318,7 @@ async def test_hang_command_blocks_the_page(opener: Opener) -> None:
 
 @pytest.mark.parametrize("mode", ["call", "pattern"])
 async def test_rtc_mode_connects_and_plays_what_it_receives(opener: Opener, mode: str) -> None:
-    """Sound and shared screen come through a peer connection, and they move."""
+    """Audio and shared screen come through a peer connection, and they move."""
     call = await opener.call(mode=mode, rtc=True, share=True)
     await call.connected()
     await call.page.wait_for_selector("#screen-player")
@@ -414,17 +414,17 @@ async def test_pattern_counter_advances_with_its_blocks(opener: Opener) -> None:
 async def test_pattern_corners_touch_the_corners(opener: Opener) -> None:
     """The outermost pixels have the agreed colours, also at an odd size."""
     page = await opener.look("mode=pattern", width=1367, height=769)
-    picture = base64.b64encode(await page.screenshot()).decode()
+    shot = base64.b64encode(await page.screenshot()).decode()
     pixels = await page.evaluate(
-        """async (picture) => {
-        const image = await createImageBitmap(await (await fetch("data:image/png;base64," + picture)).blob());
+        """async (shot) => {
+        const image = await createImageBitmap(await (await fetch("data:image/png;base64," + shot)).blob());
         const pen = new OffscreenCanvas(image.width, image.height).getContext("2d");
         pen.drawImage(image, 0, 0);
         const [right, bottom] = [image.width - 1, image.height - 1];
         return [[0, 0], [right, 0], [0, bottom], [right, bottom]]
             .map(([x, y]) => [...pen.getImageData(x, y, 1, 1).data.slice(0, 3)]);
     }""",
-        picture,
+        shot,
     )
     assert pixels == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]]
 
@@ -494,13 +494,15 @@ async def test_channel_starts_shows_and_stops_a_recording(channel: tuple[StandIn
 async def test_channel_plays_and_seeks_a_posted_recording(channel: tuple[StandIn, Page], tmp_path: Path) -> None:
     """A post brings a player that knows the length and jumps to a place in the middle."""
     standin, page = channel
-    film = tmp_path / "film.mp4"
+    video = tmp_path / "video.mp4"
     source = ["-f", "lavfi", "-i", "testsrc=s=320x240:r=10:d=20", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-    made = await run("ffmpeg", ["ffmpeg", "-v", "error", *source, str(film)], env=PROGRAM_ENV, limit_s=60)
+    made = await run("ffmpeg", ["ffmpeg", "-v", "error", *source, str(video)], env=PROGRAM_ENV, limit_s=60)
     assert made.returncode == 0, made.stderr
     ids = standin.create_call(name="<i>Lunch</i>")
     file_id = new_id()
-    standin.state.files[file_id] = StoredFile(file_id, "Call.mp4", film.stat().st_size, ids.call_id, "video/mp4", film)
+    standin.state.files[file_id] = StoredFile(
+        file_id, "Call.mp4", video.stat().st_size, ids.call_id, "video/mp4", video
+    )
     standin.state.posts.append(Post(new_id(), ids.call_id, ids.post_id, ids.recording_id, file_id))
     await page.locator(".post", has_text="<i>Lunch</i>").wait_for()
     assert await page.evaluate("""() => new Promise((done) => {

@@ -54,7 +54,7 @@ def test_required_variables_alone_give_the_original_defaults() -> None:
     assert settings.site_url == "https://chat.example.com"
     assert settings.origin == "https://chat.example.com"
     assert (settings.call_id, settings.auth_token) == (ID, TOKEN)
-    assert (settings.output_format, settings.video_preset) == ("mp4", "fast")
+    assert settings.video_preset == "fast"
     assert settings.data_dir == Path("/data")
     assert settings.job_dir == Path("/data") / JOB["RECORDING_ID"]
     assert settings.dev_mode is False
@@ -245,7 +245,7 @@ def test_ca_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_odd_sizes_are_made_even_downwards() -> None:
-    """An odd picture is recorded one pixel smaller, which is still within the limits."""
+    """An odd frame is recorded one pixel smaller, which is still within the limits."""
     odd = read(WIDTH="1281", HEIGHT="721")
     assert (odd.width, odd.height) == (1281, 721)
     assert (odd.capture_width, odd.capture_height, odd.made_even) == (1280, 720, True)

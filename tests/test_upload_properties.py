@@ -16,7 +16,7 @@ from recorder_fsm.mattermost.retry import PartSizes, RetryTiming
 from recorder_fsm.standin import StandIn
 
 LARGEST = 3000
-PACE = RetryTiming(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02, new_sessions=9)
+TIMING = RetryTiming(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02, new_sessions=9)
 
 Fault = dict[str, Any]
 
@@ -66,7 +66,7 @@ async def deliver(folder: Path, size: int, part: int, limit: int, faults: list[F
             call_id=ids.call_id,
             post_id=ids.post_id,
             recording_id=ids.recording_id,
-            timing=PACE,
+            timing=TIMING,
             sizes=PartSizes(part=part, first_part=1, smallest=50),
         )
         server.set_faults(*faults)

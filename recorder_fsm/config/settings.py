@@ -232,7 +232,6 @@ class Settings:
     video_rate_kbps: int
     audio_rate_kbps: int
     frame_rate: int
-    output_format: str
     video_preset: str
     data_dir: Path = attrs.field(converter=Path)
     dev_mode: bool
@@ -257,6 +256,7 @@ class Settings:
         words = str(values["extra_chromium_args"]).split()
         values["extra_chromium_args"] = tuple(filter(_is_switch, words))
         values["dropped_chromium_args"] = tuple(word for word in words if not _is_switch(word))
+        del values["output_format"]  # there is one, so nobody asks
         values["dev_mode"] = values["dev_mode"] == "true"
         values["max_duration_s"] = values["max_duration_s"] or None
         return cls(**values)

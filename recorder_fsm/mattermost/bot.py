@@ -22,7 +22,6 @@ from recorder_fsm.mattermost.file_names import safe_stem
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.upload import Upload
 
-FILENAME_LIMIT_S = 10.0
 ERROR_TEXT_LIMIT = 200
 TRIES_BEFORE_BLIND_SAVE = 6  # a look at the call's post that only fails is then passed over
 JOB_OVER_TEXTS = ("no call ongoing", "no job ongoing", "invalid job id")
@@ -69,7 +68,7 @@ class CallsBot:
         """Close all connections to the server."""
         self._routes.close()
 
-    async def filename(self, limit_s: float = FILENAME_LIMIT_S) -> str:
+    async def filename(self, limit_s: float) -> str:
         """Return the name for the recording, made safe, without an extension (contract 2.2, row 1).
 
         Trouble that may heal is retried for `limit_s` seconds.

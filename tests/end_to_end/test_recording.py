@@ -103,7 +103,7 @@ async def test_end_of_call_publishes_a_good_file(standin: StandIn, data: Path) -
 
 
 async def test_call_over_webrtc_is_audible(standin: StandIn, data: Path) -> None:
-    """Sound that comes through a real peer connection is in the file."""
+    """Audio that comes through a real peer connection is in the file."""
     ids = standin.create_call(scene={"mode": "call", "rtc": True, "share": True})
     async with recorder(standin, ids, data) as run:
         await run.recorded(SECONDS)
@@ -127,7 +127,7 @@ async def test_second_version_of_the_page_is_recorded(standin: StandIn, data: Pa
 
 
 async def test_odd_size_is_recorded_even(standin: StandIn, data: Path) -> None:
-    """An odd size is rounded down, said in the log, and fills the picture."""
+    """An odd size is rounded down, said in the log, and fills the frame."""
     ids = standin.create_call(scene={"mode": "pattern"})
     async with recorder(standin, ids, data, WIDTH="1367", HEIGHT="769") as run:
         await run.recorded(SECONDS)

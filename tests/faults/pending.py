@@ -1,4 +1,4 @@
-"""What a killed job leaves on the volume, made without a browser: its directory, a live file, its journal."""
+"""What a killed job leaves on the volume, made without a browser: its directory, a segment, its journal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from recorder_fsm.media.probe import remux_command
+from recorder_fsm.media.join import join
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.job_dir import RUNTIME_PREFIX
@@ -26,7 +26,7 @@ NAME = "Call_Town_Square_2026-01-02_03-04-05"
 
 @attrs.frozen
 class Clip:
-    """A live file as the encoder writes it (fragmented), and the same as it must be published (index in front)."""
+    """A segment as the encoder writes it (fragmented), and the same as it must be published (index in front)."""
 
     live: Path
     final: Path
@@ -37,7 +37,7 @@ class Clip:
 
 
 def make_clip(folder: Path, *, seconds: int, kbps: int) -> Clip:
-    """Make a clip with picture and sound; the noise in it fills the bit rate."""
+    """Make a clip with video and audio; the noise in it fills the bit rate."""
     clip = Clip(folder / "live.mp4", folder / "final.mp4")
     subprocess.run(
         [
@@ -46,12 +46,23 @@ def make_clip(folder: Path, *, seconds: int, kbps: int) -> Clip:
             *("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"),
             *("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"),
             *("-b:v", f"{kbps}k", "-minrate", f"{kbps}k", "-maxrate", f"{kbps}k", "-bufsize", f"{kbps}k"),
-            *("-c:a", "aac", "-b:a", "64k", "-movflags", "delay_moov+default_base_moof", "-frag_duration", "500000"),
+            *(
+                "-c:a",
+                "aac",
+                "-ac",
+                "2",
+                "-b:a",
+                "64k",
+                "-movflags",
+                "delay_moov+default_base_moof",
+                "-frag_duration",
+                "500000",
+            ),
             str(clip.live),
         ],
         check=True,
     )
-    subprocess.run(remux_command(clip.live, clip.final), check=True)
+    join([clip.live], clip.final)
     return clip
 
 
@@ -73,10 +84,11 @@ def leave(
             "post_id": ids.post_id,
         },
         *([] if name is None else [{"fact": "named", "name": name}]),
-        {"fact": "moved", "event": "display_ready", "to": "display_up", "cause": ""},
-        {"fact": "moved", "event": "call_joined", "to": "browser_joined", "cause": ""},
+        {"fact": "moved", "event": "display_ready", "to": "display_up", "cause": "", "keeps": True},
+        {"fact": "moved", "event": "call_joined", "to": "browser_joined", "cause": "", "keeps": True},
         {"fact": "capture_started", "begin_s": 1795365107.061},
-        {"fact": "moved", "event": "capture_started", "to": "recording", "cause": ""},
+        {"fact": "moved", "event": "capture_started", "to": "recording", "cause": "", "keeps": True},
+        {"fact": "announced", "possible": True},
         *more,
     ]
     at = datetime.now(UTC).isoformat()
@@ -86,10 +98,10 @@ def leave(
 
 
 FINISHED: Sequence[dict[str, Any]] = (
-    {"fact": "moved", "event": "call_ended", "to": "stopping", "cause": ""},
+    {"fact": "moved", "event": "call_ended", "to": "stopping", "cause": "", "keeps": True},
     {"fact": "capture_ended", "seconds": 6.0},
     {"fact": "file_ready", "file": f"{NAME}.mp4", "bytes": 1},
-    {"fact": "moved", "event": "file_ready", "to": "uploading", "cause": ""},
+    {"fact": "moved", "event": "file_ready", "to": "uploading", "cause": "", "keeps": True},
 )
 """The journal of a job that was killed while it uploaded its finished file."""
 

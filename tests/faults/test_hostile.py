@@ -177,7 +177,7 @@ ANTICS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", ANTICS)
 async def test_antics_of_the_page_do_no_harm(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
-    """The recording goes on, the picture is the call's, and the log stays small."""
+    """The recording goes on, the video is the call's, and the log stays small."""
     command, args = ANTICS[name]
     made = row("hostile", f"page {name}")
     async with recording(made, standin, data) as fault:
@@ -290,8 +290,8 @@ async def test_failing_job_shows_no_secret(standin: StandIn, data: Path, row: Ma
 
 
 async def test_fault_shows_no_secret(standin: StandIn, data: Path, row: MakeRow) -> None:
-    """A fault keeps a picture of the screen, for its user alone; the page's address is not in it: it is a kiosk."""
-    async with recording(row("secrets", "page crashes: report and picture"), standin, data) as fault:
+    """A fault keeps a screenshot, for its user alone; the page's address is not in it: it is a kiosk."""
+    async with recording(row("secrets", "page crashes: report and screenshot"), standin, data) as fault:
         fault.inject(lambda: standin.page_command(fault.run.ids.call_id, "crash"))
         await fault.noticed("browser_lost", 15.0)
         await fault.ends(0)

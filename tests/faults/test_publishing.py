@@ -368,7 +368,7 @@ async def test_other_size_on_the_server_is_no_success(
 
 
 def damaged(content: bytes) -> bytes:
-    """Return a file whose index is fine and whose pictures are not."""
+    """Return a file whose index is fine and whose frames are not."""
     head = content.index(b"mdat") + 64
     return content[:head] + bytes(len(content) - head)
 
@@ -376,7 +376,7 @@ def damaged(content: bytes) -> bytes:
 async def test_file_that_does_not_decode_is_no_success(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
 ) -> None:
-    """A finished file whose pictures are damaged is kept, not published."""
+    """A finished file whose frames are damaged is kept, not published."""
     made = row("U11", "the finished file does not decode")
     leave(data, ids, standin.url, {f"{NAME}.mp4": damaged(small_clip.bytes)}, *FINISHED)
     async with restarted(made, standin, ids, data) as fault:

@@ -35,7 +35,7 @@ MIB = 2**20
 def cut_in_half(folder: Path) -> None:
     journal = folder / "journal.jsonl"
     text = journal.read_text()
-    journal.write_text(text[: len(text) - 30])
+    journal.write_text(text + '{"at": "2026-01-02T03:')
 
 
 def remove(folder: Path) -> None:
@@ -53,7 +53,7 @@ JOURNALS = {"cut in half": cut_in_half, "missing": remove, "rubbish": fill_with_
 async def test_restart_needs_no_whole_journal(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
 ) -> None:
-    """The live file is what counts; a journal that cannot be read costs nothing."""
+    """The segment is what counts; a journal that cannot be read costs nothing."""
     folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
     JOURNALS[name](folder)
     async with restarted(row("S10", f"journal {name}"), standin, ids, data) as fault:
@@ -65,10 +65,10 @@ async def test_restart_needs_no_whole_journal(
 async def test_restart_takes_a_finished_file_whatever_the_journal_says(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
 ) -> None:
-    """A finished file without its live file is published under its own name."""
+    """A finished file without its segment is published under its own name."""
     folder = leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED, name=None)
     JOURNALS[name](folder)
-    async with restarted(row("S10", f"finished file, no live file, journal {name}"), standin, ids, data) as fault:
+    async with restarted(row("S10", f"finished file, no segment, journal {name}"), standin, ids, data) as fault:
         await delivered(fault, small_clip)
         fault.row.noticed = "pending_found"
     assert [file.name for file in standin.state.files.values()] == [f"{NAME}.mp4"]
@@ -100,9 +100,9 @@ async def test_half_rewritten_file_is_written_anew(
         fault.row.noticed = "pending_found"
 
 
-async def test_empty_live_file_is_no_recording(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+async def test_empty_segment_is_no_recording(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
     """A job that was killed before its first fragment is recorded anew, as long as the plugin lets it."""
-    made = row("S10", "live file of no bytes")
+    made = row("S10", "segment of no bytes")
     leave(data, ids, standin.url, {"live.mp4": b""})
     async with restarted(made, standin, ids, data) as fault:
         await fault.run.recorded(3)
@@ -112,9 +112,9 @@ async def test_empty_live_file_is_no_recording(standin: StandIn, ids: CallIds, d
         made.noticed, made.published = "recorded anew", f"{fault.run.report['file']['duration_s']:.1f} s"
 
 
-async def test_empty_live_file_is_nothing_to_recover(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+async def test_empty_segment_is_nothing_to_recover(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
     """`recover` records nothing, and has nothing to do here."""
-    made = row("S10", "`recover` with a live file of no bytes")
+    made = row("S10", "`recover` with a segment of no bytes")
     leave(data, ids, standin.url, {"live.mp4": b""})
     async with recovering(standin, ids, data, str(data)) as run:
         made.exit_code = await run.exit_code()
@@ -127,10 +127,10 @@ async def test_capture_nobody_knew_of_is_not_published(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
 ) -> None:
     """A start that was killed before `started` left nothing that anybody agreed to: it is recorded anew."""
-    made = row("S10", "live file of a job that had not begun")
+    made = row("S10", "segment of a job that nobody knew of")
     folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
     journal = folder / "journal.jsonl"
-    journal.write_text("".join(line for line in journal.open() if '"capture_started"' not in line))
+    journal.write_text("".join(line for line in journal.open() if '"announced"' not in line))
     async with restarted(made, standin, ids, data) as fault:
         await fault.run.recorded(3)
         standin.stop_recording(ids.recording_id)

@@ -445,8 +445,8 @@ async def test_started_is_reported_until_it_is_known(start: Any, row: MakeRow, n
 MOMENTS = {
     "first line": r"recorder-fsm .* records",
     "display starting": r"Xvfb started",
-    "sound starting": r"pulseaudio started",
-    "sound up": r"Daemon startup complete",
+    "audio starting": r"pulseaudio started",
+    "audio up": r"Daemon startup complete",
     "display_up": r"display_ready:",
     "page loading": r"joining the call",
     "page loaded": r"console debug: config",

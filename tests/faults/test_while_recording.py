@@ -425,6 +425,33 @@ async def test_killed_recorder_takes_its_children_along(standin: StandIn, data: 
         assert not Path(runtime).exists()
 
 
+async def test_killed_recorder_leaves_segments_that_the_next_start_joins(
+    standin: StandIn, data: Path, row: MakeRow
+) -> None:
+    """The encoder dies, then the recorder: each segment is there, and the next start makes one file of both."""
+    made = row("R12 segments", "encoder killed, then the recorder (SIGKILL), started again")
+    async with recording(made, standin, data, seconds=5) as fault:
+        encoder(fault.run).kill()
+        await fault.run.seen(lambda line: "the capture was restarted" in line["message"])
+        elapsed_s = time.time() - capture_begin(fault.run.job_dir)
+        await fault.run.recorded(elapsed_s + 4)
+        fault.inject(fault.run.process.kill)
+        await fault.run.process.wait()
+        assert {"live.mp4", "live-2.mp4"} <= {path.name for path in fault.run.job_dir.iterdir()}
+        ids = fault.run.ids
+    async with recorder(standin, ids, data) as again:
+        made.exit_code = await again.exit_code()
+        assert made.exit_code == 0, again.text
+        second = Fault(made, standin, again, at=fault.at)
+        path = await second.published()
+        lost = await meeting_lost(path)
+        assert lost.video_s <= 3.0
+        assert lost.audio_s <= 3.0
+        assert [gap["what"] for gap in again.report["gaps"]].count("video") == 1
+        made.noticed, made.left = "next start: pending_found", len(leftovers(again.runtime))
+        made.lost_s = round(max(lost.video_s, lost.audio_s, made.lost_s or 0), 2)
+
+
 async def test_own_limit_ends_the_recording(standin: StandIn, data: Path, row: MakeRow) -> None:
     """MAX_DURATION_SECONDS ends the recording like a host would."""
     made = row("R14", "MAX_DURATION_SECONDS=10")

@@ -1,0 +1,272 @@
+"""One job's steps with fakes around: a bot that answers as set, files whose text says what they are, a page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from recorder_fsm.config.settings import Settings
+from recorder_fsm.errors import RecordingError
+from recorder_fsm.machine.lifecycle import Event, Resource, State
+from recorder_fsm.machine.runner import Ahead, Happened, Step
+from recorder_fsm.media.join import Gap, JoinReport
+from recorder_fsm.media.output_file import Verified
+from recorder_fsm.media.timeline import Segment
+from recorder_fsm.steps import steps_of
+from recorder_fsm.steps.context import JobContext
+from recorder_fsm.storage.job_dir import JobDirectory
+from recorder_fsm.storage.journal import Journal
+from recorder_fsm.storage.report import JobReport
+from recorder_fsm.system.signals import StopRequest
+from tests.environment import JOB
+
+NAME = "Call_Town_Square"
+RECORDING_ID = JOB["RECORDING_ID"]
+
+Fact = tuple[str, dict[str, object]]
+NAMED: Fact = ("named", {"name": NAME})
+ANNOUNCED: Fact = ("announced", {"possible": True})
+NOT_ANNOUNCED: Fact = ("announced", {"possible": False})
+REFUSED: Fact = ("moved", {"event": "job_refused", "to": "failed", "cause": "", "keeps": False})
+KEPT: Fact = ("moved", {"event": "step_failed", "to": "failed", "cause": "", "keeps": True})
+
+Announce = Callable[[bool], None]
+
+
+class FakeBot:
+    """The plugin's bot: answers as set, and remembers what it was asked. `starting` are its tries of `started`."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.name: str | Exception = NAME
+        self.starting: Callable[[Announce], Awaitable[None]] = started_at_once
+        self.upload_error: Exception | None = None
+        self.session: str | None = None
+        self.saved_before: bool | None = False
+        self.size: int | None = None
+        self.time_left: Callable[[], float] = lambda: 0.0
+        self.uploading: Callable[[Callable[[int, int], None]], Any] = lambda _: None
+
+    async def filename(self, limit_s: float) -> str:
+        assert limit_s > 0
+        self.asked.append("filename")
+        if isinstance(self.name, Exception):
+            raise self.name
+        return self.name
+
+    async def report_started(self, announce: Announce) -> None:
+        self.asked.append("started")
+        await self.starting(announce)
+
+    async def upload(
+        self,
+        file: Path,
+        *,
+        session_id: str | None,
+        on_session: Callable[[str], None],
+        time_left: Callable[[], float],
+        on_progress: Callable[[int, int], None],
+    ) -> str:
+        self.asked.append(f"upload {file.name} {file.read_text()}")
+        self.session, self.time_left = session_id, time_left
+        on_session("session-1")
+        self.uploading(on_progress)
+        if self.upload_error is not None:
+            raise self.upload_error
+        return "file-1"
+
+    async def published_size(self, file_id: str) -> int | None:
+        self.asked.append(f"size {file_id}")
+        return self.size
+
+    async def already_saved(self) -> bool | None:
+        self.asked.append("already saved")
+        return self.saved_before
+
+    async def save(self, file_id: str, time_left: Callable[[], float]) -> None:
+        assert time_left() > 0
+        self.asked.append(f"save {file_id}")
+
+
+async def started_at_once(announce: Announce) -> None:
+    """Be heard at the first try."""
+    announce(True)
+
+
+def refused(error: Exception, *, heard: bool = False) -> Callable[[Announce], Awaitable[None]]:
+    """Return tries that end with `error`; `heard`: one of them may have reached the server."""
+
+    async def starting(announce: Announce) -> None:
+        announce(True)
+        announce(heard)
+        raise error
+
+    return starting
+
+
+class FakeFiles:
+    """The finished file is `final` with the texts of the segments; one whose text begins with `bad` is not fit."""
+
+    def __init__(self) -> None:
+        self.copies = True
+        self.gaps: tuple[Gap, ...] = ()
+        self.problems: tuple[str, ...] = ()
+        self.finalised: list[list[str]] = []
+        self.expected: list[float | None] = []
+        self.posters: list[str] = []
+
+    async def finalise(self, segments: Sequence[Path], final: Path) -> JoinReport:
+        self.finalised.append([segment.name for segment in segments])
+        if not segments:
+            raise RecordingError("Nothing was recorded.", code="empty")
+        if not self.copies:
+            raise RecordingError(detail=f"{final.name} cannot be written")
+        texts = [segment.read_text() for segment in segments]
+        final.write_text("bad copy" if texts == ["half"] else f"final {' + '.join(texts)}")
+        return JoinReport(2.0, self.gaps, self.problems)
+
+    async def verify(self, path: Path, *, expected_s: float | None, salvaged: bool = False) -> Verified:
+        assert salvaged is path.name.startswith("live"), "what an encoder wrote may be cut at its end, and only that"
+        self.expected.append(expected_s)
+        if not path.exists() or path.read_text().startswith("bad"):
+            raise RecordingError(detail=path.name, code="unreadable")
+        return Verified(path, path.stat().st_size, 2.0, 2.0, 2.0, 1280, 720, 60, defects=("a defect",))
+
+    async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
+        assert duration_s > 0
+        self.posters.append(f"{source.name} -> {target.name}")
+        return True
+
+
+class FakePage:
+    """The call page: takes note of who joins, and tells what it receives."""
+
+    def __init__(self) -> None:
+        self.joined: list[tuple[str, float]] = []
+        self.energy = 0.0
+        self.changes = 0
+
+    async def join(self, url: str, limit_s: float) -> None:
+        self.joined.append((url, limit_s))
+
+    async def signs(self) -> tuple[float, int]:
+        return self.energy, self.changes
+
+
+class FakeBrowser:
+    """A browser with a page."""
+
+    def __init__(self) -> None:
+        self.page: FakePage | None = FakePage()
+
+
+class FakeCapture:
+    """What a step asks of a capture."""
+
+    behind_s = 0.0
+
+
+class StepJob:
+    """One start of a job, in a directory that may hold what earlier starts left; `take` runs a step.
+
+    `starting` is what happens when a step starts the resources ahead; `started` counts how often it did.
+    """
+
+    def __init__(self, volume: Path, *, recover_only: bool = False, **environment: str) -> None:
+        self.path = volume / RECORDING_ID
+        self.path.mkdir(exist_ok=True)
+        self.journal = Journal(self.path / "journal.jsonl")
+        self.bot = FakeBot()
+        self.files = FakeFiles()
+        self.stop = StopRequest()
+        self.directory = JobDirectory(self.path)
+        self.page = FakePage()
+        self.browser = FakeBrowser()
+        self.browser.page = self.page
+        self.resources: dict[Resource, object] = {Resource.BROWSER: self.browser, Resource.CAPTURE: FakeCapture()}
+        self.started = 0
+        self.starting: Callable[[], Awaitable[None]] = _at_once
+        self.time_left_s = 20.0
+        self._settings = Settings.from_environment({**JOB, **environment})
+        self._recover_only = recover_only
+        self._context: JobContext | None = None
+        self._steps: dict[State, Step] = {}
+
+    @property
+    def context(self) -> JobContext:
+        """The context of this start, made when it is first needed: the journal is read then, as in a job."""
+        if self._context is None:
+            self.journal.write("process_started", runtime="/run/x")
+            began = time.monotonic()
+            self._context = JobContext(
+                settings=self._settings,
+                directory=self.directory,
+                journal=self.journal,
+                bot=self.bot,  # type: ignore[arg-type]
+                report=JobReport(RECORDING_ID, began),
+                stop=self.stop,
+                began=began,
+                recover_only=self._recover_only,
+            )
+            self._steps = dict(steps_of(self._context, self.files))  # type: ignore[arg-type]
+        return self._context
+
+    async def take(self, state: State) -> Event:
+        """Run the step of `state`; returns the event."""
+        return (await self.happens(state)).event
+
+    async def happens(self, state: State) -> Happened:
+        """Run the step of `state`; returns the event and its cause."""
+        assert self.context
+        async with asyncio.timeout(10):
+            return await self._steps[state](self.ahead)
+
+    @property
+    def ahead(self) -> Ahead:
+        return Ahead(self.resources, self._start, lambda: self.time_left_s)  # type: ignore[arg-type]
+
+    def file(self, name: str, text: str = "video") -> Path:
+        """Write a file into the job directory."""
+        path = self.path / name
+        path.write_text(text)
+        return path
+
+    def segment(self, text: str = "video", *, ended: bool = True) -> Segment:
+        """Capture one more segment in this process."""
+        number = len(self.context.timeline.segments) + 1
+        segment = self.context.timeline.open(self.directory.segment(number), 0.0)
+        segment.path.write_text(text)
+        if ended:
+            self.context.timeline.stopped(segment)
+            segment.ended.set()
+        return segment
+
+    def earlier(self, *facts: Fact) -> None:
+        """Write what an earlier start noted."""
+        self.journal.write("process_started", runtime="/run/earlier")
+        for fact, details in facts:
+            self.journal.write(fact, **details)
+
+    @property
+    def recordings(self) -> list[str]:
+        """The names of the recordings in the job directory."""
+        return sorted(path.name for path in self.path.glob("*.mp4"))
+
+    def report(self) -> dict[str, Any]:
+        """Return the report as it would be written now."""
+        path = self.path / "report.json"
+        self.context.report.write(path, exit_code=0, state="done", cause=None, redact=str)
+        report: dict[str, Any] = json.loads(path.read_text())
+        return report
+
+    async def _start(self) -> None:
+        self.started += 1
+        await self.starting()
+
+
+async def _at_once() -> None:
+    """Start nothing, without a failure."""

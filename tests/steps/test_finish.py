@@ -1,0 +1,154 @@
+"""The step of `stopping`: it waits for each segment, makes one file of all, and keeps what is not fit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from recorder_fsm.errors import AccessRefused, MattermostError, RecordingError, ServerUnavailable
+from recorder_fsm.machine.lifecycle import Event, State
+from recorder_fsm.media.join import Gap
+from tests.steps.job import ANNOUNCED, NAME, NAMED, RECORDING_ID, StepJob
+
+
+async def test_file_is_finished_when_the_capture_has_ended(job: StepJob, recorded: list[float]) -> None:
+    """Not before; and it is compared with the clock of the recording."""
+    await job.take(State.INIT)
+    segment = job.segment(ended=False)
+    finishing = asyncio.create_task(job.take(State.STOPPING))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert job.files.finalised == []
+    recorded[0] += 5.0
+    job.context.timeline.stopped(segment)
+    segment.ended.set()
+    assert await finishing is Event.FILE_READY
+    assert job.recordings == [f"{NAME}.mp4"]
+    assert job.files.expected == [5.0]
+    assert job.files.posters == [f"{NAME}.mp4 -> poster.png"]
+    assert job.journal.remembered().capture_s == 5.0
+
+
+async def test_each_segment_is_waited_for_and_all_become_one_file(job: StepJob, recorded: list[float]) -> None:
+    """In the order of recording; the segments are removed when the file is fit."""
+    await job.take(State.INIT)
+    segments = [job.segment(f"part {number}", ended=False) for number in (1, 2)]
+    recorded[0] += 8.0
+    finishing = asyncio.create_task(job.take(State.STOPPING))
+    for segment in reversed(segments):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert job.files.finalised == []
+        job.context.timeline.stopped(segment)
+        segment.ended.set()
+    assert await finishing is Event.FILE_READY
+    assert job.files.finalised == [["live.mp4", "live-2.mp4"]]
+    assert (job.path / f"{NAME}.mp4").read_text() == "final part 1 + part 2"
+    assert job.recordings == [f"{NAME}.mp4"]
+
+
+async def test_report_adds_the_segments_up_and_names_the_gaps(job: StepJob, recorded: list[float]) -> None:
+    """One recording for whoever reads it: frames and bytes of all encoders, the whole length, what is missing."""
+    await job.take(State.INIT)
+    for _ in range(2):
+        recorded[0] += 3.0
+        progress = job.segment().progress
+        progress.frames, progress.size_bytes = 20, 1000
+    job.files.gaps = (Gap("video", 3.0, 1.25),)
+    job.files.problems = ("live.mp4 was cut short",)
+    await job.take(State.STOPPING)
+    report = job.report()
+    assert (report["capture"]["frames"], report["capture"]["size_bytes"]) == (40, 2000)
+    assert report["capture"]["clock_s"] == job.files.expected[0] == 3.0
+    assert report["gaps"] == [{"what": "video", "at_s": 3.0, "length_s": 1.25}]
+    assert report["file"]["name"] == f"{NAME}.mp4"
+    assert report["notes"] == ["live.mp4 was cut short", "a defect"]
+
+
+async def test_segments_of_a_killed_start_become_one_file(job: StepJob) -> None:
+    """Sorted by their numbers, and compared with what the journal says of the capture."""
+    job.earlier(NAMED, ANNOUNCED, ("capture_ended", {"seconds": 61.5}))
+    for number in (10, 2, 1):
+        job.directory.segment(number).write_text(str(number))
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.files.finalised == [["live.mp4", "live-2.mp4", "live-10.mp4"]]
+    assert job.files.expected == [61.5]
+
+
+@pytest.mark.parametrize("how", ["copy fails", "copy is unfit"])
+async def test_only_segment_is_used_where_the_copy_is_not_fit(job: StepJob, how: str) -> None:
+    """Under the recording's own name."""
+    job.earlier(NAMED, ANNOUNCED)
+    text = "half" if how == "copy is unfit" else "video"
+    job.file("live.mp4", text)
+    job.files.copies = how == "copy is unfit"
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.recordings == [f"{NAME}.mp4"]
+    assert (job.path / f"{NAME}.mp4").read_text() == text
+
+
+@pytest.mark.parametrize("names", [("live.mp4",), ("live.mp4", "live-2.mp4")])
+async def test_unfit_recording_stays_on_the_volume(job: StepJob, names: tuple[str, ...]) -> None:
+    """Not published, not deleted: a person may still save something of it."""
+    job.earlier(NAMED, ANNOUNCED)
+    for name in names:
+        job.file(name, "bad")
+    job.files.copies = False
+    await job.take(State.INIT)
+    with pytest.raises(RecordingError):
+        await job.take(State.STOPPING)
+    assert job.recordings == sorted(names)
+    assert job.context.kept == job.path / "live.mp4"
+
+
+async def test_finished_pending_recording_is_not_written_again(job: StepJob) -> None:
+    """It is checked and published as it is."""
+    job.earlier(NAMED, ANNOUNCED)
+    job.file(f"{NAME}.mp4", "finished")
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.files.finalised == []
+    assert (job.path / f"{NAME}.mp4").read_text() == "finished"
+
+
+async def test_recording_without_a_byte_is_an_error(job: StepJob) -> None:
+    """A capture that was lost before its first fragment leaves nothing to finish."""
+    await job.take(State.INIT)
+    job.segment("")
+    with pytest.raises(RecordingError):
+        await job.take(State.STOPPING)
+
+
+@pytest.mark.parametrize("error", [ServerUnavailable(), AccessRefused(status=401)])
+async def test_pending_recording_without_a_name_keeps_its_id(job: StepJob, error: MattermostError) -> None:
+    """A server that does not answer is no reason not to finish the file."""
+    job.file("live.mp4")
+    job.bot.name = error
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.recordings == [f"{RECORDING_ID}.mp4"]
+
+
+@pytest.mark.parametrize("name", ["live", "live-2"])
+async def test_call_named_as_a_segment_is_not_written_over_itself(job: StepJob, name: str) -> None:
+    """The name comes from a server; one that is a segment's would cost the recording."""
+    job.bot.name = name
+    await job.take(State.INIT)
+    for text in ("one", "two"):
+        job.segment(text)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.recordings == [f"{RECORDING_ID}.mp4"]
+    assert (job.path / f"{RECORDING_ID}.mp4").read_text() == "final one + two"
+
+
+async def test_file_that_is_ready_is_in_the_journal(job: StepJob, tmp_path: Path) -> None:
+    """With its size, for whoever looks at the volume later."""
+    await job.take(State.INIT)
+    job.segment()
+    await job.take(State.STOPPING)
+    (fact,) = [fact for fact in job.journal.facts() if fact["fact"] == "file_ready"]
+    assert (fact["file"], fact["bytes"]) == (f"{NAME}.mp4", len("final video"))

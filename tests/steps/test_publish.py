@@ -1,0 +1,151 @@
+"""The step of `uploading`: upload, measure, post, remove; what an earlier start did of it; how long it tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recorder_fsm.errors import AccessRefused, RecordingError, ServerUnavailable
+from recorder_fsm.machine.lifecycle import Event, State
+from recorder_fsm.steps.context import GRACE_RESERVE_S
+from recorder_fsm.steps.publish import STALL_S
+from tests.steps.job import ANNOUNCED, NAME, NAMED, Fact, StepJob
+
+
+async def finished(job: StepJob, *facts: Fact) -> None:
+    """Bring a pending recording to its finished file."""
+    job.earlier(NAMED, ANNOUNCED, *facts)
+    job.file(f"{NAME}.mp4")
+    assert await job.take(State.INIT) is Event.PENDING_FOUND
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+
+
+async def test_recording_is_uploaded_measured_and_posted(job: StepJob) -> None:
+    """In this order; then the file is removed, and journal and report say why."""
+    job.bot.size = len("video")
+    await finished(job)
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert job.bot.asked == [f"upload {NAME}.mp4 video", "size file-1", "save file-1"]
+    assert job.recordings == []
+    assert job.context.kept is None
+    memory = job.journal.remembered()
+    assert (memory.session_id, memory.file_id, memory.saved) == ("session-1", "file-1", True)
+    assert job.report()["published"] == {"file_id": "file-1", "size_bytes": len("video")}
+
+
+async def test_nothing_is_published_without_a_finished_file(job: StepJob) -> None:
+    """A defect of ours must not become an empty post."""
+    with pytest.raises(RecordingError):
+        await job.take(State.UPLOADING)
+    assert job.bot.asked == []
+
+
+async def test_upload_that_was_begun_goes_on(job: StepJob) -> None:
+    """With the upload session of the earlier start."""
+    await finished(job, ("upload_session", {"id": "session-0"}))
+    await job.take(State.UPLOADING)
+    assert job.bot.session == "session-0"
+
+
+async def test_upload_that_was_complete_is_not_repeated(job: StepJob) -> None:
+    """Only the post is missing."""
+    await finished(job, ("uploaded", {"file_id": "file-0"}))
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert job.bot.asked == ["already saved", "size file-0", "save file-0"]
+
+
+async def test_recording_that_was_posted_is_not_posted_twice(job: StepJob) -> None:
+    """The earlier start died between the post and its note."""
+    job.bot.saved_before = True
+    await finished(job, ("uploaded", {"file_id": "file-0"}))
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert job.bot.asked == ["already saved"]
+    assert job.journal.remembered().saved
+
+
+async def test_file_of_another_size_is_not_posted_and_uploaded_anew_next_time(tmp_path: Path) -> None:
+    """Not called success, not deleted, and not stuck for ever with the wrong upload."""
+    first = StepJob(tmp_path)
+    first.bot.size = 1
+    await finished(first)
+    with pytest.raises(RecordingError) as caught:
+        await first.take(State.UPLOADING)
+    assert caught.value.code == "size_differs"
+    assert not any(asked.startswith("save") for asked in first.bot.asked)
+    assert first.recordings == [f"{NAME}.mp4"]
+    second = StepJob(tmp_path)
+    await second.take(State.INIT)
+    await second.take(State.STOPPING)
+    assert await second.take(State.UPLOADING) is Event.PUBLISHED
+    assert f"upload {NAME}.mp4 video" in second.bot.asked
+
+
+async def test_size_that_cannot_be_read_is_no_reason_not_to_post(job: StepJob) -> None:
+    """The upload itself was accepted."""
+    job.bot.size = None
+    await finished(job)
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+
+
+async def test_failed_upload_keeps_the_file(job: StepJob) -> None:
+    """For the next start."""
+    job.bot.upload_error = AccessRefused(status=401)
+    await finished(job)
+    with pytest.raises(AccessRefused):
+        await job.take(State.UPLOADING)
+    assert job.context.kept == job.path / f"{NAME}.mp4"
+    assert not job.journal.remembered().saved
+
+
+async def test_upload_of_a_long_recording_has_all_its_time(job: StepJob, clock: list[float]) -> None:
+    """The hour before its begin was the recording, and no hour without progress."""
+    await finished(job)
+    clock[0] += 3600
+    left: list[float] = []
+    job.bot.uploading = lambda _: left.append(job.bot.time_left())
+    await job.take(State.UPLOADING)
+    assert left == [pytest.approx(STALL_S)]
+
+
+async def test_upload_gives_up_when_nothing_advances_and_not_while_it_does(job: StepJob, clock: list[float]) -> None:
+    """Its time follows the progress, not the total."""
+    left: list[float] = []
+
+    def upload(on_progress: Callable[[int, int], None]) -> None:
+        for _ in range(5):
+            clock[0] += STALL_S - 1
+            left.append(job.bot.time_left())
+            on_progress(1, 2)
+        clock[0] += STALL_S + 1
+        left.append(job.bot.time_left())
+
+    job.bot.uploading = upload
+    job.bot.upload_error = ServerUnavailable()
+    await finished(job)
+    with pytest.raises(ServerUnavailable):
+        await job.take(State.UPLOADING)
+    assert left == pytest.approx([1, 1, 1, 1, 1, -1])
+
+
+async def test_grace_after_a_stop_signal_bounds_the_upload(tmp_path: Path, clock: list[float]) -> None:
+    """The launcher kills after STOP_GRACE_SECONDS, so it ends before, whatever advances."""
+    job = StepJob(tmp_path, STOP_GRACE_SECONDS="100")
+    await finished(job)
+    left: list[float] = []
+
+    def upload(on_progress: Callable[[int, int], None]) -> None:
+        job.stop.request()
+        for passed_s in (0, 80, 15):
+            clock[0] += passed_s
+            on_progress(1, 2)
+            left.append(job.bot.time_left())
+
+    job.bot.uploading = upload
+    job.bot.upload_error = ServerUnavailable()
+    with pytest.raises(ServerUnavailable):
+        await job.take(State.UPLOADING)
+    whole = 100 - GRACE_RESERVE_S
+    assert left == pytest.approx([whole, whole - 80, whole - 95])
+    assert left[-1] < 0

@@ -1,0 +1,239 @@
+"""The job's directories: private, locked, and gone when they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from recorder_fsm.errors import DirectoryError
+from recorder_fsm.storage.job_dir import (
+    BUSY,
+    RUNTIME_PREFIX,
+    JobDirectory,
+    recordings_in,
+    remove_runtime,
+    segments_in,
+)
+
+HOLD = """
+import sys
+from pathlib import Path
+from recorder_fsm.storage.job_dir import JobDirectory
+
+with JobDirectory(Path(sys.argv[1])) as directory:
+    print(directory.runtime, flush=True)
+    sys.stdin.readline()
+"""
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from recorder_fsm.storage.job_dir import JobDirectory
+from recorder_fsm.errors import DirectoryError
+
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    with JobDirectory(Path(sys.argv[1])):
+        print("entered")
+except DirectoryError as error:
+    print(f"refused: {error.detail}")
+"""
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_directories_are_for_their_user_alone(tmp_path: Path) -> None:
+    """Neither recordings nor sockets can be looked at by others on the machine, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with JobDirectory(tmp_path / "job") as directory:
+            assert mode(directory.path) == 0o700
+            assert mode(directory.runtime) == 0o700
+            assert mode(directory.runtime / "tmp") == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_runtime_goes_and_the_job_stays(tmp_path: Path) -> None:
+    """What is in the runtime directory does not survive; the recording does."""
+    with JobDirectory(tmp_path / "data" / "job") as directory:
+        directory.segment(1).write_bytes(b"recorded")
+        (directory.runtime / "profile").mkdir()
+        (directory.runtime / "profile" / "Cookies").write_text("secret")
+        runtime = directory.runtime
+    assert not runtime.exists()
+    assert directory.segment(1).read_bytes() == b"recorded"
+
+
+def test_runtime_goes_after_an_error_too(tmp_path: Path) -> None:
+    """However the job ends."""
+    seen: list[Path] = []
+
+    def fail() -> None:
+        with JobDirectory(tmp_path / "job") as directory:
+            seen.append(directory.runtime)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not seen[0].exists()
+
+
+def test_runtime_is_not_there_before_it_is_held(tmp_path: Path) -> None:
+    """A defect of the caller shows at once."""
+    with pytest.raises(RuntimeError, match="not held"):
+        _ = JobDirectory(tmp_path / "job").runtime
+
+
+def test_two_jobs_have_two_runtimes(tmp_path: Path) -> None:
+    """Jobs on one machine do not meet."""
+    with JobDirectory(tmp_path / "a") as one, JobDirectory(tmp_path / "b") as other:
+        assert one.runtime != other.runtime
+
+
+async def test_directory_of_another_recorder_is_refused_until_it_has_gone(tmp_path: Path) -> None:
+    """Two processes never write one recording, and a killed one leaves no lock behind."""
+    path = tmp_path / "job"
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLD, str(path)), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdout is not None
+    runtime = Path((await other.stdout.readline()).decode().strip())
+    temporary = set(Path(tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*"))
+    try:
+        with pytest.raises(DirectoryError) as caught, JobDirectory(path):
+            pass
+        assert caught.value.code == BUSY
+        assert str(path) in caught.value.detail
+        assert set(Path(tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*")) <= temporary
+    finally:
+        other.kill()
+        await other.wait()
+    with JobDirectory(path):
+        assert runtime.exists()  # left by the kill; the next start removes it by its journal
+    remove_runtime(str(runtime))
+    assert not runtime.exists()
+
+
+def test_directory_can_be_entered_again(tmp_path: Path) -> None:
+    """The lock is given back."""
+    for _ in range(2):
+        with JobDirectory(tmp_path / "job"):
+            pass
+
+
+def test_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    """The cause names the path."""
+    file = tmp_path / "file"
+    file.write_text("")
+    for path in (file, file / "job"):
+        with pytest.raises(DirectoryError, match=str(file)), JobDirectory(path):
+            pass
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["parent", "itself"])
+async def test_directory_that_cannot_be_written_is_refused(exists: bool) -> None:
+    """A job that could write nothing does not begin, and says where."""
+    with tempfile.TemporaryDirectory(prefix="volume-") as root:
+        path = Path(root) / "job"
+        Path(root).chmod(0o755)
+        if exists:
+            path.mkdir()
+            if os.geteuid() != 0:
+                path.chmod(0o555)
+        elif os.geteuid() != 0:
+            Path(root).chmod(0o555)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", AS_NOBODY, str(path)), stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        Path(root).chmod(0o755)
+    assert output.decode().startswith("refused: Permission denied")
+    assert str(path) in output.decode()
+
+
+def test_missing_room_for_the_runtime_is_a_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /tmp is missing or full, the lock is given back and the error is ours."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(DirectoryError, match="No such file or directory"), JobDirectory(tmp_path / "job"):
+        pass
+    monkeypatch.undo()
+    with JobDirectory(tmp_path / "job"):
+        pass
+
+
+def test_free_bytes_are_those_of_an_ordinary_user(tmp_path: Path) -> None:
+    """Not what only root may still write."""
+    stat_ = os.statvfs(tmp_path)
+    with JobDirectory(tmp_path / "job") as directory:
+        assert 0 < directory.free_bytes() <= stat_.f_bfree * stat_.f_frsize
+
+
+def test_segments_are_numbered_from_one(tmp_path: Path) -> None:
+    """`live.mp4`, `live-2.mp4` ...; each is known by its name."""
+    directory = JobDirectory(tmp_path)
+    assert [directory.segment(number).name for number in (1, 2, 10)] == ["live.mp4", "live-2.mp4", "live-10.mp4"]
+    assert all(directory.is_segment(directory.segment(number)) for number in (1, 2, 10))
+
+
+@pytest.mark.parametrize(
+    "name", ["Call.mp4", "live", "live.mp4.part", "live-.mp4", "live-x.mp4", "alive.mp4", "Live.mp4", "live-2.mp4.mp4"]
+)
+def test_other_names_are_no_segments(tmp_path: Path, name: str) -> None:
+    """A call may be called almost so."""
+    assert not JobDirectory(tmp_path).is_segment(tmp_path / name)
+
+
+def test_segments_come_in_the_order_of_recording(tmp_path: Path) -> None:
+    """By number, not by letter; without those that hold nothing."""
+    for number in (10, 2, 1, 3):
+        JobDirectory(tmp_path).segment(number).write_bytes(b"" if number == 3 else b"s")
+    names = ["live.mp4", "live-2.mp4", "live-10.mp4"]
+    assert [path.name for path in segments_in(tmp_path)] == names
+    assert JobDirectory(tmp_path).segments() == segments_in(tmp_path)
+    assert segments_in(tmp_path / "missing") == []
+
+
+def test_recordings_are_those_that_hold_something(tmp_path: Path) -> None:
+    """Finished ones first, then segments; empty files, parts and directories do not count."""
+    files = {
+        "live.mp4": b"1",
+        "live-2.mp4": b"2",
+        "Call.mp4": b"c",
+        "A.mp4": b"a",
+        "empty.mp4": b"",
+        "C.mp4.part": b"p",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.mp4").mkdir()
+    names = ["A.mp4", "Call.mp4", "live.mp4", "live-2.mp4"]
+    assert [path.name for path in recordings_in(tmp_path)] == names
+    assert recordings_in(tmp_path / "missing") == []
+
+
+def test_foreign_paths_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that was tampered with cannot make us delete anything but a runtime directory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    elsewhere = tmp_path / "data" / f"{RUNTIME_PREFIX}x"
+    precious, runtime, outside = tmp_path / "precious", tmp_path / f"{RUNTIME_PREFIX}abc", tmp_path.parent / "outside"
+    for path in (elsewhere, precious, runtime, outside):
+        path.mkdir(parents=True)
+    for path in (elsewhere, precious, tmp_path, runtime / ".." / "precious", runtime / ".." / ".." / "outside", Path()):
+        remove_runtime(str(path))
+    remove_runtime("")
+    assert all(path.exists() for path in (elsewhere, precious, runtime, outside))
+    remove_runtime(str(runtime))
+    assert not runtime.exists()
+    assert precious.exists()
+    remove_runtime(str(runtime))

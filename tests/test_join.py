@@ -1,0 +1,405 @@
+"""Joined recordings, made of segments whose truth is known: each picture says its number, the sound is a tone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import tempfile
+from array import array
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+import pytest
+
+from recorder_fsm.media.fragments import inspect
+from recorder_fsm.media.join import JoinError, join, join_beside, part_of, segments_in
+
+RATE = 48_000
+FRAME = 1024
+FPS = 30
+GRAIN_S = FRAME / RATE
+TONE = 1000
+"""A sample as loud as this belongs to the tone, whose peaks are near 2900."""
+ZEROLATENCY = ("-preset", "ultrafast", "-tune", "zerolatency")
+FRAGMENTED = ("-f", "mp4", "-movie_timescale", str(RATE), "-movflags", "delay_moov+default_base_moof")
+REORDERED = ("-preset", "veryfast", "-bf", "3", "-g", "30")
+
+
+def call(*argv: str | Path) -> bytes:
+    done = subprocess.run([str(word) for word in argv], capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    assert not done.stderr.strip(), done.stderr.decode()
+    return done.stdout
+
+
+def segment(
+    path: Path,
+    at_s: float,
+    length_s: float,
+    *,
+    codec: tuple[str, ...] = ZEROLATENCY,
+    tracks: str = "va",
+    size: str = "128x16",
+) -> Path:
+    """Write a segment as the encoder does. Its pictures carry round(30 * at_s) + their number as 16 bars: the bits."""
+    path.write_bytes(encoded(at_s, length_s, codec, tracks, size))
+    return path
+
+
+@cache
+def encoded(at_s: float, length_s: float, codec: tuple[str, ...], tracks: str, size: str) -> bytes:
+    number = f"(N+{round(at_s * FPS)})"
+    bars = f"geq=lum='16+219*mod(floor({number}/pow(2,floor(X/8))),2)':cb=128:cr=128"
+    pictures = ["-f", "lavfi", "-i", f"color=s={size}:r={FPS}:d={length_s},format=yuv420p,{bars}"]
+    sound = ["-f", "lavfi", "-i", f"sine=1000:r={RATE}:d={length_s}"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "segment.mp4"
+        call(
+            *("ffmpeg", "-v", "error", "-y"),
+            *(pictures if "v" in tracks else ()),
+            *(sound if "a" in tracks else ()),
+            *("-c:v", "libx264", *codec, "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-ac", "2"),
+            *("-output_ts_offset", f"{at_s:.6f}", *FRAGMENTED, "-frag_duration", "500000", path),
+        )
+        return path.read_bytes()
+
+
+@attrs.frozen
+class Seen:
+    """What a player gets: the number in each picture with its time, and the sound's samples one after another."""
+
+    pictures: list[tuple[float, int]]
+    samples: array[int]
+
+    def shown_at(self, at_s: float) -> int:
+        return [number for shown, number in self.pictures if shown <= at_s + 1e-6][-1]
+
+    def loud(self, begin_s: float, end_s: float) -> list[int]:
+        return [n for n in range(int(begin_s * RATE), int(end_s * RATE)) if abs(self.samples[n]) > TONE]
+
+    def loudest(self, begin_s: float, end_s: float) -> int:
+        return max(map(abs, self.samples[int(begin_s * RATE) : int(end_s * RATE)]))
+
+
+def packets(path: Path, stream: str) -> list[dict[str, str]]:
+    found = call("ffprobe", "-v", "error", "-select_streams", stream, "-show_packets", "-of", "json", path)
+    return list(json.loads(found)["packets"])
+
+
+def look(path: Path) -> Seen:
+    """Decode everything, and check what holds for every recording."""
+    call("ffmpeg", "-v", "warning", "-xerror", "-i", path, "-fps_mode", "passthrough", "-f", "null", "-")
+    call("ffmpeg", "-v", "warning", "-xerror", "-i", path, "-f", "null", "-")
+    order = [kind for kind, _ in top_boxes(path)]
+    assert order == ["ftyp", "moov", "mdat"]
+    streams = json.loads(call("ffprobe", "-v", "error", "-show_streams", "-of", "json", path))["streams"]
+    video, audio = streams
+    assert float(video["start_time"]) == float(audio["start_time"]) == 0
+    assert float(video["duration"]) == pytest.approx(float(audio["duration"]), abs=0.001)
+    for stream in "va":
+        stamps = [int(packet["dts"]) for packet in packets(path, stream)]
+        assert all(earlier < later for earlier, later in pairwise(stamps))
+    assert {(int(packet["duration"]), int(packet["pts"]) % FRAME) for packet in packets(path, "a")} == {(FRAME, 0)}
+    times = sorted(float(packet["pts_time"]) for packet in packets(path, "v"))
+    assert times[0] == 0
+    raw = call(
+        *("ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-fps_mode", "passthrough"),
+        *("-pix_fmt", "gray", "-f", "rawvideo", "-"),
+    )
+    size = int(video["width"]) * int(video["height"])
+    numbers = [number_in(raw[at : at + size]) for at in range(0, len(raw), size)]
+    samples = array("h", call("ffmpeg", "-v", "error", "-i", path, "-map", "0:a", "-ac", "1", "-f", "s16le", "-"))
+    assert len(samples) == int(audio["nb_frames"]) * FRAME
+    return Seen(list(zip(times, numbers, strict=True)), samples)
+
+
+def number_in(picture: bytes) -> int:
+    return sum((picture[8 * 128 + 8 * bit + 4] > 126) << bit for bit in range(16))
+
+
+def top_boxes(path: Path) -> list[tuple[str, int]]:
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        length = int.from_bytes(data[at + 8 : at + 16], "big") if length == 1 else length
+        found.append((data[at + 4 : at + 8].decode(), at))
+        at += length
+    return found
+
+
+def assert_in_place(seen: Seen) -> None:
+    """Each picture is shown when its number says; the first may be early: it is held from 0 on."""
+    for shown, number in seen.pictures[1:]:
+        assert shown == pytest.approx(number / FPS, abs=0.001)
+
+
+@pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
+def test_a_gap_is_the_last_picture_and_silence(tmp_path: Path, codec: tuple[str, ...]) -> None:
+    one, two = segment(tmp_path / "live.mp4", 0, 3, codec=codec), segment(tmp_path / "live-2.mp4", 4.7, 3, codec=codec)
+    report = join([one, two], tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert_in_place(seen)
+    assert [number for _, number in seen.pictures] == [*range(90), *range(141, 231)]
+    assert seen.shown_at(3.5) == seen.shown_at(4.69) == 89
+    assert seen.shown_at(4.71) == 141
+    # The tone ends and is back where it should be: within the half frame of its grain.
+    tone = seen.loud(0, len(seen.samples) / RATE)
+    breaks = [(a / RATE, b / RATE) for a, b in pairwise(tone) if b - a > RATE / 10]
+    assert len(breaks) == 1
+    ends, begins = breaks[0]
+    assert [ends, begins] == pytest.approx([3.0, 4.7], abs=GRAIN_S / 2 + 0.002)
+    assert tone[0] / RATE < 0.012  # without the encoder's run-up, the first half frame fades in
+    assert seen.loudest(3.05, 4.65) == 0
+    assert report.length_s == len(seen.samples) / RATE == pytest.approx(7.7, abs=2 * GRAIN_S)
+    sound, picture = report.gaps
+    assert (sound.what, picture.what) == ("audio", "video")
+    assert [picture.at_s, picture.length_s] == pytest.approx([3.0, 1.7], abs=0.002)
+    assert [sound.at_s, sound.length_s] == pytest.approx([3.0, 1.7], abs=2 * GRAIN_S)
+    assert report.problems == ()
+
+
+def test_silence_is_digital_silence(tmp_path: Path) -> None:
+    paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 3, 1)]
+    join(paths, tmp_path / "joined.mp4")
+    done = subprocess.run(
+        ["ffmpeg", "-hide_banner", "-i", tmp_path / "joined.mp4", "-af", "atrim=1.1:2.9,astats", "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Peak level dB: -inf" in done.stderr
+
+
+def test_what_is_missing_at_the_begin(tmp_path: Path) -> None:
+    join([segment(tmp_path / "live.mp4", 1.25, 2)], tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert list(seen.pictures[0]) == [0, 38]
+    assert [round(shown - (number - 38) / FPS, 2) for shown, number in seen.pictures[1:]] == [1.25] * 59
+    assert seen.loud(0, 3)[0] / RATE == pytest.approx(1.25, abs=GRAIN_S / 2 + 0.002)
+
+
+@pytest.mark.parametrize("cut", [0.02, 0.13, 0.4, 0.5, 0.61, 0.87, 0.999])
+@pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
+def test_a_segment_that_was_cut_counts_up_to_there(tmp_path: Path, cut: float, codec: tuple[str, ...]) -> None:
+    paths = [tmp_path / f"live-{n}.mp4" for n in range(4)]
+    segment(paths[0], 0, 2, codec=codec)
+    paths[1].touch()
+    segment(paths[2], 3, 3, codec=codec)
+    segment(paths[3], 7, 1, codec=codec)
+    whole = paths[2].read_bytes()
+    paths[2].write_bytes(whole[: int(len(whole) * cut)])
+    report = join(paths, tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert_in_place(seen)
+    numbers = [number for _, number in seen.pictures]
+    assert {*range(60), *range(210, 240)} <= set(numbers)
+    rescued = [number for number in numbers if 90 <= number < 180]
+    assert len(rescued) >= 90 * cut - 25  # the half second that the fragment would have had, and the head
+    assert report.length_s == pytest.approx(8, abs=2 * GRAIN_S)
+    assert seen.loud(6.5, 8)[0] / RATE == pytest.approx(7, abs=GRAIN_S / 2 + 0.002)
+    assert report.problems[0] == "live-1.mp4: there is nothing in it"
+    assert report.problems[1].startswith("live-2.mp4: it is")
+
+
+def test_every_cut_of_a_segment_gives_a_whole_recording(tmp_path: Path) -> None:
+    """The head of the file, byte by byte in large steps: no cut raises, none brings what is not there."""
+    paths = [segment(tmp_path / "live.mp4", 0, 1), tmp_path / "live-2.mp4", segment(tmp_path / "live-3.mp4", 3, 1)]
+    whole = segment(tmp_path / "whole.mp4", 1.5, 1).read_bytes()
+    fragments = [at for kind, at in top_boxes(tmp_path / "whole.mp4") if kind in {"moof", "mdat"}]
+    cuts = [*range(0, 2000, 331), *(at + more for at in fragments for more in (0, 7, 9, 100))]
+    for cut in cuts:
+        paths[1].write_bytes(whole[:cut])
+        report = join(paths, tmp_path / "joined.mp4")
+        assert report.length_s == pytest.approx(4, abs=2 * GRAIN_S)
+        call("ffmpeg", "-v", "warning", "-xerror", "-i", tmp_path / "joined.mp4", "-f", "null", "-")
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 4000, b"\xff" * 4000, bytes(range(256)) * 16])
+def test_nonsense_at_the_end_is_left_out(tmp_path: Path, damage: bytes) -> None:
+    one = segment(tmp_path / "live.mp4", 0, 1)
+    one.write_bytes(one.read_bytes() + damage)
+    report = join([one, segment(tmp_path / "live-2.mp4", 2, 1)], tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert [number for _, number in seen.pictures] == [*range(30), *range(60, 90)]
+    assert len(report.problems) == 1
+
+
+def test_a_segment_with_one_track_only(tmp_path: Path) -> None:
+    paths = [
+        segment(tmp_path / "live.mp4", 0, 1),
+        segment(tmp_path / "live-2.mp4", 2, 1, tracks="v"),
+        segment(tmp_path / "live-3.mp4", 4, 1, tracks="a"),
+        segment(tmp_path / "live-4.mp4", 6, 1),
+    ]
+    report = join(paths, tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert_in_place(seen)
+    assert [number for _, number in seen.pictures] == [*range(30), *range(60, 90), *range(180, 210)]
+    assert seen.shown_at(4.5) == 89
+    assert seen.loudest(1.1, 3.9) == 0
+    assert seen.loudest(4.1, 4.9) > TONE
+    assert [(gap.what, round(gap.at_s), round(gap.length_s)) for gap in report.gaps] == [
+        ("video", 1, 1),
+        ("audio", 1, 3),
+        ("audio", 5, 1),
+        ("video", 3, 3),
+    ]
+
+
+def test_segments_that_overlap(tmp_path: Path) -> None:
+    for codec in (ZEROLATENCY, REORDERED):
+        paths = [
+            segment(tmp_path / "live.mp4", 0, 2, codec=codec),
+            segment(tmp_path / "live-2.mp4", 1.9, 2, codec=codec),
+        ]
+        report = join(paths, tmp_path / "joined.mp4")
+        seen = look(tmp_path / "joined.mp4")
+        assert_in_place(seen)
+        numbers = [number for _, number in seen.pictures]
+        assert numbers[-60:] == list(range(57, 117))
+        assert numbers[:-60] == list(range(len(numbers) - 60))
+        assert len(numbers) - 60 >= 53  # with reordering, what is decoded behind the cut goes, too
+        assert report.gaps == () or report.gaps[0].what == "video"
+        assert report.length_s == pytest.approx(3.9, abs=2 * GRAIN_S)
+        assert len(seen.loud(0, 3.9)) > 0.4 * 3.9 * RATE
+
+
+def test_a_long_gap(tmp_path: Path) -> None:
+    join([segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 301.0, 1)], tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert_in_place(seen)
+    assert seen.shown_at(300) == 29
+    assert seen.loudest(1.1, 300.9) == 0
+    assert seen.loud(1.1, 302)[0] / RATE == pytest.approx(301, abs=GRAIN_S / 2 + 0.002)
+    assert (tmp_path / "joined.mp4").stat().st_size < 1_000_000
+
+
+def test_encoders_that_were_set_differently(tmp_path: Path) -> None:
+    """Parameter sets that differ: every picture of each decodes as itself, in a row and after a jump back and forth."""
+    paths = [
+        segment(tmp_path / "live.mp4", 0, 4),
+        segment(tmp_path / "live-2.mp4", 5, 4, codec=("-preset", "medium", "-g", "30", "-profile:v", "high")),
+        segment(tmp_path / "live-3.mp4", 10, 2),
+    ]
+    tracks = [inspect(path).track(is_video=True) for path in paths]
+    assert tracks[0]
+    assert tracks[1]
+    assert tracks[0].parameter_sets != tracks[1].parameter_sets
+    join(paths, tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert_in_place(seen)
+    assert [number for _, number in seen.pictures] == [*range(120), *range(150, 270), *range(300, 360)]
+    for at_s, number in ((11, 330), (6, 180), (1, 30), (8.49, 255), (4.5, 150)):
+        raw = call(
+            *("ffmpeg", "-v", "error", "-xerror", "-ss", str(at_s), "-i", tmp_path / "joined.mp4", "-frames:v", "1"),
+            *("-pix_fmt", "gray", "-f", "rawvideo", "-"),
+        )
+        assert number_in(raw) == number  # within the gap, ffmpeg takes the next picture
+
+
+def test_pictures_of_another_size_are_left_out(tmp_path: Path) -> None:
+    paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 1, 1, size="128x32")]
+    report = join(paths, tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert [number for _, number in seen.pictures] == list(range(30))
+    assert report.problems == ("live-2.mp4: its frames have another size",)
+    assert seen.loudest(1.1, 1.9) > TONE
+
+
+def test_other_sound_is_left_out(tmp_path: Path) -> None:
+    one, two, mono = (tmp_path / name for name in ("live.mp4", "live-2.mp4", "stereo.mp4"))
+    segment(one, 0, 1)
+    segment(mono, 1, 1)
+    call("ffmpeg", "-v", "error", "-copyts", "-i", mono, "-c:v", "copy", "-c:a", "aac", "-ac", "1", *FRAGMENTED, two)
+    report = join([one, two], tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    assert [number for _, number in seen.pictures] == list(range(60))
+    assert report.problems == ("live-2.mp4: its audio is not AAC-LC of 48 kHz in stereo",)
+    assert seen.loudest(1.1, 1.9) == 0
+
+
+def test_rounding_does_not_add_up(tmp_path: Path) -> None:
+    """Thirty segments at times that no frame of sound begins at: each tone is within half a frame of its place."""
+    starts = [n * 1.3337 for n in range(30)]
+    paths = [segment(tmp_path / f"live-{n}.mp4", start, 0.7) for n, start in enumerate(starts)]
+    join(paths, tmp_path / "joined.mp4")
+    seen = look(tmp_path / "joined.mp4")
+    for start in starts[1:]:
+        onset = seen.loud(start - 0.3, start + 0.3)[0] / RATE
+        assert onset == pytest.approx(start, abs=GRAIN_S / 2 + 0.001)
+        shown = [at for at, _ in seen.pictures if abs(at - start) < 0.0005]
+        assert len(shown) == 1
+    assert len(seen.samples) / RATE == pytest.approx(starts[-1] + 0.7, abs=2 * GRAIN_S)
+
+
+def test_the_recording_is_as_long_as_it_is_said_to_be(tmp_path: Path) -> None:
+    report = join([segment(tmp_path / "live.mp4", 0, 1)], tmp_path / "joined.mp4", until_s=5.0)
+    seen = look(tmp_path / "joined.mp4")
+    assert len(seen.samples) / RATE == report.length_s == pytest.approx(5, abs=GRAIN_S)
+    assert seen.loudest(1.1, 5) == 0
+
+
+def test_the_order_of_segments(tmp_path: Path) -> None:
+    for name in ("live-10.mp4", "live.mp4", "live-2.mp4", "live-x.mp4", "other.mp4", "live-3.mp4.part"):
+        (tmp_path / name).touch()
+    assert [path.name for path in segments_in(tmp_path)] == ["live.mp4", "live-2.mp4", "live-10.mp4"]
+
+
+def test_where_segments_begin_and_end(tmp_path: Path) -> None:
+    found = inspect(segment(tmp_path / "live.mp4", 62.4, 2))
+    picture, sound = found.span_s(is_video=True), found.span_s(is_video=False)
+    assert picture
+    assert sound
+    assert list(picture) == pytest.approx([62.4, 64.4], abs=0.002)
+    assert sound[0] == pytest.approx(62.4 - GRAIN_S, abs=1e-4)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 100])
+def test_nothing_to_join(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "live.mp4").write_bytes(content)
+    with pytest.raises(JoinError, match="no segment has video"):
+        join([tmp_path / "live.mp4"], tmp_path / "joined.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
+
+
+def test_a_failed_join_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)]
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        join(paths, tmp_path / "joined.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["live-2.mp4", "live.mp4"]
+
+
+async def test_beside_the_recorder(tmp_path: Path) -> None:
+    paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)]
+    report = await join_beside(paths, tmp_path / "joined.mp4", env=dict(os.environ), limit_s=30)
+    assert report == join(paths, tmp_path / "again.mp4")
+    assert (tmp_path / "joined.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    with pytest.raises(JoinError, match="none"):
+        await join_beside([tmp_path / "none.mp4"], tmp_path / "x.mp4", env=dict(os.environ), limit_s=30)
+    assert not list(tmp_path.glob("x.mp4*"))
+
+
+async def test_a_cancelled_join_leaves_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "live.mp4")  # nobody writes into it: the process waits
+    part_of(tmp_path / "joined.mp4").touch()  # what a killed one leaves
+    env = dict(os.environ)
+    joining = asyncio.create_task(join_beside([tmp_path / "live.mp4"], tmp_path / "joined.mp4", env=env, limit_s=30))
+    await asyncio.sleep(1)
+    assert running(tmp_path)
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
+    assert not running(tmp_path)
+
+
+def running(folder: Path) -> bool:
+    return subprocess.run(["pgrep", "-f", f"join {folder}"], capture_output=True, check=False).returncode == 0

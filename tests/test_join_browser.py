@@ -1,0 +1,129 @@
+"""What people see: Chromium plays a joined recording over its gap, and jumps around it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from recorder_fsm.media.join import join
+from tests.test_join import REORDERED, ZEROLATENCY, segment
+
+PAGE = """<!doctype html><meta charset=utf-8><video id=v muted preload=auto></video><script>
+const v = document.getElementById('v'), c = new OffscreenCanvas(128, 16).getContext('2d', {willReadFrequently: true});
+v.onerror = () => { window.problem = v.error.message };
+function number() {
+  c.drawImage(v, 0, 0);
+  const line = c.getImageData(0, 8, 128, 1).data;
+  let n = 0;
+  for (let bit = 0; bit < 16; bit++) if (line[4 * (8 * bit + 4)] > 126) n |= 1 << bit;
+  return n;
+}
+function jump(to) { return new Promise(done => {
+  v.addEventListener('seeked', () => setTimeout(() => done(number()), 200), {once: true}); v.currentTime = to; }) }
+function play(from, until) { return new Promise(done => {
+  const seen = []; const began = performance.now();
+  const look = () => {
+    seen.push([v.currentTime, number()]);
+    if (v.currentTime >= until || v.ended || performance.now() - began > 30000) { v.pause(); done(seen) }
+    else setTimeout(look, 40) };
+  jump(from).then(() => v.play()).then(look) }) }
+</script>"""
+
+
+class _Ranges(SimpleHTTPRequestHandler):
+    """Serves files in parts, as Mattermost does: without that, Chromium cannot jump."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        if not wanted:
+            super().do_GET()
+            return
+        data = Path(self.translate_path(self.path)).read_bytes()
+        begin, end = wanted.removeprefix("bytes=").split("-")
+        first, last = int(begin), min(int(end or len(data)), len(data) - 1)
+        self.send_response(206)
+        self.send_header("Content-Type", "video/mp4")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.end_headers()
+        self.wfile.write(data[first : last + 1])
+
+
+@pytest.fixture
+def player(tmp_path: Path) -> Iterator[Page]:
+    (tmp_path / "page.html").write_text(PAGE)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
+            yield page
+            browser.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def load(page: Page) -> Any:
+    return page.evaluate("""new Promise((done, failed) => {
+        v.src = 'joined.mp4'; v.oncanplay = () => done(v.duration); v.onerror = () => failed(v.error.message) })""")
+
+
+OTHER = ("-preset", "medium", "-g", "30", "-bf", "2")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(ZEROLATENCY, ZEROLATENCY), (REORDERED, REORDERED), (ZEROLATENCY, OTHER), (OTHER, ZEROLATENCY)],
+    ids=["zerolatency", "reordered", "other-sets", "other-sets-first"],
+)
+def test_it_plays_over_a_gap_and_jumps_around_it(
+    player: Page, tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    paths = [
+        segment(tmp_path / "live.mp4", 0, 4, codec=first),
+        segment(tmp_path / "live-2.mp4", 6, 4, codec=second),
+        segment(tmp_path / "live-3.mp4", 11, 2, codec=first),
+    ]
+    report = join(paths, tmp_path / "joined.mp4")
+    assert load(player) == pytest.approx(report.length_s, abs=0.03)
+    places = ((5.0, 119), (6.51, 195), (3.51, 105), (12.01, 360), (0.51, 15), (9.01, 270), (5.9, 119), (10.5, 299))
+    for at_s, number in places:
+        assert player.evaluate(f"jump({at_s})") == number, at_s
+    seen = player.evaluate("play(3.0, 8.0)")
+    assert seen[-1][0] >= 8.0
+    assert len(seen) > 20
+    late = [number - expected(at_s) for at_s, number in seen]
+    assert max(map(abs, late)) <= 8  # a shared machine: a picture is drawn up to a quarter of a second late
+    held = [number for at_s, number in seen if 4.4 < at_s < 5.9]
+    assert set(held) == {119}
+    assert player.evaluate("window.problem") is None
+
+
+def expected(at_s: float) -> int:
+    return 119 if 4 <= at_s < 6 else int(at_s * 30)
+
+
+def test_it_jumps_over_a_gap_of_minutes(player: Page, tmp_path: Path) -> None:
+    paths = [segment(tmp_path / "live.mp4", 0, 3), segment(tmp_path / "live-2.mp4", 303, 3)]
+    join(paths, tmp_path / "joined.mp4")
+    assert load(player) == pytest.approx(306, abs=0.03)
+    for at_s, number in ((150, 89), (304.01, 9120), (302, 89), (1.01, 30), (303.51, 9105)):
+        assert player.evaluate(f"jump({at_s})") == number, at_s
+    seen = player.evaluate("play(301.5, 304.5)")
+    assert seen[-1][0] >= 304.5
+    assert {number for at_s, number in seen if at_s < 302.9} == {89}

@@ -1,0 +1,194 @@
+"""ffmpeg's command lines: what they must hold, and that each holds its paths and settings whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+
+from recorder_fsm.media.encode import BLACK_KEYS, LONGEST_STILL_S, CaptureSettings, encoder_command
+from recorder_fsm.media.grab import audio_grabber_command, relay_command, video_grabber_command
+from recorder_fsm.media.probe import (
+    decode_command,
+    poster_command,
+    probe_command,
+    remux_command,
+    screenshot_command,
+)
+
+SETTINGS = CaptureSettings(
+    width=1280,
+    height=720,
+    frame_rate=20,
+    video_rate_kbps=1500,
+    audio_rate_kbps=64,
+    preset="veryfast",
+    display=":7",
+    audio_server="unix:/run/x/pulse.sock",
+    audio_source="calls.monitor",
+)
+SOURCE, TARGET = Path("/data/100%d 'a'.mp4"), Path("/data/b c.mp4")
+
+
+def encoder(settings: CaptureSettings = SETTINGS, *, from_s: float = 0.0) -> list[str]:
+    """Return the command of an encoder of a recording that began at 1000.25."""
+    return encoder_command(settings, TARGET, video_fd=11, audio_fd=12, begin_s=1000.25, from_s=from_s)
+
+
+COMMANDS = {
+    "video grabber": video_grabber_command(SETTINGS),
+    "audio grabber": audio_grabber_command(SETTINGS),
+    "relay": relay_command("python3", 12.5),
+    "encoder": encoder(),
+    "remux": remux_command(SOURCE, TARGET),
+    "poster": poster_command(SOURCE, TARGET, at_s=1.5),
+    "decode": decode_command(SOURCE, from_s=1.0, for_s=1.5),
+    "screenshot": screenshot_command(":7", 1280, 720, TARGET),
+    "probe": probe_command(SOURCE),
+}
+
+
+def after(command: Sequence[str], option: str, *, nth: int = 0) -> str:
+    """Return the value of the nth `option`."""
+    places = [index for index, word in enumerate(command) if word == option]
+    return command[places[nth] + 1]
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_command_reads_no_terminal_and_has_only_words(command: list[str]) -> None:
+    """ffmpeg would take keys from our standard input; a number among the words would fail to start."""
+    assert all(isinstance(word, str) and word for word in command)
+    if command[0] == "ffmpeg":
+        assert "-nostdin" in command
+
+
+def test_video_grabber_takes_the_screen_as_it_is_set() -> None:
+    """Size, rate and display; no pointer; into a pipe."""
+    command = COMMANDS["video grabber"]
+    assert after(command, "-video_size") == "1280x720"
+    assert after(command, "-framerate") == "20"
+    assert after(command, "-i") == ":7"
+    assert after(command, "-draw_mouse") == "0"
+    assert command[-1] == "pipe:1"
+
+
+def test_audio_grabber_takes_what_the_call_plays() -> None:
+    """Server and source; as raw samples, which the encoder reads in the same form, and at once."""
+    command, encoder_ = COMMANDS["audio grabber"], COMMANDS["encoder"]
+    assert after(command, "--server") == "unix:/run/x/pulse.sock"
+    assert after(command, "--device") == "calls.monitor"
+    assert "--raw" in command
+    assert after(command, "--format") == "s16le"
+    assert after(command, "--rate") == after(encoder_, "-ar")
+    assert after(command, "--channels") == after(encoder_, "-ac")
+    assert int(after(command, "--latency-msec")) <= 50
+
+
+def test_relay_begins_where_it_is_told() -> None:
+    """By the clock that nobody can set; it sees nothing of the environment of a job."""
+    command = COMMANDS["relay"]
+    assert command[-1] == "12.500000"
+    assert "-I" in command
+    assert Path(command[-2]).is_file()
+
+
+@pytest.mark.parametrize("name", ["video grabber", "encoder"])
+def test_stamps_of_the_wall_clock_are_kept(name: str) -> None:
+    """By the grabber, and by the encoder that reads them."""
+    assert "-copyts" in COMMANDS[name]
+
+
+def test_encoder_reads_the_pipes_that_it_is_given() -> None:
+    """Video first; the audio, which has no stamps, begins where the segment does."""
+    assert [after(COMMANDS["encoder"], "-i", nth=nth) for nth in (0, 1)] == ["pipe:11", "pipe:12"]
+    assert after(encoder(from_s=61.5), "-itsoffset") == "1061.750000"
+
+
+def test_encoder_writes_what_was_asked_for() -> None:
+    """Rates in kbit/s, preset, pixel format that every player knows; to the segment."""
+    command = COMMANDS["encoder"]
+    assert (after(command, "-b:v"), after(command, "-b:a")) == ("1500k", "64k")
+    assert after(command, "-preset") == "veryfast"
+    assert (after(command, "-c:v"), after(command, "-c:a")) == ("libx264", "aac")
+    assert after(command, "-pix_fmt") == "yuv420p"
+    assert str(TARGET) in command
+
+
+def test_live_file_can_be_cut_anywhere() -> None:
+    """Fragments of half a second, written at once."""
+    command = COMMANDS["encoder"]
+    assert after(command, "-frag_duration") == "500000"
+    assert "delay_moov" in after(command, "-movflags")
+    assert "faststart" not in after(command, "-movflags")
+    assert after(command, "-flush_packets") == "1"
+
+
+@pytest.mark.parametrize("from_s", [0.0, 61.5])
+def test_video_and_audio_of_a_segment_begin_at_one_instant(from_s: float) -> None:
+    """That of the segment; the time stamps of each segment count from the begin of the recording."""
+    command = encoder(from_s=from_s)
+    assert after(command, "-vf").startswith(f"trim=start={1000.25 + from_s:.6f},")
+    assert after(command, "-itsoffset") == f"{1000.25 + from_s:.6f}"
+    assert after(command, "-output_ts_offset") == "-1000.250000"
+
+
+@pytest.mark.parametrize("frame_rate", [10, 15, 20, 30, 60])
+def test_still_screen_is_repeated_every_half_second(frame_rate: int) -> None:
+    """At each rate: a player shows it, a kill loses no more."""
+    command = encoder(attrs.evolve(SETTINGS, frame_rate=frame_rate))
+    filters = after(command, "-vf")
+    dropped = int(filters.partition("mpdecimate=max=")[2].partition(":")[0])
+    assert (dropped + 1) / frame_rate <= LONGEST_STILL_S + 0.05
+    assert dropped >= 1
+
+
+def test_constant_rate_drops_nothing() -> None:
+    """For those who want it: a frame at each tick."""
+    command = encoder(attrs.evolve(SETTINGS, constant_frame_rate=True))
+    assert "mpdecimate" not in after(command, "-vf")
+    assert "fps=20" in after(command, "-vf")
+
+
+def test_encoder_prints_what_the_capture_reads() -> None:
+    """Progress and black stretches, on standard output."""
+    command = COMMANDS["encoder"]
+    assert after(command, "-progress") == "pipe:1"
+    assert float(after(command, "-stats_period")) <= 1
+    for key in BLACK_KEYS:
+        assert f"key={key}:" in after(command, "-vf")
+
+
+def test_clock_that_was_set_is_taken_out_of_the_stamps() -> None:
+    """And nothing is changed where it was not."""
+    assert "-output_ts_offset" not in COMMANDS["video grabber"]
+    command = video_grabber_command(SETTINGS, clock_shift_s=3600.5)
+    assert after(command, "-output_ts_offset") == "-3600.500000"
+
+
+def test_remux_copies_both_streams_with_the_index_in_front() -> None:
+    """No encoding, and the format does not hang on the name (`.part`)."""
+    command = COMMANDS["remux"]
+    assert after(command, "-c") == "copy"
+    assert after(command, "-map") == "0"
+    assert after(command, "-movflags") == "+faststart"
+    assert after(command, "-f") == "mp4"
+    assert (after(command, "-i"), command[-1]) == (str(SOURCE), str(TARGET))
+
+
+def test_decoding_fails_at_the_first_error() -> None:
+    """Else ffmpeg would conceal it and end with 0."""
+    command = COMMANDS["decode"]
+    assert "-xerror" in command
+    assert (after(command, "-ss"), after(command, "-t")) == ("1.000", "1.500")
+    assert command.index("-ss") < command.index("-i")
+    assert command[-3:] == ["-f", "null", "-"]
+
+
+def test_poster_is_one_frame_under_a_name_that_is_no_pattern() -> None:
+    """`-update 1`: a percent sign in a path is not a counter."""
+    command = COMMANDS["poster"]
+    assert after(command, "-frames:v") == "1"
+    assert after(command, "-update") == "1"
+    assert command[-1] == str(TARGET)
