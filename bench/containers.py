@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from bench.harness.containers import IMAGE, SECCOMP, container, docker, job
 from recorder_fsm.standin.server import StandIn
-from tests.image.containers import IMAGE, SECCOMP, container, docker, job
 
 # The plugin's `medium` (contract 1.3); 20 frames/s and the size are those of the tests' small frame.
 MEDIUM = {"VIDEO_RATE": "1500", "VIDEO_PRESET": "veryfast"}

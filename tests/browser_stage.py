@@ -1,42 +1,74 @@
-"""A display, a site on the loopback, and a browser on both: what the tests of the pipe stand on."""
+"""A display, a sound server, a site on the loopback, and a browser on all of them: what browser tests stand on."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
+from unittest import mock
 
 import attrs
 from aiohttp import web
-from recorder_fsm.call_page import CallPage
-from recorder_fsm.chromium import browser_environment, chromium_args
-from recorder_fsm.display import Display
-from tests.programs import ENV, HEIGHT, WIDTH
+from playwright.async_api import Page
 
-from browser import Browser, Driver, Launch
-from chromium_switches import FROM_PLAYWRIGHT
+from recorder_fsm.browser.bridge import Bridge
+from recorder_fsm.browser.call_page import CallPage
+from recorder_fsm.browser.devtools import DevTools, Session
+from recorder_fsm.browser.launch_options import browser_environment, chromium_args
+from recorder_fsm.browser.tab import ChromiumTab
+from recorder_fsm.errors import BrowserError
+from recorder_fsm.resources.audio import AudioServer
+from recorder_fsm.resources.browser import Browser, Launch
+from recorder_fsm.resources.display import Display
+from recorder_fsm.resources.driver import Driver, driver_environment
+from recorder_fsm.system.process import ChildProcess
+from tests.programs import ENV, HEIGHT, WIDTH, until
 
 PAGE = """<!doctype html><title>call</title><h1>The call</h1>
 <script>window.born = Math.random(); window.ask = async () => (await fetch("/echo")).text();
 window.say = (kind) => window.__recorderFsmTell(JSON.stringify({kind, detail: null, at: 1}));</script>"""
-WORKER = "onmessage = () => postMessage('done'); postMessage('ready');"
+WORKER = "postMessage('ready');"
+TONES_HZ = (440, 1000)
+"""What the page with audio plays: an AudioContext by itself, and an element with a stream."""
+T = TypeVar("T")
+AUDIO_PAGE = f"""<!doctype html><title>audio</title><audio id="voice"></audio><script>
+const tone = (context, hertz, target) => {{
+  const oscillator = new OscillatorNode(context, {{frequency: hertz}}), gain = new GainNode(context, {{gain: 0.2}});
+  oscillator.connect(gain).connect(target);
+  oscillator.start();
+}};
+const bare = new AudioContext();
+tone(bare, {TONES_HZ[0]}, bare.destination);
+const source = new AudioContext({{sinkId: {{type: "none"}}}}); // goes on without a sound server, as a call does
+const stream = source.createMediaStreamDestination();
+tone(source, {TONES_HZ[1]}, stream);
+voice.srcObject = stream.stream;
+voice.play();
+</script>"""
 
 
 @attrs.frozen
 class Site:
+    """A page and its traffic on the loopback; `other` is the same server under another name, another origin."""
+
     origin: str
     other: str
+    waiting: asyncio.Event
+    """Set when somebody waits for `/hang`, which never answers."""
 
 
 @asynccontextmanager
 async def site() -> AsyncIterator[Site]:
-    """Serve a page and its traffic on a free port of the loopback; `other` is the same under another name."""
+    waiting = asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(text=PAGE, content_type="text/html")
+        return web.Response(text=AUDIO_PAGE if request.path == "/audio" else PAGE, content_type="text/html")
 
     async def echo(request: web.Request) -> web.Response:
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
@@ -46,20 +78,22 @@ async def site() -> AsyncIterator[Site]:
         text = "words" if "words" in request.query else ""
         return web.Response(status=int(request.match_info["code"]), text=text, content_type="text/html")
 
-    async def moved(request: web.Request) -> web.Response:
+    async def moved(_: web.Request) -> web.Response:
         raise web.HTTPFound("/status/403?words")
 
-    async def hang(request: web.Request) -> web.Response:
-        await asyncio.sleep(60)
+    async def hang(_: web.Request) -> web.Response:
+        waiting.set()
+        await asyncio.Event().wait()
         return web.Response()
 
-    async def worker(request: web.Request) -> web.Response:
+    async def worker(_: web.Request) -> web.Response:
         return web.Response(text=WORKER, content_type="text/javascript")
 
     app = web.Application()
     app.add_routes(
         [
             web.get("/", answer),
+            web.get("/audio", answer),
             web.get("/echo", echo),
             web.get("/status/{code}", status),
             web.get("/moved", moved),
@@ -73,17 +107,26 @@ async def site() -> AsyncIterator[Site]:
         listener = web.TCPSite(runner, "127.0.0.1", 0)
         await listener.start()
         port = runner.addresses[0][1]
-        yield Site(f"http://127.0.0.1:{port}", f"http://localhost:{port}")
+        yield Site(f"http://127.0.0.1:{port}", f"http://localhost:{port}", waiting)
     finally:
         await runner.cleanup()
 
 
-def launch(runtime: Path, display: Display, origin: str, *extra: str) -> Launch:
-    switches = [name if value is None else f"{name}={value}" for name, value in FROM_PLAYWRIGHT.items()]
-    args = [*switches, *chromium_args(width=WIDTH, height=HEIGHT, secure_anyway=[], extra=extra)]
-    env = browser_environment(ENV, runtime, display.env)
+def launch(runtime: Path, origin: str, *env: dict[str, str]) -> Launch:
     (runtime / "tmp").mkdir(exist_ok=True)
-    return Launch(args=args, env=env, runtime=runtime, sandbox=False, width=WIDTH, height=HEIGHT, origin=origin)
+    return Launch(
+        args=chromium_args(width=WIDTH, height=HEIGHT, secure_anyway=[], extra=[]),
+        env=browser_environment(ENV, runtime, *env),
+        runtime=runtime,
+        sandbox=False,  # the tests may run as root
+        width=WIDTH,
+        height=HEIGHT,
+        origin=origin,
+    )
+
+
+async def no_look(_: CallPage) -> None:
+    """Nobody looks at a fault."""
 
 
 @attrs.define
@@ -92,61 +135,135 @@ class Held:
 
     site: Site
     display: Display
-    driver: Driver | None
+    audio: AudioServer
+    driver: Driver
     browser: Browser
     runtime: Path
     told: list[str]
+    driver_lives: bool = True
 
     @property
     def page(self) -> CallPage:
-        assert self.browser.page is not None
-        return self.browser.page
+        return _there(self.browser.page)
 
-    async def evaluate(self, expression: str, limit_s: float = 5) -> object:
+    @property
+    def tab(self) -> ChromiumTab:
+        tab = self.page._tab
+        assert isinstance(tab, ChromiumTab)
+        return tab
+
+    @property
+    def session(self) -> Session:
+        return self.tab._session
+
+    @property
+    def bridge(self) -> Bridge:
+        return _there(self.browser._bridge)
+
+    @property
+    def devtools(self) -> DevTools:
+        return _there(self.browser._devtools)
+
+    @property
+    def chromium(self) -> ChildProcess:
+        return _there(self.browser._chromium)
+
+    @property
+    def driver_pid(self) -> int:
+        return _there(self.driver._pid)
+
+    @property
+    def driver_page(self) -> Page:
+        return _there(self.browser._driver_page)
+
+    async def evaluate(self, expression: str, limit_s: float = 10) -> object:
         async with asyncio.timeout(limit_s):
-            return await self.page._tab.evaluate(expression)
+            return await self.tab.evaluate(expression)
 
     async def load(self, path: str = "/", limit_s: float = 10) -> int:
         """Go there, and wait until the page's scripts have run: `Tab.load` waits for the answer only."""
-        status = await self.page._tab.load(self.site.origin + path, limit_s)
+        status = await self.tab.load(self.site.origin + path, limit_s)
         await self.complete()
         return status
 
     async def complete(self) -> None:
-        async with asyncio.timeout(5):
-            while await self.evaluate("document.readyState") != "complete":
-                await asyncio.sleep(0.01)
+        async def is_complete() -> bool:
+            return await self.evaluate("document.readyState") == "complete"
 
-    async def until(self, condition: Callable[[], object], limit_s: float = 5) -> None:
-        async with asyncio.timeout(limit_s):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await eventually(is_complete)
+
+    async def kill_driver(self) -> None:
+        """Kill the driver and wait until it is cleaned up behind."""
+        self.driver_lives = False
+        os.kill(self.driver_pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            await self.driver.lost()
+            await self.bridge.vacant.wait()
+
+    async def restart_driver(self) -> None:
+        """Enter the driver again, as the machine does after a fault; it is not connected yet."""
+        error = BrowserError(code="driver")
+        await self.driver.__aexit__(BrowserError, error, None)
+        await self.driver.__aenter__()
+
+    async def bring_driver(self) -> None:
+        await self.restart_driver()
+        await self.browser.reconnect()
+        self.driver_lives = True
+
+    @contextmanager
+    def driver_stopped(self) -> Iterator[None]:
+        """Let the driver hang; where it is still there afterwards, it goes on."""
+        pid = self.driver_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if self.driver._pid == pid:
+                os.kill(pid, signal.SIGCONT)
 
     def kinds(self) -> list[str]:
         return [str(json.loads(one)["kind"]) for one in self.told]
 
+    async def hear(self, *kinds: str) -> None:
+        """Wait until the page has said exactly this."""
+        await until(lambda: self.kinds() == list(kinds), 10)
+
+
+def _there(value: T | None) -> T:
+    assert value is not None
+    return value
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], limit_s: float = 10.0) -> None:
+    """Ask until the answer is yes."""
+    async with asyncio.timeout(limit_s):
+        while not await condition():
+            await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
-async def held(*, with_driver: bool = True, extra: tuple[str, ...] = ()) -> AsyncIterator[Held]:
-    with tempfile.TemporaryDirectory(prefix="rt-", ignore_cleanup_errors=True) as folder:
+async def held() -> AsyncIterator[Held]:
+    """Start all of it in a short path: a Unix socket's is limited to 107 bytes."""
+    told: list[str] = []
+    listen = CallPage.told
+
+    def hear(page: CallPage, message: str) -> None:
+        told.append(message)
+        listen(page, message)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="rt-", ignore_cleanup_errors=True) as folder,
+        mock.patch.object(CallPage, "told", hear),
+        mock.patch.dict(os.environ, driver_environment()),
+    ):
         runtime = Path(folder)
-        async with site() as there, Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display:
-            driver = Driver() if with_driver else None
-            told: list[str] = []
-            listen = CallPage.told
-
-            def hear(page: CallPage, said: str) -> None:
-                told.append(said)
-                listen(page, said)
-
-            CallPage.told = hear  # type: ignore[method-assign,assignment]
-            if driver is not None:
-                await driver.__aenter__()
-            try:
-                playwright = None if driver is None else (lambda: driver.playwright)
-                async with Browser(playwright, launch(runtime, display, there.origin, *extra)) as browser:
-                    yield Held(there, display, driver, browser, runtime, told)
-            finally:
-                CallPage.told = listen  # type: ignore[method-assign]
-                if driver is not None:
-                    await driver.__aexit__(None, None, None)
+        async with (
+            site() as there,
+            Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display,
+            AudioServer(runtime=runtime, env=ENV) as audio,
+            Driver() as driver,
+        ):
+            how = launch(runtime, there.origin, display.env, audio.env)
+            async with Browser(lambda: driver.playwright, how, no_look) as browser:
+                yield Held(there, display, audio, driver, browser, runtime, told)

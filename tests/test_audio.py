@@ -6,15 +6,18 @@ import asyncio
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from recorder_fsm.errors import AudioError
 from recorder_fsm.resources import audio as audio_module
 from recorder_fsm.resources.audio import AudioServer
-from recorder_fsm.system.process import ChildProcess
-from tests.programs import ENV, ask, child, soon
+from recorder_fsm.system import liveness
+from recorder_fsm.system.process import TERM_WAIT_S, ChildProcess
+from tests.programs import ENV, ask, child, soon, until
 
 
 @pytest.fixture
@@ -28,6 +31,11 @@ def runtime() -> Iterator[Path]:
 async def audio(runtime: Path) -> AsyncIterator[AudioServer]:
     async with AudioServer(runtime=runtime, env=ENV) as held:
         yield held
+
+
+async def client_of(server: psutil.Process) -> None:
+    """Wait until the server has a client: a connection beside the socket that it listens on."""
+    await until(lambda: len([one for one in server.net_connections("unix") if "pulse.sock" in str(one.laddr)]) > 1)
 
 
 async def test_sink_is_there_when_the_server_is_entered(audio: AudioServer) -> None:
@@ -80,6 +88,53 @@ async def test_killed_server_is_noticed(audio: AudioServer, runtime: Path) -> No
     cause = await soon(lost)
     assert isinstance(cause, AudioError)
     assert "PulseAudio was killed by SIGKILL" in cause.detail
+
+
+async def test_stopped_server_is_noticed(audio: AudioServer, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives and ends no process: that it answered, and no longer does, is the cause."""
+    monkeypatch.setattr(liveness, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(liveness, "ANSWER_LIMIT_S", 0.5)
+    server = child("pulseaudio", str(runtime))
+    lost = asyncio.create_task(audio.lost())
+    await client_of(server)
+    done, _ = await asyncio.wait({lost}, timeout=2 * liveness.ANSWER_LIMIT_S)
+    assert not done
+    server.send_signal(signal.SIGSTOP)
+    try:
+        cause = await soon(lost)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    assert isinstance(cause, AudioError)
+    assert (cause.code, cause.detail) == ("audio_frozen", "PulseAudio has not answered for 0.5 s")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_server_that_was_lost_can_be_entered_again(runtime: Path, how: signal.Signals) -> None:
+    """Under its old address, which programs that run know; its socket had gone meanwhile."""
+    async with AsyncExitStack() as stack:
+        audio = await stack.enter_async_context(AudioServer(runtime=runtime, env=ENV))
+        address, socket = audio.address, Path(audio.address.removeprefix("unix:"))
+        first = child("pulseaudio", str(runtime))
+        first.send_signal(how)
+        assert socket.exists()
+        await soon(audio.__aexit__(AudioError, AudioError(), None))
+        assert not first.is_running()
+        assert not socket.exists()
+        assert (await ask("pactl", "info", env=audio.env)).returncode != 0
+        await audio.__aenter__()
+        assert audio.address == address
+        sinks = await ask("pactl", "list", "short", "sinks", env=audio.env)
+        assert [line.split()[1] for line in sinks.stdout.splitlines()] == [b"calls"]
+        assert child("pulseaudio", str(runtime)).pid != first.pid
+    assert not socket.exists()
+
+
+async def test_server_that_hangs_does_not_delay_the_next_one(runtime: Path) -> None:
+    """One that was lost is killed at once: each second of waiting is a second without audio."""
+    async with AudioServer(runtime=runtime, env=ENV) as audio:
+        child("pulseaudio", str(runtime)).send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(TERM_WAIT_S - 1):
+            await audio.__aexit__(AudioError, AudioError(), None)
 
 
 async def test_missing_program_is_named(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:

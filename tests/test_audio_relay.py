@@ -191,15 +191,36 @@ def test_chance_of_single_chunks_moves_nothing_when_it_settles() -> None:
         assert written == data
 
 
-@pytest.mark.parametrize("slip", [1200, -1200], ids=["samples lost", "samples too many"])
-def test_stream_that_slipped_is_moved_after_a_window(settled: Stream, slip: int) -> None:
-    """Its server lost samples, or its clock is fast: not at once, and then to its exact place."""
+def test_stream_that_slipped_is_moved_after_a_window(settled: Stream) -> None:
+    """Its server lost samples: it is moved not at once, and then to its exact place."""
+    slip = 1200
     for _ in range(WINDOW_CHUNKS - 1):
         data, written = settled.chunk(slip)
         assert written == data
     data, written = settled.chunk(slip)
-    assert written == (silence(slip) + data if slip > 0 else data[-slip * FRAME_BYTES :])
+    assert written == silence(slip) + data
     assert settled.relay.written == settled.clock + slip
+
+
+BACKWARDS = pytest.mark.xfail(reason="a move back is cut to one chunk: what is left of it is forgotten", strict=True)
+
+
+@BACKWARDS
+def test_stream_that_runs_ahead_is_moved_back_after_a_window(settled: Stream) -> None:
+    """Its clock is fast: as many frames as it is ahead are left out, also where that is more than one chunk."""
+    ahead = 5000
+    settled.chunks(WINDOW_CHUNKS + 6, -ahead)
+    assert settled.relay.written == settled.clock - ahead
+
+
+@BACKWARDS
+def test_first_samples_that_were_late_by_more_than_a_chunk_are_moved_when_it_has_settled() -> None:
+    """A machine that is busy at the start must not leave the audio late for the rest of the recording."""
+    stream = Stream()
+    stream.clock = RATE_HZ
+    stream.chunk(3 * CHUNK)
+    stream.chunks(SETTLE_CHUNKS + 6)
+    assert stream.relay.written == stream.clock
 
 
 @pytest.mark.parametrize("slip", [round(SLIP_S * RATE_HZ), -round(SLIP_S * RATE_HZ)])
@@ -277,11 +298,19 @@ class Running:
         return self.process.wait(10), said
 
 
+STOPPED_CLOCK = """
+import sys, time
+time.clock_gettime = lambda _: 100.0
+from recorder_fsm.media.audio_relay import main
+main(float(sys.argv[1]))
+"""
+
+
 @contextmanager
-def relay(start_s: float) -> Iterator[Running]:
+def relay(start_s: float, *program: str) -> Iterator[Running]:
     pipe = subprocess.PIPE
-    command = [sys.executable, "-I", "-S", str(RELAY), f"{start_s:.6f}"]
-    with subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, env={}) as process:
+    command = [sys.executable, *(program or ("-I", "-S", str(RELAY))), f"{start_s:.6f}"]
+    with subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
             yield Running(process)
         finally:
@@ -325,26 +354,25 @@ def test_samples_pass_through_unchanged_behind_silence() -> None:
     assert words == ["audio comes", "audio has stopped"]
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 7, 4001])
+@pytest.mark.parametrize("cut", [1, 2, 3, 7, 3841])
 def test_frame_that_comes_in_two_pieces_is_put_together(cut: int) -> None:
     """A read may end in the middle of a sample: no byte is lost, and left stays left."""
     pattern = frames(2 * CHUNK)
-    whole = cut // FRAME_BYTES
-    with relay(now_s()) as it:
-        it.input.write(frames(CHUNK, 20_000) + pattern[:cut])  # of which all whole frames come out first
-        seen = b""
-        while frames(CHUNK, 20_000)[-4:] + pattern[: whole * FRAME_BYTES] not in seen:
-            seen += it.read(1)
-        it.input.write(pattern[cut:])
-        while pattern[-FRAME_BYTES:] not in seen:
-            seen += it.read(1)
-    assert pattern in seen
+    first, second = pattern[: 2000 + cut], pattern[2000 + cut :]
+    with relay(99.0, "-c", STOPPED_CLOCK) as it:
+        it.input.write(first)
+        whole = len(first) // FRAME_BYTES
+        seen = it.read(round((1 + LEAD_S) * RATE_HZ))  # up to the last frame that is whole
+        assert seen == silence(len(seen) // FRAME_BYTES - whole) + first[: whole * FRAME_BYTES]
+        it.input.write(second)
+        rest = it.read(2 * CHUNK - whole)
+        assert first[: whole * FRAME_BYTES] + rest == pattern
 
 
 def test_relay_ends_at_the_end_of_its_input() -> None:
     """At once and with code 0, after it has passed on all that it read."""
     pattern = frames(CHUNK)
-    with relay(now_s() - 1) as it:
+    with relay(now_s()) as it:
         it.input.write(pattern)
         code, said = it.end()
         assert it.output.read().endswith(pattern)

@@ -12,7 +12,7 @@ import pytest
 from recorder_fsm.browser import call_page
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.errors import BrowserError, CallError
-from tests.fakes import FakeTab
+from tests.fakes import FakeTab, for_ever
 
 URL = "https://chat.example.com/page#secret"
 WIDTH, HEIGHT = 1280, 720
@@ -30,9 +30,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RELOAD_PAUSE_S", 0.001),
         ("CLIENT_LIMIT_S", 0.05),
         ("LEAVE_LIMIT_S", 0.05),
+        ("FROZEN_LIMIT_S", 0.05),
+        ("RESTORE_LIMIT_S", 0.05),
+        ("LAST_WORD_S", 0.05),
     ]:
         monkeypatch.setattr(call_page, name, seconds)
-    monkeypatch.setattr(call_page, "FROZEN_LIMIT_S", 0.05)
 
 
 @pytest.fixture
@@ -330,6 +332,54 @@ async def test_leaving_does_not_wait_for_a_dead_page(
         await page.leave()
 
 
+# --- audio --------------------------------------------------------------------------------------------------------
+
+
+async def test_restoring_audio_asks_the_page(
+    page: CallPage, tab: FakeTab, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the hook's own function; what it did is in the log."""
+    asked = []
+
+    async def evaluate(expression: str) -> object:
+        asked.append(expression)
+        return {"elements": 3, "started": 2}
+
+    monkeypatch.setattr(tab, "evaluate", evaluate)
+    await page.restore_audio()
+    assert asked == ["window.__recorderFsmAudio?.restore()"]
+    assert log == ["INFO the page's audio was restored: {'elements': 3, 'started': 2}"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(None, "no answer"), (BrowserError(detail="no more", code="page_gone"), "no more")],
+    ids=["hangs", "gone"],
+)
+async def test_restoring_audio_of_a_dead_page_is_only_logged(
+    page: CallPage,
+    tab: FakeTab,
+    log: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: BrowserError | None,
+    words: str,
+) -> None:
+    """It raises nothing and waits within a limit: that the page is dead is for others to notice."""
+
+    async def evaluate(_: str) -> object:
+        if answer is not None:
+            raise answer
+        await for_ever()
+        return None
+
+    monkeypatch.setattr(tab, "evaluate", evaluate)
+    async with asyncio.timeout(5):
+        await page.restore_audio()
+    (line,) = log
+    assert line.startswith("WARNING the page's audio could not be restored")
+    assert words in line
+
+
 # --- what the page says -------------------------------------------------------------------------------------------
 
 
@@ -337,7 +387,7 @@ async def test_leaving_does_not_wait_for_a_dead_page(
 async def test_message_that_is_not_understood_does_no_harm(page: CallPage, log: list[str], message: str) -> None:
     """The page is not ours: anything may call the binding."""
     page.told(message)
-    assert "WARNING the page said something that is not understood" in log
+    assert "WARNING the page sent a message that is not understood" in log
 
 
 async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> None:
@@ -348,8 +398,8 @@ async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> No
     say(page, "reconnecting")
     say(page, "reconnected")
     say(page, "something new", {"a": 1})
-    await asyncio.sleep(0.05)
-    assert not closed.done()
+    done, _ = await asyncio.wait({closed}, timeout=3 * call_page.POLL_S)
+    assert not done
     say(page, "close")
     await closed
 
@@ -384,7 +434,7 @@ async def test_errors_are_kept_also_when_the_log_is_flooded(page: CallPage, cloc
 
 
 async def test_wrong_size_of_the_page_is_said_once(tab: FakeTab, page: CallPage, log: list[str]) -> None:
-    """A picture that is cut off must be noticed, and three hours of polls must not fill the log with it."""
+    """A frame that is cut off must be noticed, and three hours of polls must not fill the log with it."""
     say(page, "connect")
     small = {**JOINED, "width": 1279}
     tab.probes = [small, small, small, CLOSED]
@@ -404,7 +454,7 @@ async def test_right_size_is_not_mentioned(tab: FakeTab, page: CallPage, log: li
 async def test_signs_that_are_not_told_are_zero(
     tab: FakeTab, page: CallPage, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
-    """A page that says nothing of its sound is no fault by itself."""
+    """A page that says nothing of its audio is no fault by itself."""
 
     async def evaluate(_: str) -> object:
         return value

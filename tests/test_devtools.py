@@ -15,19 +15,19 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import browser as browser_module
 import psutil
 import pytest
-from playwright.async_api import Error
-from recorder_fsm.display import Display
-from recorder_fsm.errors import BrowserError
-from tests.programs import ENV, HEIGHT, WIDTH
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
-
-import browser as browser_module
 from browser import Browser
 from devtools import DevTools, Session
 from lab_stage import Held, held, launch, site
+from playwright.async_api import Error
+from recorder_fsm.display import Display
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from recorder_fsm.errors import BrowserError
+from tests.programs import ENV, HEIGHT, WIDTH
 
 TOKEN = "the-token-of-the-job"
 driver_or_not = pytest.mark.parametrize("with_driver", [True, False], ids=["driver", "alone"])

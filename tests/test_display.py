@@ -14,6 +14,7 @@ import pytest
 from recorder_fsm.errors import DisplayError
 from recorder_fsm.resources import display as display_module
 from recorder_fsm.resources.display import MARGIN_PX, Display
+from recorder_fsm.system import liveness
 from tests.programs import ENV, HEIGHT, WIDTH, ask, child, soon
 
 
@@ -82,6 +83,23 @@ async def test_killed_display_is_noticed_and_leaves_nothing(tmp_path: Path) -> N
     assert traces(display) == []
 
 
+async def test_stopped_display_is_noticed(display: Display, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives and ends no process: that it answered, and no longer does, is the cause."""
+    monkeypatch.setattr(liveness, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(liveness, "ANSWER_LIMIT_S", 0.5)
+    server = child("Xvfb", str(tmp_path))
+    lost = asyncio.create_task(display.lost())
+    done, _ = await asyncio.wait({lost}, timeout=2 * liveness.ANSWER_LIMIT_S)
+    assert not done
+    server.send_signal(signal.SIGSTOP)
+    try:
+        cause = await soon(lost)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    assert isinstance(cause, DisplayError)
+    assert (cause.code, cause.detail) == ("display_frozen", "Xvfb has not answered for 0.5 s")
+
+
 async def test_socket_of_another_server_on_the_same_number_stays(tmp_path: Path) -> None:
     """After our server was killed, its number may be another job's before we have left."""
     async with on(tmp_path) as display:
@@ -97,14 +115,14 @@ async def test_socket_of_another_server_on_the_same_number_stays(tmp_path: Path)
     assert not path.exists()
 
 
-async def test_picture_of_the_display_is_taken(display: Display, tmp_path: Path) -> None:
+async def test_screenshot_of_the_display_is_taken(display: Display, tmp_path: Path) -> None:
     """For a person who asks what was on the screen."""
     target = tmp_path / "screen.png"
     assert await display.photograph(target)
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-async def test_picture_of_a_dead_display_is_none(tmp_path: Path) -> None:
+async def test_screenshot_of_a_dead_display_is_none(tmp_path: Path) -> None:
     """It fails within its limit and raises nothing."""
     async with on(tmp_path) as display:
         child("Xvfb", str(tmp_path)).kill()

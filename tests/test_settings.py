@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.harness.environment import ID, JOB, TOKEN
 from recorder_fsm.config.settings import MIB, TABLE, Number, Settings, markdown_table, usable_identity
 from recorder_fsm.errors import SettingsError
-from tests.environment import ID, JOB, TOKEN
 
 NUMBERS = [
     ("WIDTH", "Width", "width", 1280, 1920, 3840),

@@ -52,8 +52,13 @@ class Record:
 
     async def _report_started(self) -> Happened | None:
         """Report `started`, for as long as it takes: a healthy capture is not thrown away for a busy server."""
+        heard = self._job.announced  # a try that a restart interrupted may have been
+
+        def announce(possible: bool) -> None:
+            self._job.announce(possible or heard)
+
         try:
-            await self._job.bot.report_started(self._job.announce)
+            await self._job.bot.report_started(announce)
         except JobOver as error:
             # Where an earlier try may have been heard, people may have seen that they are recorded.
             return Happened(Event.CALL_ENDED if self._job.announced else Event.JOB_REFUSED, error)

@@ -95,10 +95,12 @@ class Journal:
     def remembered(self) -> Remembered:
         """Return what the facts add up to."""
         memory = Remembered()
+        captured_here = False
         for fact in self.facts():
             match fact.get("fact"):
                 case "process_started":
                     memory.starts += 1
+                    captured_here = False
                     memory.runtime = _text(fact, "runtime")
                     memory.site_url = _text(fact, "site_url")
                     memory.call_id = _text(fact, "call_id")
@@ -107,9 +109,14 @@ class Journal:
                     memory.name = _text(fact, "name")
                 case "announced":
                     memory.announced = fact.get("possible") is True
-                    memory.discarded = False
+                    captured_here, memory.discarded = True, False
+                case "capture_started":
+                    captured_here, memory.discarded = True, False
                 case "moved":
-                    memory.discarded = fact.get("keeps") is False
+                    # What a process that captured nothing decides is not about the recording of the one before it.
+                    memory.discarded = memory.discarded or (captured_here and fact.get("keeps") is False)
+                    if fact.get("event") == "pending_found":  # once it is worth publishing, it stays so
+                        memory.announced = True
                 case "capture_ended":
                     seconds = fact.get("seconds")
                     memory.capture_s = seconds if isinstance(seconds, int | float) else None

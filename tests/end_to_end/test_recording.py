@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.harness.recorder_process import RecorderProcess, assert_nothing_left, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
-from tests.recorder_process import RecorderProcess, assert_nothing_left, recorder
 
 pytestmark = pytest.mark.e2e
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.harness.environment import job_environment
+from bench.harness.recorder_process import launched
 from recorder_fsm.standin.server import StandIn
-from tests.environment import job_environment
-from tests.recorder_process import launched
 from tests.tls import connect_proxy, make_authority, server_context, tls_in_front_of
 
 pytestmark = pytest.mark.e2e

@@ -27,11 +27,11 @@ from pathlib import Path
 import attrs
 import psutil
 
+from bench.harness.recorder_process import RecorderProcess, orphans, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.storage.job_dir import recordings_in
 from tests.faults.scene import DRIFT_S, capture_begin, meeting_lost
-from tests.recorder_process import RecorderProcess, leftovers, recorder
 
 STARTS = 3
 FIRST_AT_S = (2.0, 9.0)
@@ -157,7 +157,7 @@ class Chaos:
         if self.run is None:
             raise Broken("nothing was started")
         ids = self.run.ids
-        left = [line for runtime in self.runtimes for line in leftovers(runtime)]
+        left = [line for runtime in self.runtimes for line in orphans(runtime)]
         if left:
             raise Broken(f"processes are left: {left}")
         posts = [post for post in self.standin.state.posts if post.recording_id == ids.recording_id]

@@ -13,13 +13,13 @@ from typing import Any
 
 import attrs
 
+from bench.harness.environment import job_environment
+from bench.harness.recorder_process import RecorderProcess, launched, orphans
 from recorder_fsm.media.join import join
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.job_dir import RUNTIME_PREFIX
-from tests.environment import job_environment
 from tests.faults.scene import Fault, Row, published
-from tests.recorder_process import RecorderProcess, launched, orphans
 
 NAME = "Call_Town_Square_2026-01-02_03-04-05"
 

@@ -15,16 +15,16 @@ from typing import Any
 
 import attrs
 
+from bench.harness.recorder_process import RecorderProcess, orphans, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.system.process import run
-from tests.recorder_process import RecorderProcess, orphans, recorder
 
 BEEP_HZ = 1000
 DRIFT_S = 0.5
-"""On a busy machine the page's own beat slips by a few tenths of a second; a segment in a wrong place is off by more."""
+"""On a busy machine the page's own beat slips by a few tenths of a second; a segment out of place is off by more."""
 
 
 @attrs.define

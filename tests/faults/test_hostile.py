@@ -14,13 +14,13 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from bench.harness.environment import job_environment
+from bench.harness.recorder_process import RecorderProcess, launched, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from tests.environment import job_environment
 from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, restarted
 from tests.faults.scene import Fault, Row, published, recording
-from tests.recorder_process import RecorderProcess, launched, recorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.harness.recorder_process import recorder
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.pending import (
@@ -24,7 +25,6 @@ from tests.faults.pending import (
     restarted,
 )
 from tests.faults.scene import Row, published, recording
-from tests.recorder_process import recorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 

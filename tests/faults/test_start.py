@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.harness.environment import job_environment
+from bench.harness.recorder_process import RecorderProcess, launched, orphans, recorder
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from tests.environment import job_environment
 from tests.faults.programs import path_with, path_without
 from tests.faults.scene import Fault, Row, published
-from tests.recorder_process import RecorderProcess, launched, orphans, recorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 

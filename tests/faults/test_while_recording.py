@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.harness.recorder_process import RecorderProcess, orphans, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.scene import Fault, Row, capture_begin, meeting_lost, published, recording
-from tests.recorder_process import RecorderProcess, leftovers, recorder
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -421,7 +421,7 @@ async def test_killed_recorder_takes_its_children_along(standin: StandIn, data: 
         assert made.exit_code == 0, again.text
         second = Fault(made, standin, again, at=fault.at)
         await second.published()
-        made.noticed, made.left = "next start: pending_found", len(leftovers(runtime))
+        made.noticed, made.left = "next start: pending_found", len(orphans(runtime))
         assert not Path(runtime).exists()
 
 
@@ -448,7 +448,7 @@ async def test_killed_recorder_leaves_segments_that_the_next_start_joins(
         assert lost.video_s <= 3.0
         assert lost.audio_s <= 3.0
         assert [gap["what"] for gap in again.report["gaps"]].count("video") == 1
-        made.noticed, made.left = "next start: pending_found", len(leftovers(again.runtime))
+        made.noticed, made.left = "next start: pending_found", len(orphans(again.runtime))
         made.lost_s = round(max(lost.video_s, lost.audio_s, made.lost_s or 0), 2)
 
 

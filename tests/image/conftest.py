@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.containers import IMAGE
+from bench.harness.containers import IMAGE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

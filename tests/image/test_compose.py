@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.containers import IMAGE
+from bench.harness.containers import IMAGE
 
 ROOT = Path(__file__).parents[2]
 TOOL = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]

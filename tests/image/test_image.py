@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.standin import measure
-from recorder_fsm.standin.server import StandIn
-from recorder_fsm.standin.state import CallIds
-from tests.image.containers import (
+from bench.harness.containers import (
     HARDENED,
     OFFLOADER,
     SECCOMP,
@@ -24,6 +21,9 @@ from tests.image.containers import (
     offloader_profile,
     started_again,
 )
+from recorder_fsm.standin import measure
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
 from tests.tls import make_authority, server_context, tls_in_front_of
 
 OURS = ("--security-opt", f"seccomp={SECCOMP}")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.harness.environment import JOB
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource, State
@@ -22,7 +23,6 @@ from recorder_fsm.storage.job_dir import JobDirectory
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.storage.report import JobReport
 from recorder_fsm.system.signals import StopRequest
-from tests.environment import JOB
 
 NAME = "Call_Town_Square"
 RECORDING_ID = JOB["RECORDING_ID"]

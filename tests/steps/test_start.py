@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bench.harness.environment import JOB
 from recorder_fsm.errors import (
     AccessRefused,
     CallError,
@@ -22,7 +23,6 @@ from recorder_fsm.errors import (
     ServerUnavailable,
 )
 from recorder_fsm.machine.lifecycle import Event, State
-from tests.environment import JOB
 from tests.fakes import for_ever, raising
 from tests.steps.job import ANNOUNCED, KEPT, NAME, NAMED, NOT_ANNOUNCED, REFUSED, Fact, StepJob
 

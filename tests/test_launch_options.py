@@ -1,4 +1,4 @@
-"""Chromium's switches, its address and its environment."""
+"""Chromium's switches, its address, its environment, and what people are told when it does not start."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from recorder_fsm.browser.launch_options import (
+    FEATURES_OFF,
+    FEATURES_ON,
     CallPageAddress,
     browser_environment,
     child_environment,
     chromium_args,
     insecure_origins,
+    launch_failure,
+    proxy_switches,
 )
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
@@ -28,10 +32,9 @@ ADDRESS = CallPageAddress(
 
 
 def switches(*, extra: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> dict[str, str | None]:
-    """Return the switches by name, once each."""
+    """Return the switches by name."""
     args = chromium_args(width=1280, height=720, secure_anyway=origins, extra=extra)
     pairs = [arg.partition("=") for arg in args]
-    assert len({name for name, _, _ in pairs}) == len(pairs)
     return {name: value if separator else None for name, separator, value in pairs}
 
 
@@ -57,7 +60,7 @@ def test_address_for_the_log_has_no_token() -> None:
     assert TOKEN not in repr(ADDRESS)
 
 
-def test_window_is_exactly_the_picture() -> None:
+def test_window_is_exactly_the_frame() -> None:
     """No frame, no bar, no scaling, at the corner of the screen."""
     assert (
         switches()
@@ -98,6 +101,23 @@ def test_extra_switch_replaces_ours_of_its_name() -> None:
     assert found["--new"] is None
     assert found["--proxy"] == "c=d"
     assert found["--password-store"] == ""
+
+
+@pytest.mark.parametrize(("name", "ours"), [("--disable-features", FEATURES_OFF), ("--enable-features", FEATURES_ON)])
+def test_features_from_outside_are_joined_to_ours(name: str, ours: tuple[str, ...]) -> None:
+    """Chromium takes the last such switch alone: what ours is for must not be lost with it."""
+    assert switches()[name] == ",".join(ours)
+    found = switches(extra=(f"{name}=Vulkan,Other", f"{name}=Third"))
+    assert str(found[name]).split(",") == [*ours, "Vulkan", "Other", "Third"]
+
+
+def test_switch_is_set_once() -> None:
+    """With and without switches from outside: Chromium would take the last one, and nobody would know which."""
+    extra = ("--kiosk", "--disable-features=A", "--disable-features=B", "--window-size=1,2", "--new", "--new=1")
+    for more in ((), extra):
+        names = [arg.partition("=")[0] for arg in chromium_args(width=9, height=9, secure_anyway=["x"], extra=more)]
+        assert sorted(set(names)) == sorted(names)
+        assert all(name.startswith("--") for name in names)
 
 
 def test_http_site_counts_as_secure_and_https_needs_nothing() -> None:
@@ -145,3 +165,60 @@ def test_browser_writes_into_the_runtime_directory_alone() -> None:
     assert (env["PATH"], env["DISPLAY"], env["XAUTHORITY"]) == ("/bin", ":7", "/c")
     assert env["PULSE_SERVER"] == "unix:/s"
     assert env["DBUS_SESSION_BUS_ADDRESS"] == "disabled:"
+
+
+def test_proxies_of_the_environment_become_switches() -> None:
+    """Small letters go before capitals, ALL_PROXY stands for what is missing, a password stays out of the switches."""
+    environment = {"http_proxy": "http://user:secret@small:1/", "HTTP_PROXY": "http://capital:2", "ALL_PROXY": "all:3"}
+    assert proxy_switches(environment) == ["--proxy-server=http=http://small:1;https=http://all:3"]
+    assert proxy_switches({"HTTPS_PROXY": "socks5h://s:4"}) == ["--proxy-server=https=socks5://s:4"]
+    assert proxy_switches({"NO_PROXY": "x", "PATH": "/bin"}) == []
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "rules"),
+    [
+        ("example.com", "example.com;*.example.com"),
+        (".example.com, *.other.org", "example.com;*.example.com;other.org;*.other.org"),
+        ("*", "*"),
+        ("10.0.0.0/8,10.1.2.3,::1", "10.0.0.0/8;10.1.2.3;[::1]"),
+        (" , ", None),
+    ],
+)
+def test_hosts_without_a_proxy_become_a_switch(no_proxy: str, rules: str | None) -> None:
+    """A host stands for its subdomains too, as for the HTTP client; addresses and networks for themselves."""
+    found = proxy_switches({"http_proxy": "p:1", "no_proxy": no_proxy})
+    assert found[1:] == ([f"--proxy-bypass-list={rules}"] if rules else [])
+
+
+REFUSED = [
+    "[33:33:1122/161633.000000:ERROR:content/browser/zygote_host/zygote_host_impl_linux.cc:130] "
+    "No usable sandbox! If this is a Debian system, please install the chromium-sandbox package",
+    "[33:33:1122/161633.000001:ERROR:last] and a line behind it",
+]
+"""What Chromium prints under Docker's default seccomp profile."""
+
+
+def test_refused_sandbox_names_its_cures_in_one_line() -> None:
+    """Wherever the words stand, the cause is found, and the cures are all named."""
+    error = launch_failure(REFUSED)
+    assert error.code == "sandbox_refused"
+    assert "\n" not in str(error)
+    for cure in ("seccomp=deploy/seccomp.json", "seccompProfile", "unprivileged_userns_clone", "apparmor_restrict"):
+        assert cure in error.detail
+    assert "and a line behind it" in error.detail
+
+
+@pytest.mark.parametrize("words", ["Failed to move to new namespace: PID", "Check failed: sandbox/credentials.cc:131"])
+def test_sandbox_that_fails_in_another_way_is_known_too(words: str) -> None:
+    """Chromium has more than one way to say it; which one depends on what the kernel refuses."""
+    assert launch_failure([words]).code == "sandbox_refused"
+
+
+def test_other_failures_say_what_chromium_said() -> None:
+    """The last of the browser's own words are the cause; there are not too many of them."""
+    error = launch_failure([*(200 * ["noise"]), "Missing X server or $DISPLAY"])
+    assert error.code == "browser"
+    assert error.detail.startswith("Chromium did not start: ")
+    assert error.detail.endswith("noise | Missing X server or $DISPLAY")
+    assert len(error.detail) < 1000

@@ -13,9 +13,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from bench.harness.environment import job_variables
+from bench.harness.recorder_process import RecorderProcess
 from recorder_fsm.standin.state import CallIds
-from tests.environment import job_variables
-from tests.recorder_process import RecorderProcess
 
 IMAGE = os.environ.get("RECORDER_FSM_IMAGE", "")
 HERE = Path(__file__).parent

@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
+from bench.harness.environment import job_environment
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from tests.environment import job_environment
 
 JOB_PROGRAMS = ("Xvfb", "pulseaudio", "ffmpeg", "chromium", "run-driver")
 STATE_LIMIT_S = 60.0
@@ -178,6 +178,3 @@ def assert_nothing_left(run: RecorderProcess) -> None:
     """No process, socket or temporary file of the job may outlive it."""
     assert orphans(run.runtime) == []
     assert not Path(run.runtime).exists()
-
-
-leftovers = orphans  # for `test_while_recording` and `chaos`, until they say `orphans`

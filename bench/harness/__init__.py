@@ -1,0 +1,1 @@
+"""Real recorders, as processes and in containers: what tests and measurements stand on."""
