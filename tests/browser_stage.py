@@ -45,11 +45,20 @@ const tone = (context, hertz, target) => {{
 }};
 const bare = new AudioContext();
 tone(bare, {TONES_HZ[0]}, bare.destination);
-const source = new AudioContext({{sinkId: {{type: "none"}}}}); // goes on without a sound server, as a call does
-const stream = source.createMediaStreamDestination();
+// A voice as in a call, which does not depend on a sound server: another context, over a peer connection.
+const source = new AudioContext({{sinkId: {{type: "none"}}}}), stream = source.createMediaStreamDestination();
 tone(source, {TONES_HZ[1]}, stream);
-voice.srcObject = stream.stream;
-voice.play();
+const [near, far] = [new RTCPeerConnection(), new RTCPeerConnection()];
+near.onicecandidate = (event) => far.addIceCandidate(event.candidate);
+far.onicecandidate = (event) => near.addIceCandidate(event.candidate);
+far.ontrack = (event) => {{ voice.srcObject = new MediaStream([event.track]); voice.play(); }};
+near.addTrack(stream.stream.getAudioTracks()[0], stream.stream);
+(async () => {{
+  await near.setLocalDescription();
+  await far.setRemoteDescription(near.localDescription);
+  await far.setLocalDescription();
+  await near.setRemoteDescription(far.localDescription);
+}})();
 </script>"""
 
 
@@ -238,7 +247,7 @@ def _there(value: T | None) -> T:
 async def eventually(condition: Callable[[], Awaitable[object]], limit_s: float = 10.0) -> None:
     """Ask until the answer is yes."""
     async with asyncio.timeout(limit_s):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - a page and a pipe tell nobody
             await asyncio.sleep(0.01)
 
 

@@ -89,7 +89,7 @@ async def at_once() -> None:
 class FakeResource:
     """A resource that writes `name entered`, `name left`, or `name cleaned` (after a start cut short) into `ledger`.
 
-    It can be entered again. `left_for` is the error with which it was left last.
+    It can be entered again. `left_for` are the errors with which it was left.
     """
 
     def __init__(self, name: str, ledger: list[str], *, enter: Behaviour = at_once, leave: Behaviour = at_once) -> None:
@@ -97,7 +97,7 @@ class FakeResource:
         self.ledger = ledger
         self.enter = enter
         self.leave = leave
-        self.left_for: BaseException | None = None
+        self.left_for: list[BaseException | None] = []
         self.follows: Behaviour = at_once
         self.lost_to: asyncio.Future[RecorderError | None] = asyncio.get_running_loop().create_future()
 
@@ -116,7 +116,7 @@ class FakeResource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ledger.append(f"{self.name} left")
-        self.left_for = error
+        self.left_for.append(error)
         await self.leave()
 
     async def lost(self) -> RecorderError | None:

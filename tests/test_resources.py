@@ -138,7 +138,7 @@ async def test_release_keeps_what_it_is_told_to_keep() -> None:
     fault = DisplayError(detail="why")
     await held.resources.release(keep=(AUDIO,), because=fault)
     assert left(held.ledger) == ["driver", "display"]
-    assert held.fakes[DISPLAY].left_for is fault
+    assert held.fakes[DISPLAY].left_for == [fault]
     assert AUDIO in held.resources
 
 

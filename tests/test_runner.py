@@ -311,7 +311,28 @@ async def test_resources_are_left_for_the_fault_that_ended_the_recording(fake: F
     cause = CaptureError(detail="it died")
     fake.hang_in(State.RECORDING)
     await fake.run_until(State.RECORDING, lambda: fake.resources[resource].lose(cause))
-    assert {one.left_for for one in fake.resources.values()} == {cause}
+    assert [one.left_for for one in fake.resources.values()] == [[cause]] * len(Resource)
+
+
+async def test_resources_of_a_job_that_is_refused_are_left_for_no_fault(fake: FakeJob) -> None:
+    """Nobody is told of it, so there is nothing to look at."""
+    fake.hang_in(State.RECORDING)
+    await fake.run_until(State.RECORDING, lambda: fake.runner.report(Event.JOB_REFUSED, CallError(detail="over")))
+    assert [one.left_for for one in fake.resources.values()] == [[None]] * len(Resource)
+
+
+async def test_step_sees_what_is_held_and_how_long_it_has(fake: FakeJob) -> None:
+    """Both are the runner's own: the resources that it started, and the nearer of limit and budget."""
+    seen: list[tuple[bool, float]] = []
+
+    async def look(ahead: Ahead) -> Happened | None:
+        seen.append((Resource.BROWSER in ahead.resources, ahead.time_left_s()))
+        return None
+
+    fake.steps.script[State.DISPLAY_UP] = look
+    fake.left_s[Budget.START] = 7.0
+    await fake.run()
+    assert seen == [(True, 7.0)]
 
 
 # --- restarts -----------------------------------------------------------------------------------------------------
@@ -324,8 +345,10 @@ restarted = pytest.mark.parametrize("resource", RESTARTED, ids=lambda resource: 
 async def test_loss_that_a_restart_overcomes_costs_nothing_else(fake: FakeJob, resource: Resource) -> None:
     """That resource alone is stopped and started, those on it follow, the step goes on, nobody is told."""
     fake.hang_in(State.RECORDING, times=1)
-    outcome = await fake.run_until(State.RECORDING, lambda: fake.resources[resource].lose(CaptureError()))
+    cause = CaptureError(detail="it died")
+    outcome = await fake.run_until(State.RECORDING, lambda: fake.resources[resource].lose(cause))
     name = resource.value
+    assert fake.resources[resource].left_for[0] is cause
     begin = fake.ledger.index(f"{name} left")
     done = fake.ledger.index("step recording", begin)
     lines = fake.ledger[begin:done]
@@ -382,7 +405,10 @@ async def test_restart_that_hangs_fails_after_its_limit(fake: FakeJob, monkeypat
     await fake.run_until(State.RECORDING, lose)
     assert fake.moves[4] == ("audio_not_restored", "recording")
     assert fake.ledger.count("audio cleaned") == 1
-    assert isinstance(fake.changes[4].cause, DeadlineError)
+    cause = fake.changes[4].cause
+    assert isinstance(cause, DeadlineError)
+    assert cause.sentence == "The recorder's audio could not be restarted."
+    assert (cause.code, "0.05 s" in cause.detail) == ("audio_restart", True)
 
 
 async def test_stop_during_a_restart_is_not_kept_waiting(fake: FakeJob) -> None:
@@ -746,7 +772,13 @@ async def test_telling_waits_for_nothing_and_is_waited_for(fake: FakeJob) -> Non
     """The release does not wait until the call has been told, but the job does not end before."""
     given_back = asyncio.Event()
     fake.resources[Resource.DISPLAY].leave = setting(given_back)
-    fake.telling = waiting(given_back)
+
+    async def tell_slowly() -> None:
+        await given_back.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    fake.telling = tell_slowly
     fake.fail_in(State.DISPLAY_UP, CallError())
     await fake.run()
     assert fake.ledger[-1] == "told"
