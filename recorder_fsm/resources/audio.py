@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from recorder_fsm.errors import AudioError, ProgramError, RecorderError
-from recorder_fsm.system.liveness import wait_for_no_answer
-from recorder_fsm.system.process import TERM_WAIT_S, ChildProcess, describe_exit
+from recorder_fsm.system.liveness import wait_until_lost
+from recorder_fsm.system.process import TERM_WAIT_S, ChildProcess
 
 READY_LIMIT_S = 8.0
 KILL_AT_ONCE_S = 0.1
@@ -76,16 +75,8 @@ class AudioServer:
         """Wait until PulseAudio ends by itself or no longer answers; returns the cause."""
         if self._server is None:
             raise RuntimeError("the sound server is not held")
-        frozen = asyncio.create_task(wait_for_no_answer(self._socket, GREETING, QUESTION))
-        try:
-            await asyncio.wait({self._server.exited, frozen}, return_when=asyncio.FIRST_COMPLETED)
-            if self._server.exited.done():
-                words = f"{describe_exit(self._server.exited.result())}: {self._server.last_words()}"
-                return AudioError(detail=f"PulseAudio {words}")
-            return AudioError(detail=f"PulseAudio {frozen.result()}", code="audio_frozen")
-        finally:
-            frozen.cancel()
-            await asyncio.gather(frozen, return_exceptions=True)
+        words, frozen = await wait_until_lost(self._server, self._socket, GREETING, QUESTION)
+        return AudioError(detail=f"PulseAudio {words}", code="audio_frozen" if frozen else "")
 
     async def _end(self, wait_s: float = TERM_WAIT_S) -> None:
         if self._server is not None:

@@ -17,8 +17,8 @@ from loguru import logger
 
 from recorder_fsm.errors import DisplayError, ProgramError, RecorderError
 from recorder_fsm.media.probe import screenshot_command
-from recorder_fsm.system.liveness import wait_for_no_answer
-from recorder_fsm.system.process import ChildProcess, describe_exit, run
+from recorder_fsm.system.liveness import wait_until_lost
+from recorder_fsm.system.process import ChildProcess, run
 
 READY_LIMIT_S = 8.0
 PHOTOGRAPH_LIMIT_S = 2.0
@@ -85,17 +85,10 @@ class Display:
         """Wait until Xvfb ends by itself or no longer answers; returns the cause."""
         if self._server is None:
             raise RuntimeError("the display is not held")
-        greeting = _x11_greeting(self._cookie_value)
-        frozen = asyncio.create_task(wait_for_no_answer(self._socket, greeting, X11_GET_INPUT_FOCUS))
-        try:
-            await asyncio.wait({self._server.exited, frozen}, return_when=asyncio.FIRST_COMPLETED)
-            if self._server.exited.done():
-                words = f"{describe_exit(self._server.exited.result())}: {self._server.last_words()}"
-                return DisplayError(detail=f"Xvfb {words}")
-            return DisplayError(detail=f"Xvfb {frozen.result()}", code="display_frozen")
-        finally:
-            frozen.cancel()
-            await asyncio.gather(frozen, return_exceptions=True)
+        words, frozen = await wait_until_lost(
+            self._server, self._socket, _x11_greeting(self._cookie_value), X11_GET_INPUT_FOCUS
+        )
+        return DisplayError(detail=f"Xvfb {words}", code="display_frozen" if frozen else "")
 
     async def photograph(self, target: Path) -> bool:
         """Write what the display shows now to `target` (PNG); returns whether it could within two seconds."""

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from recorder_fsm.system.clock import running_timeout
+from recorder_fsm.system.process import ChildProcess, describe_exit
 
 ASK_EVERY_S = 2.0
 ANSWER_LIMIT_S = 4.0
@@ -40,3 +41,19 @@ async def wait_for_no_answer(server: Path, greeting: bytes, question: bytes) -> 
             writer.close()
     await asyncio.Event().wait()
     return ""
+
+
+async def wait_until_lost(program: ChildProcess, server: Path, greeting: bytes, question: bytes) -> tuple[str, bool]:
+    """Wait until `program`, which serves `server`, ends or no longer answers.
+
+    Returns how, in words, and whether it is frozen: still there, but without an answer.
+    """
+    frozen = asyncio.create_task(wait_for_no_answer(server, greeting, question), name=f"ask {program.name}")
+    try:
+        await asyncio.wait({program.exited, frozen}, return_when=asyncio.FIRST_COMPLETED)
+        if program.exited.done():
+            return f"{describe_exit(program.exited.result())}: {program.last_words()}", False
+        return frozen.result(), True
+    finally:
+        frozen.cancel()
+        await asyncio.gather(frozen, return_exceptions=True)
