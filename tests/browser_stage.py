@@ -17,6 +17,7 @@ import attrs
 from aiohttp import web
 from playwright.async_api import Page
 
+from recorder_fsm.browser import call_page
 from recorder_fsm.browser.bridge import Bridge
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.devtools import DevTools, Session
@@ -264,6 +265,7 @@ async def held() -> AsyncIterator[Held]:
     with (
         tempfile.TemporaryDirectory(prefix="rt-", ignore_cleanup_errors=True) as folder,
         mock.patch.object(CallPage, "told", hear),
+        mock.patch.object(call_page, "LEAVE_LIMIT_S", 0.3),  # a page that crashed is asked to leave, too
         mock.patch.dict(os.environ, driver_environment()),
     ):
         runtime = Path(folder)

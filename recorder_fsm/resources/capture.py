@@ -257,16 +257,10 @@ class Capture:
                 stopping.append(self._audio.stop())
             await asyncio.gather(*stopping)
             self._close_pipes()
-            # Relay and encoder end by themselves at the end of their input; the signal is for those who do not.
-            for program in (self._relay, self._encoder):
-                if program is None:
-                    continue
-                with contextlib.suppress(TimeoutError):
-                    async with running_timeout(drain_s):
-                        await program.wait()
-                code = await program.stop(ask=signal.SIGINT, wait_s=min(GRABBER_STOP_S, drain_s))
-                if code != 0 and program is self._encoder:
-                    logger.warning("the encoder {}; the segment holds all that was written", describe_exit(code))
+            await asyncio.gather(*(_finish(program, drain_s) for program in (self._relay, self._encoder) if program))
+            if self._encoder is not None and self._encoder.returncode:
+                how = describe_exit(self._encoder.returncode)
+                logger.warning("the encoder {}; the segment holds all that was written", how)
         finally:
             self._close_pipes()
             if self._segment is not None:
@@ -289,6 +283,14 @@ class Capture:
             logger.info("{} at {:.1f} s", line, self._timeline.elapsed_s)
             return True
         return self._held_segment().progress.take_level(line)
+
+
+async def _finish(program: ChildProcess, drain_s: float) -> None:
+    """Let a program end by itself at the end of its input; one that does not is told, then killed."""
+    with contextlib.suppress(TimeoutError):
+        async with running_timeout(drain_s):
+            await program.wait()
+    await program.stop(ask=signal.SIGINT, wait_s=min(GRABBER_STOP_S, drain_s))
 
 
 def _pipe(size_bytes: int | None = None) -> tuple[int, BinaryIO]:
