@@ -1,4 +1,4 @@
-"""Joined recordings, made of segments whose truth is known: each picture says its number, the sound is a tone."""
+"""Joined recordings, made of segments whose truth is known: each frame says its number, the audio is a tone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 
 from recorder_fsm.media.fragments import inspect
 from recorder_fsm.media.join import JoinError, join, join_beside, part_of, segments_in
+from tests.programs import children, until
 
 RATE = 48_000
 FRAME = 1024
@@ -44,7 +45,7 @@ def segment(
     tracks: str = "va",
     size: str = "128x16",
 ) -> Path:
-    """Write a segment as the encoder does. Its pictures carry round(30 * at_s) + their number as 16 bars: the bits."""
+    """Write a segment as the encoder does. Its frames carry round(30 * at_s) + their number as 16 bars: the bits."""
     path.write_bytes(encoded(at_s, length_s, codec, tracks, size))
     return path
 
@@ -53,14 +54,14 @@ def segment(
 def encoded(at_s: float, length_s: float, codec: tuple[str, ...], tracks: str, size: str) -> bytes:
     number = f"(N+{round(at_s * FPS)})"
     bars = f"geq=lum='16+219*mod(floor({number}/pow(2,floor(X/8))),2)':cb=128:cr=128"
-    pictures = ["-f", "lavfi", "-i", f"color=s={size}:r={FPS}:d={length_s},format=yuv420p,{bars}"]
-    sound = ["-f", "lavfi", "-i", f"sine=1000:r={RATE}:d={length_s}"]
+    video = ["-f", "lavfi", "-i", f"color=s={size}:r={FPS}:d={length_s},format=yuv420p,{bars}"]
+    audio = ["-f", "lavfi", "-i", f"sine=1000:r={RATE}:d={length_s}"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "segment.mp4"
         call(
             *("ffmpeg", "-v", "error", "-y"),
-            *(pictures if "v" in tracks else ()),
-            *(sound if "a" in tracks else ()),
+            *(video if "v" in tracks else ()),
+            *(audio if "a" in tracks else ()),
             *("-c:v", "libx264", *codec, "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-ac", "2"),
             *("-output_ts_offset", f"{at_s:.6f}", *FRAGMENTED, "-frag_duration", "500000", path),
         )
@@ -69,13 +70,13 @@ def encoded(at_s: float, length_s: float, codec: tuple[str, ...], tracks: str, s
 
 @attrs.frozen
 class Seen:
-    """What a player gets: the number in each picture with its time, and the sound's samples one after another."""
+    """What a player gets: the number in each frame with its time, and the samples of the audio one after another."""
 
-    pictures: list[tuple[float, int]]
+    frames: list[tuple[float, int]]
     samples: array[int]
 
     def shown_at(self, at_s: float) -> int:
-        return [number for shown, number in self.pictures if shown <= at_s + 1e-6][-1]
+        return [number for shown, number in self.frames if shown <= at_s + 1e-6][-1]
 
     def loud(self, begin_s: float, end_s: float) -> list[int]:
         return [n for n in range(int(begin_s * RATE), int(end_s * RATE)) if abs(self.samples[n]) > TONE]
@@ -116,8 +117,8 @@ def look(path: Path) -> Seen:
     return Seen(list(zip(times, numbers, strict=True)), samples)
 
 
-def number_in(picture: bytes) -> int:
-    return sum((picture[8 * 128 + 8 * bit + 4] > 126) << bit for bit in range(16))
+def number_in(frame: bytes) -> int:
+    return sum((frame[8 * 128 + 8 * bit + 4] > 126) << bit for bit in range(16))
 
 
 def top_boxes(path: Path) -> list[tuple[str, int]]:
@@ -131,18 +132,19 @@ def top_boxes(path: Path) -> list[tuple[str, int]]:
 
 
 def assert_in_place(seen: Seen) -> None:
-    """Each picture is shown when its number says; the first may be early: it is held from 0 on."""
-    for shown, number in seen.pictures[1:]:
+    """Each frame is shown when its number says; the first may be early: it is held from 0 on."""
+    for shown, number in seen.frames[1:]:
         assert shown == pytest.approx(number / FPS, abs=0.001)
 
 
 @pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
-def test_a_gap_is_the_last_picture_and_silence(tmp_path: Path, codec: tuple[str, ...]) -> None:
+def test_gap_is_the_last_frame_and_silence(tmp_path: Path, codec: tuple[str, ...]) -> None:
+    """Everything behind it stays in its place, and it is told as what it is."""
     one, two = segment(tmp_path / "live.mp4", 0, 3, codec=codec), segment(tmp_path / "live-2.mp4", 4.7, 3, codec=codec)
     report = join([one, two], tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
     assert_in_place(seen)
-    assert [number for _, number in seen.pictures] == [*range(90), *range(141, 231)]
+    assert [number for _, number in seen.frames] == [*range(90), *range(141, 231)]
     assert seen.shown_at(3.5) == seen.shown_at(4.69) == 89
     assert seen.shown_at(4.71) == 141
     # The tone ends and is back where it should be: within the half frame of its grain.
@@ -154,14 +156,15 @@ def test_a_gap_is_the_last_picture_and_silence(tmp_path: Path, codec: tuple[str,
     assert tone[0] / RATE < 0.012  # without the encoder's run-up, the first half frame fades in
     assert seen.loudest(3.05, 4.65) == 0
     assert report.length_s == len(seen.samples) / RATE == pytest.approx(7.7, abs=2 * GRAIN_S)
-    sound, picture = report.gaps
-    assert (sound.what, picture.what) == ("audio", "video")
-    assert [picture.at_s, picture.length_s] == pytest.approx([3.0, 1.7], abs=0.002)
-    assert [sound.at_s, sound.length_s] == pytest.approx([3.0, 1.7], abs=2 * GRAIN_S)
+    audio, video = report.gaps
+    assert (audio.what, video.what) == ("audio", "video")
+    assert [video.at_s, video.length_s] == pytest.approx([3.0, 1.7], abs=0.002)
+    assert [audio.at_s, audio.length_s] == pytest.approx([3.0, 1.7], abs=2 * GRAIN_S)
     assert report.problems == ()
 
 
 def test_silence_is_digital_silence(tmp_path: Path) -> None:
+    """Not one sample of the gap is other than zero, as ffmpeg decodes it too."""
     paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 3, 1)]
     join(paths, tmp_path / "joined.mp4")
     done = subprocess.run(
@@ -173,17 +176,19 @@ def test_silence_is_digital_silence(tmp_path: Path) -> None:
     assert "Peak level dB: -inf" in done.stderr
 
 
-def test_what_is_missing_at_the_begin(tmp_path: Path) -> None:
+def test_missing_begin_is_the_first_frame_and_silence(tmp_path: Path) -> None:
+    """The first frame is held from 0 on; all others and the tone are where they belong."""
     join([segment(tmp_path / "live.mp4", 1.25, 2)], tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
-    assert list(seen.pictures[0]) == [0, 38]
-    assert [round(shown - (number - 38) / FPS, 2) for shown, number in seen.pictures[1:]] == [1.25] * 59
+    assert list(seen.frames[0]) == [0, 38]
+    assert [round(shown - (number - 38) / FPS, 2) for shown, number in seen.frames[1:]] == [1.25] * 59
     assert seen.loud(0, 3)[0] / RATE == pytest.approx(1.25, abs=GRAIN_S / 2 + 0.002)
 
 
 @pytest.mark.parametrize("cut", [0.02, 0.13, 0.4, 0.5, 0.61, 0.87, 0.999])
 @pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
-def test_a_segment_that_was_cut_counts_up_to_there(tmp_path: Path, cut: float, codec: tuple[str, ...]) -> None:
+def test_segment_that_was_cut_counts_up_to_there(tmp_path: Path, cut: float, codec: tuple[str, ...]) -> None:
+    """An encoder that was killed: what it had written is there, what follows stays in its place, and it is told."""
     paths = [tmp_path / f"live-{n}.mp4" for n in range(4)]
     segment(paths[0], 0, 2, codec=codec)
     paths[1].touch()
@@ -194,7 +199,7 @@ def test_a_segment_that_was_cut_counts_up_to_there(tmp_path: Path, cut: float, c
     report = join(paths, tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
     assert_in_place(seen)
-    numbers = [number for _, number in seen.pictures]
+    numbers = [number for _, number in seen.frames]
     assert {*range(60), *range(210, 240)} <= set(numbers)
     rescued = [number for number in numbers if 90 <= number < 180]
     assert len(rescued) >= 90 * cut - 25  # the half second that the fragment would have had, and the head
@@ -219,15 +224,17 @@ def test_every_cut_of_a_segment_gives_a_whole_recording(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"\0" * 4000, b"\xff" * 4000, bytes(range(256)) * 16])
 def test_nonsense_at_the_end_is_left_out(tmp_path: Path, damage: bytes) -> None:
+    """A disk that was full or a machine that lost its power: what is whole before it counts."""
     one = segment(tmp_path / "live.mp4", 0, 1)
     one.write_bytes(one.read_bytes() + damage)
     report = join([one, segment(tmp_path / "live-2.mp4", 2, 1)], tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
-    assert [number for _, number in seen.pictures] == [*range(30), *range(60, 90)]
+    assert [number for _, number in seen.frames] == [*range(30), *range(60, 90)]
     assert len(report.problems) == 1
 
 
-def test_a_segment_with_one_track_only(tmp_path: Path) -> None:
+def test_segment_with_one_track_counts_for_that_track(tmp_path: Path) -> None:
+    """The other track is filled as over a gap, and told as one."""
     paths = [
         segment(tmp_path / "live.mp4", 0, 1),
         segment(tmp_path / "live-2.mp4", 2, 1, tracks="v"),
@@ -237,7 +244,7 @@ def test_a_segment_with_one_track_only(tmp_path: Path) -> None:
     report = join(paths, tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
     assert_in_place(seen)
-    assert [number for _, number in seen.pictures] == [*range(30), *range(60, 90), *range(180, 210)]
+    assert [number for _, number in seen.frames] == [*range(30), *range(60, 90), *range(180, 210)]
     assert seen.shown_at(4.5) == 89
     assert seen.loudest(1.1, 3.9) == 0
     assert seen.loudest(4.1, 4.9) > TONE
@@ -249,7 +256,8 @@ def test_a_segment_with_one_track_only(tmp_path: Path) -> None:
     ]
 
 
-def test_segments_that_overlap(tmp_path: Path) -> None:
+def test_segments_that_overlap_are_cut_at_the_later_ones_begin(tmp_path: Path) -> None:
+    """Nothing is shown twice, and the later segment is whole."""
     for codec in (ZEROLATENCY, REORDERED):
         paths = [
             segment(tmp_path / "live.mp4", 0, 2, codec=codec),
@@ -258,7 +266,7 @@ def test_segments_that_overlap(tmp_path: Path) -> None:
         report = join(paths, tmp_path / "joined.mp4")
         seen = look(tmp_path / "joined.mp4")
         assert_in_place(seen)
-        numbers = [number for _, number in seen.pictures]
+        numbers = [number for _, number in seen.frames]
         assert numbers[-60:] == list(range(57, 117))
         assert numbers[:-60] == list(range(len(numbers) - 60))
         assert len(numbers) - 60 >= 53  # with reordering, what is decoded behind the cut goes, too
@@ -267,7 +275,8 @@ def test_segments_that_overlap(tmp_path: Path) -> None:
         assert len(seen.loud(0, 3.9)) > 0.4 * 3.9 * RATE
 
 
-def test_a_long_gap(tmp_path: Path) -> None:
+def test_long_gap_costs_next_to_nothing(tmp_path: Path) -> None:
+    """Five minutes: in place to the frame, and the file does not grow with it."""
     join([segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 301.0, 1)], tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
     assert_in_place(seen)
@@ -277,8 +286,8 @@ def test_a_long_gap(tmp_path: Path) -> None:
     assert (tmp_path / "joined.mp4").stat().st_size < 1_000_000
 
 
-def test_encoders_that_were_set_differently(tmp_path: Path) -> None:
-    """Parameter sets that differ: every picture of each decodes as itself, in a row and after a jump back and forth."""
+def test_encoders_that_were_set_differently_can_be_joined(tmp_path: Path) -> None:
+    """Parameter sets that differ: every frame of each decodes as itself, in a row and after a jump back and forth."""
     paths = [
         segment(tmp_path / "live.mp4", 0, 4),
         segment(tmp_path / "live-2.mp4", 5, 4, codec=("-preset", "medium", "-g", "30", "-profile:v", "high")),
@@ -291,38 +300,40 @@ def test_encoders_that_were_set_differently(tmp_path: Path) -> None:
     join(paths, tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
     assert_in_place(seen)
-    assert [number for _, number in seen.pictures] == [*range(120), *range(150, 270), *range(300, 360)]
+    assert [number for _, number in seen.frames] == [*range(120), *range(150, 270), *range(300, 360)]
     for at_s, number in ((11, 330), (6, 180), (1, 30), (8.49, 255), (4.5, 150)):
         raw = call(
             *("ffmpeg", "-v", "error", "-xerror", "-ss", str(at_s), "-i", tmp_path / "joined.mp4", "-frames:v", "1"),
             *("-pix_fmt", "gray", "-f", "rawvideo", "-"),
         )
-        assert number_in(raw) == number  # within the gap, ffmpeg takes the next picture
+        assert number_in(raw) == number  # within the gap, ffmpeg takes the next frame
 
 
-def test_pictures_of_another_size_are_left_out(tmp_path: Path) -> None:
+def test_frames_of_another_size_are_left_out(tmp_path: Path) -> None:
+    """A player could not show them; their audio counts, and it is told."""
     paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 1, 1, size="128x32")]
     report = join(paths, tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
-    assert [number for _, number in seen.pictures] == list(range(30))
+    assert [number for _, number in seen.frames] == list(range(30))
     assert report.problems == ("live-2.mp4: its frames have another size",)
     assert seen.loudest(1.1, 1.9) > TONE
 
 
-def test_other_sound_is_left_out(tmp_path: Path) -> None:
+def test_audio_of_another_kind_is_left_out(tmp_path: Path) -> None:
+    """A player could not play it; its frames count, and it is told."""
     one, two, mono = (tmp_path / name for name in ("live.mp4", "live-2.mp4", "stereo.mp4"))
     segment(one, 0, 1)
     segment(mono, 1, 1)
     call("ffmpeg", "-v", "error", "-copyts", "-i", mono, "-c:v", "copy", "-c:a", "aac", "-ac", "1", *FRAGMENTED, two)
     report = join([one, two], tmp_path / "joined.mp4")
     seen = look(tmp_path / "joined.mp4")
-    assert [number for _, number in seen.pictures] == list(range(60))
+    assert [number for _, number in seen.frames] == list(range(60))
     assert report.problems == ("live-2.mp4: its audio is not AAC-LC of 48 kHz in stereo",)
     assert seen.loudest(1.1, 1.9) == 0
 
 
 def test_rounding_does_not_add_up(tmp_path: Path) -> None:
-    """Thirty segments at times that no frame of sound begins at: each tone is within half a frame of its place."""
+    """Thirty segments at times that no audio frame begins at: each tone is within half a frame of its place."""
     starts = [n * 1.3337 for n in range(30)]
     paths = [segment(tmp_path / f"live-{n}.mp4", start, 0.7) for n, start in enumerate(starts)]
     join(paths, tmp_path / "joined.mp4")
@@ -330,42 +341,47 @@ def test_rounding_does_not_add_up(tmp_path: Path) -> None:
     for start in starts[1:]:
         onset = seen.loud(start - 0.3, start + 0.3)[0] / RATE
         assert onset == pytest.approx(start, abs=GRAIN_S / 2 + 0.001)
-        shown = [at for at, _ in seen.pictures if abs(at - start) < 0.0005]
+        shown = [at for at, _ in seen.frames if abs(at - start) < 0.0005]
         assert len(shown) == 1
     assert len(seen.samples) / RATE == pytest.approx(starts[-1] + 0.7, abs=2 * GRAIN_S)
 
 
-def test_the_recording_is_as_long_as_it_is_said_to_be(tmp_path: Path) -> None:
+def test_recording_is_as_long_as_it_is_told_to_be(tmp_path: Path) -> None:
+    """The capture went on without a sample at the end: the file has that time, too."""
     report = join([segment(tmp_path / "live.mp4", 0, 1)], tmp_path / "joined.mp4", until_s=5.0)
     seen = look(tmp_path / "joined.mp4")
     assert len(seen.samples) / RATE == report.length_s == pytest.approx(5, abs=GRAIN_S)
     assert seen.loudest(1.1, 5) == 0
 
 
-def test_the_order_of_segments(tmp_path: Path) -> None:
+def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Ten comes behind two, and what is no segment is left alone."""
     for name in ("live-10.mp4", "live.mp4", "live-2.mp4", "live-x.mp4", "other.mp4", "live-3.mp4.part"):
         (tmp_path / name).touch()
     assert [path.name for path in segments_in(tmp_path)] == ["live.mp4", "live-2.mp4", "live-10.mp4"]
 
 
-def test_where_segments_begin_and_end(tmp_path: Path) -> None:
+def test_segment_says_where_it_begins_and_ends(tmp_path: Path) -> None:
+    """By its time stamps, from the begin of the recording; audio begins one frame earlier, by the encoder's run-up."""
     found = inspect(segment(tmp_path / "live.mp4", 62.4, 2))
-    picture, sound = found.span_s(is_video=True), found.span_s(is_video=False)
-    assert picture
-    assert sound
-    assert list(picture) == pytest.approx([62.4, 64.4], abs=0.002)
-    assert sound[0] == pytest.approx(62.4 - GRAIN_S, abs=1e-4)
+    video, audio = found.span_s(is_video=True), found.span_s(is_video=False)
+    assert video
+    assert audio
+    assert list(video) == pytest.approx([62.4, 64.4], abs=0.002)
+    assert audio[0] == pytest.approx(62.4 - GRAIN_S, abs=1e-4)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100])
-def test_nothing_to_join(tmp_path: Path, content: bytes) -> None:
+def test_nothing_to_join_is_an_error(tmp_path: Path, content: bytes) -> None:
+    """It says so, and leaves no file."""
     (tmp_path / "live.mp4").write_bytes(content)
     with pytest.raises(JoinError, match="no segment has video"):
         join([tmp_path / "live.mp4"], tmp_path / "joined.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
 
 
-def test_a_failed_join_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_join_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segments are still there, and no half of a file that looks like a whole one."""
     paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)]
 
     def full(_: int) -> None:
@@ -377,7 +393,8 @@ def test_a_failed_join_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["live-2.mp4", "live.mp4"]
 
 
-async def test_beside_the_recorder(tmp_path: Path) -> None:
+async def test_join_beside_the_recorder_is_the_same(tmp_path: Path) -> None:
+    """Its report, its file and its errors are those of the function."""
     paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)]
     report = await join_beside(paths, tmp_path / "joined.mp4", env=dict(os.environ), limit_s=30)
     assert report == join(paths, tmp_path / "again.mp4")
@@ -387,19 +404,15 @@ async def test_beside_the_recorder(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("x.mp4*"))
 
 
-async def test_a_cancelled_join_leaves_nothing(tmp_path: Path) -> None:
+async def test_cancelled_join_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a process nor a part of a file, nor the part that a killed one left."""
     os.mkfifo(tmp_path / "live.mp4")  # nobody writes into it: the process waits
     part_of(tmp_path / "joined.mp4").touch()  # what a killed one leaves
     env = dict(os.environ)
     joining = asyncio.create_task(join_beside([tmp_path / "live.mp4"], tmp_path / "joined.mp4", env=env, limit_s=30))
-    await asyncio.sleep(1)
-    assert running(tmp_path)
+    await until(lambda: children("join", str(tmp_path)))
     joining.cancel()
     with pytest.raises(asyncio.CancelledError):
         await joining
     assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
-    assert not running(tmp_path)
-
-
-def running(folder: Path) -> bool:
-    return subprocess.run(["pgrep", "-f", f"join {folder}"], capture_output=True, check=False).returncode == 0
+    assert not children("join", str(tmp_path))

@@ -83,6 +83,10 @@ def load(page: Page) -> Any:
         v.src = 'joined.mp4'; v.oncanplay = () => done(v.duration); v.onerror = () => failed(v.error.message) })""")
 
 
+DRAWN_LATE_S = 0.5
+"""How much later than its time a frame may be drawn on a busy machine."""
+DRAWN_EARLY_S = 0.1
+"""`currentTime` follows the audio's clock in steps: a frame may be there before it."""
 OTHER = ("-preset", "medium", "-g", "30", "-bf", "2")
 
 
@@ -91,9 +95,10 @@ OTHER = ("-preset", "medium", "-g", "30", "-bf", "2")
     [(ZEROLATENCY, ZEROLATENCY), (REORDERED, REORDERED), (ZEROLATENCY, OTHER), (OTHER, ZEROLATENCY)],
     ids=["zerolatency", "reordered", "other-sets", "other-sets-first"],
 )
-def test_it_plays_over_a_gap_and_jumps_around_it(
+def test_recording_plays_over_a_gap_and_jumps_around_it(
     player: Page, tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...]
 ) -> None:
+    """Over the gap the last frame stands; each place that a person jumps to shows its own frame."""
     paths = [
         segment(tmp_path / "live.mp4", 0, 4, codec=first),
         segment(tmp_path / "live-2.mp4", 6, 4, codec=second),
@@ -107,9 +112,9 @@ def test_it_plays_over_a_gap_and_jumps_around_it(
     seen = player.evaluate("play(3.0, 8.0)")
     assert seen[-1][0] >= 8.0
     assert len(seen) > 20
-    late = [number - expected(at_s) for at_s, number in seen]
-    assert max(map(abs, late)) <= 8  # a shared machine: a picture is drawn up to a quarter of a second late
-    held = [number for at_s, number in seen if 4.4 < at_s < 5.9]
+    for at_s, number in seen:
+        assert expected(at_s - DRAWN_LATE_S) <= number <= expected(at_s + DRAWN_EARLY_S), at_s
+    held = [number for at_s, number in seen if 4 + DRAWN_LATE_S < at_s < 5.9]
     assert set(held) == {119}
     assert player.evaluate("window.problem") is None
 
@@ -118,7 +123,8 @@ def expected(at_s: float) -> int:
     return 119 if 4 <= at_s < 6 else int(at_s * 30)
 
 
-def test_it_jumps_over_a_gap_of_minutes(player: Page, tmp_path: Path) -> None:
+def test_recording_jumps_over_a_gap_of_minutes(player: Page, tmp_path: Path) -> None:
+    """A frame that lasts for five minutes is one that Chromium can jump into, and plays to its end."""
     paths = [segment(tmp_path / "live.mp4", 0, 3), segment(tmp_path / "live-2.mp4", 303, 3)]
     join(paths, tmp_path / "joined.mp4")
     assert load(player) == pytest.approx(306, abs=0.03)

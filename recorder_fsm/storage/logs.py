@@ -30,6 +30,7 @@ MASK = "***"
 QUIET_LIBRARIES = {
     "asyncio": logging.WARNING,
     "urllib3": logging.WARNING,
+    "websockets": logging.WARNING,  # at DEBUG it logs every message between driver and browser
     "charset_normalizer": logging.WARNING,
     "transitions": logging.ERROR,  # it warns of each convenience method that `model_override` keeps off the model
 }
