@@ -137,7 +137,7 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
     for word in extra:
         name, separator, value = word.partition("=")
         if name in JOINED:
-            value = f"{ours[name]},{value}"
+            separator, value = "=", f"{ours[name]},{value}".rstrip(",")
         ours[name] = value if separator else None
     return [name if value is None else f"{name}={value}" for name, value in ours.items()]
 

@@ -53,6 +53,8 @@ class Relay:
         self.flowing = False
         self._lags: list[int] = []
         self._settled = False
+        self._to_drop = 0
+        """Frames that are ahead of their place, and are left out of what comes next."""
 
     def feed(self, data: bytes, now: int) -> bytes:
         """Return what is to be written now; `now` is the position of a sample that arrives now."""
@@ -62,19 +64,20 @@ class Relay:
                 self.flowing = False
                 return self._silence(now)
             return b""
-        place = self.written
-        if (
-            not self.flowing
-            or self.written + count - now > _frames(BURST_S)
-            or now - self.written > _frames(DRY_S) + count
-        ):
+        end = self.written + count
+        lead = b""
+        if not self.flowing or end - now > _frames(BURST_S) or now - end > _frames(DRY_S):
             place = now - count
+            lead = self._silence(place)
             self._lags.clear()
             self._settled = False
-        elif (slip := self._slip(now - self.written - count)) is not None:
-            place += slip
-        lead = self._silence(place)
-        data = data[max(0, self.written - place) * FRAME_BYTES :]
+            self._to_drop = self.written - place
+        elif not self._to_drop and (slip := self._slip(now - end)) is not None:
+            lead = self._silence(self.written + slip)
+            self._to_drop = max(0, -slip)
+        dropped = min(count, self._to_drop)
+        self._to_drop -= dropped
+        data = data[dropped * FRAME_BYTES :]
         if data:
             self.flowing = True
             self.written += len(data) // FRAME_BYTES
@@ -127,6 +130,16 @@ def _log(value: float) -> float:
     return math.log10(value) if value > 0 else -math.inf
 
 
+def _now_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _read() -> bytes | None:
+    """Return what has arrived within a tick; None at the end of the input."""
+    ready, _, _ = select.select([0], [], [], TICK_S)
+    return (os.read(0, READ_BYTES) or None) if ready else b""
+
+
 def _write(data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -141,12 +154,15 @@ def _say(*lines: str) -> None:
 def main(start_s: float) -> None:
     """Relay until the end of the input, or until nobody reads the output."""
     relay, meter, rest = Relay(), Meter(), b""
+    looked_s = _now_s()
     while True:
-        ready, _, _ = select.select([0], [], [], TICK_S)
-        data = os.read(0, READ_BYTES) if ready else b""
-        if ready and not data:
+        data = _read()
+        if data is None:
             return
-        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        # After a pause of this process the oldest samples come first, and only the newest have a known place.
+        while _now_s() - looked_s > DRY_S and data and (more := _read()):
+            data += more
+        now_s = looked_s = _now_s()
         data = rest + data
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
         data, rest = data[:whole], data[whole:]

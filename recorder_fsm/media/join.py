@@ -79,7 +79,8 @@ async def join_beside(paths: Sequence[Path], target: Path, *, env: Mapping[str, 
     try:
         done = await run_program("join", command, env=env, limit_s=limit_s)
     finally:
-        part_of(target).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part_of(target).unlink()
     if done.returncode:
         raise JoinError(done.stderr.strip()[-300:] or f"it ended with code {done.returncode}")
     found = json.loads(done.stdout)
@@ -112,7 +113,8 @@ def join(paths: Sequence[Path], target: Path, *, until_s: float = 0.0) -> JoinRe
         _write(plan, paths, part)
         part.rename(target)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise
     return JoinReport(plan.audio.count * FRAME / RATE, tuple(plan.gaps), tuple(problems))
 

@@ -81,7 +81,8 @@ class RecordingFiles:
         """
         if not segments:
             raise RecordingError("Nothing was recorded.", detail="there is no segment", code="empty")
-        part_of(final).unlink(missing_ok=True)  # of a process that was killed
+        with contextlib.suppress(OSError):
+            part_of(final).unlink()  # of a process that was killed
         try:
             return await join_beside(segments, final, env=self._env, limit_s=REWRITE_LIMIT_S)
         except (JoinError, ProgramError) as error:

@@ -11,10 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.harness.recorder_process import RecorderProcess
+from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
-from tests.faults.programs import path_with
 from tests.faults.scene import Fault, Row, published, recording
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -36,10 +37,10 @@ def killed_while_uploading(standin: StandIn, ids: CallIds, data: Path, clip: Cli
 # --- U1, U2: programs that do not close -------------------------------------------------------------------------------
 
 SUSPENDED: dict[str, tuple[str, Callable[[Fault], psutil.Process], str]] = {
-    "U1 Chromium": ("Chromium stopped", lambda fault: fault.run.chromium(), "releasing the driver"),
+    "U1 Chromium": ("Chromium stopped", lambda fault: fault.run.chromium(), "stopping the driver"),
     "U1 Xvfb": ("Xvfb stopped", lambda fault: fault.run.child("Xvfb"), "Xvfb did not end"),
     "U1 PulseAudio": ("PulseAudio stopped", lambda fault: fault.run.child("pulseaudio"), "pulseaudio did not end"),
-    "U1 driver": ("Playwright driver stopped", lambda fault: fault.run.child("run-driver"), "releasing the sound"),
+    "U1 driver": ("Playwright driver stopped", lambda fault: fault.run.child("run-driver"), "stopping the audio"),
 }
 
 
@@ -87,45 +88,72 @@ async def test_encoder_that_ignores_the_stop_is_killed(standin: StandIn, data: P
 
 # --- U3: the rewritten file -------------------------------------------------------------------------------------------
 
-REMUXES = {
-    "fails": "echo 'made to fail' >&2; exit 1",
-    "killed half way": 'for last; do :; done; head -c 20000 /dev/zero > "$last"; kill -KILL $$',
-    "writes rubbish": 'for last; do :; done; head -c 20000 /dev/zero > "$last"; exit 0',
-    "cuts the file": 'for last; do :; done; /usr/bin/ffmpeg "$@"; truncate -s 60000 "$last"; exit 0',
+
+def spoil_the_segment(fault_dir: Path, clip: Clip) -> None:
+    """Put a file there that plays and is not what an encoder writes."""
+    (fault_dir / "live.mp4").write_bytes(clip.bytes)
+
+
+def block_the_way(fault_dir: Path, _: Clip) -> None:
+    """Put a directory where the finished file is written."""
+    (fault_dir / f"{NAME}.mp4.part").mkdir()
+    (fault_dir / f"{NAME}.mp4.part" / "something").touch()
+
+
+REWRITES: dict[str, tuple[Callable[[Path, Clip], None], str]] = {
+    "a segment that only ffmpeg can read": (spoil_the_segment, "rewritten by ffmpeg"),
+    "no file can be made": (block_the_way, "published as it is"),
 }
 
 
-@pytest.mark.parametrize("name", REMUXES)
-async def test_failed_rewrite_publishes_the_live_file(
-    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, tmp_path: Path, small_clip: Clip, name: str
+@pytest.mark.parametrize("name", REWRITES)
+async def test_failed_join_publishes_the_segment(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
 ) -> None:
-    """Where the file cannot be rewritten, the live one is published: it plays too."""
-    made = row("U3", f"rewriting the file: {name}")
-    path = path_with(
-        tmp_path / "bin", ffmpeg=f'case "$*" in *faststart*) {REMUXES[name]};; esac\nexec /usr/bin/ffmpeg "$@"'
-    )
+    """Where the segment cannot be joined, ffmpeg rewrites it; where that fails too, it is published: it plays too."""
+    made = row("U3", f"joining: {name}")
+    harm, words = REWRITES[name]
     killed_while_recording(standin, ids, data, small_clip)
-    async with restarted(made, standin, ids, data, PATH=path) as fault:
+    harm(data / ids.recording_id, small_clip)
+    async with restarted(made, standin, ids, data) as fault:
         await fault.ends(0)
-        assert published(standin, ids).read_bytes() == small_clip.live.read_bytes()
-        assert list(fault.run.job_dir.glob("*.mp4*")) == []
-        made.noticed, made.published = "warning", "the live file"
+        assert (await measure.probe(published(standin, ids))).duration_s >= 5.5
+        assert list(fault.run.job_dir.glob("*.mp4")) == []
+        assert words in fault.run.text
+        made.noticed, made.published = "warning", "all of it"
 
 
-async def test_recorder_killed_while_rewriting_loses_nothing(
-    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, tmp_path: Path, small_clip: Clip
+async def joining(run: RecorderProcess) -> psutil.Process:
+    """Wait for the process that joins the segments, and stop it."""
+    async with asyncio.timeout(20):
+        while not (found := run.all("recorder_fsm.media.join")):  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.002)
+    found[0].suspend()
+    return found[0]
+
+
+async def test_killed_join_publishes_the_segment(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
 ) -> None:
-    """A second kill, in the middle of finishing, leaves the live file for the third start."""
-    made = row("U3", "recorder killed while it rewrites the file, started again")
-    path = path_with(
-        tmp_path / "bin", ffmpeg='case "$*" in *faststart*) exec sleep 1000;; esac\nexec /usr/bin/ffmpeg "$@"'
-    )
+    """A join that is killed half way is no loss."""
+    made = row("U3", "the process that joins is killed")
     killed_while_recording(standin, ids, data, small_clip)
-    async with restarted(made, standin, ids, data, PATH=path) as fault:
-        await fault.run.seen(lambda line: line["message"].startswith("pending_found:"))
-        async with asyncio.timeout(20):
-            while not fault.run.all("sleep"):  # noqa: ASYNC110 - another process's children tell nobody
-                await asyncio.sleep(0.05)
+    async with restarted(made, standin, ids, data) as fault:
+        (await joining(fault.run)).kill()
+        await fault.ends(0)
+        assert (await measure.probe(published(standin, ids))).duration_s >= 5.5
+        assert list(fault.run.job_dir.glob("*.mp4*")) == []
+        made.noticed, made.published = "warning", "all of it"
+
+
+async def test_recorder_killed_while_joining_loses_nothing(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """A second kill, in the middle of finishing, leaves the segment for the third start."""
+    made = row("U3", "recorder killed while it joins the segments, started again")
+    killed_while_recording(standin, ids, data, small_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await joining(fault.run)
         fault.run.process.kill()
     async with restarted(made, standin, ids, data) as fault:
         await delivered(fault, small_clip)
