@@ -142,7 +142,7 @@ class DemoView:
     def _numbers(self, elapsed_s: float) -> str:
         parts = [f"{elapsed_s:.0f} s of {self._seconds:g} s"]
         if self._data:
-            level = self._data.get("level_dbfs")
+            level = self._data.get("mean_dbfs")
             parts += [
                 megabytes(self._data["size_bytes"]),
                 f"{self._rate:.0f} frames/s",

@@ -46,9 +46,9 @@ def start(standin: StandIn, data: Path) -> Callable[..., Any]:
 def in_report(fault: Fault) -> str:
     """Return the cause in the job's report; the failure must be in time for the plugin."""
     report = fault.run.report
-    assert report["moves"][-1]["after_s"] <= START_BUDGET_S
+    assert report["transitions"][-1]["after_s"] <= START_BUDGET_S
     fault.row.noticed = report["cause"]["code"]
-    fault.row.notice_s = round(report["moves"][-1]["after_s"], 1)
+    fault.row.notice_s = round(report["transitions"][-1]["after_s"], 1)
     return str(report["cause"]["detail"])
 
 
@@ -473,7 +473,7 @@ async def test_signal_while_starting_ends_in_order(
 async def failed_by_stop(fault: Fault) -> None:
     await fault.ends(0)
     fault.nothing_published()
-    assert fault.run.report["moves"][-1]["event"] == "stop_requested", fault.run.text
+    assert fault.run.report["transitions"][-1]["event"] == "stop_requested", fault.run.text
     assert "was stopped" in fault.told()
     assert [report.status for report in fault.standin.state.statuses] == ["failed"]
     assert list(fault.run.job_dir.glob("*.mp4*")) == []
@@ -530,4 +530,4 @@ async def test_call_that_ends_before_the_capture_is_discarded(start: Any, row: M
         fault.nothing_published()
         assert list(fault.run.job_dir.glob("*.mp4*")) == []
         assert "started" not in [report.status for report in fault.standin.state.statuses if report.reply == 200]
-        made.noticed = fault.run.report["moves"][-1]["event"]
+        made.noticed = fault.run.report["transitions"][-1]["event"]
