@@ -513,3 +513,10 @@ async def test_run_of_a_missing_program_says_so() -> None:
 def test_exit_is_described_in_words(code: int, words: str) -> None:
     """A number alone says little to who reads the report."""
     assert describe_exit(code) == words
+
+
+async def test_pipe_of_a_program_that_has_ended_is_left_alone() -> None:
+    """A program may end before its pipes are widened: that is no failure of its start."""
+    process = await asyncio.create_subprocess_exec("true", stdout=asyncio.subprocess.PIPE)
+    await process.communicate()
+    process_module._widen(process, 1)

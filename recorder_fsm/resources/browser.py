@@ -186,10 +186,10 @@ class Browser:
         try:
             self.page = await self._chromium.ready(ready, limit_s=LAUNCH_LIMIT_S)
         except ProgramError as error:
-            if isinstance(error, BrowserError) and error.code != "page_gone":
+            if isinstance(error, BrowserError) and error.code not in ("page_gone", "page_late"):
                 raise
             await asyncio.wait({self._chromium.exited}, timeout=1)  # where it ended, its last words say why
-            raise launch_failure(list(self._chromium.tail) or [error.detail]) from error
+            raise launch_failure([*self._chromium.tail, error.detail]) from error
         finally:
             await asyncio.wait({ready})
 

@@ -220,7 +220,8 @@ def _widen(process: asyncio.subprocess.Process, descriptor: int) -> None:
     """Give the pipe of a child's output room for minutes: a recorder that stands still must not stop its encoder."""
     transport = process._transport.get_pipe_transport(descriptor)  # type: ignore[attr-defined]
     if transport is not None:
-        with contextlib.suppress(OSError):  # a limit of the system; the usual 64 KiB last for two minutes
+        # A limit of the system (the usual 64 KiB last for two minutes), or a program that has ended already.
+        with contextlib.suppress(OSError, ValueError):
             fcntl.fcntl(transport.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
