@@ -242,7 +242,9 @@ class Capture:
             await self._encoder.ready(running, limit_s=START_LIMIT_S)
             self._grabber.exited.remove_done_callback(self._close_pipes)
         except ProgramError as error:
-            if not self._grabber.running:  # the grabber's words say more than those of an encoder without input
+            # The words of a grabber that failed say more than those of an encoder without input, but not those of one
+            # that merely lost its encoder.
+            if not self._grabber.running and "Broken pipe" not in self._grabber.last_words():
                 raise ProgramError(detail=f"{self._grabber.name}: {self._grabber.last_words()}") from error
             raise
 
