@@ -454,7 +454,7 @@ MOMENTS = {
     "browser_joined": r"call_joined:",
     "encoder starting": r"encoder started",
     "grabber starting": r"grabber started",
-    "grabbing": r"grabber: Input #1",
+    "grabbing": r"video grabber: Input #0",
 }
 
 
