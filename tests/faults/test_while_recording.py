@@ -41,8 +41,9 @@ def pulseaudio(run: RecorderProcess) -> psutil.Process:
 
 
 def renderer(run: RecorderProcess) -> psutil.Process:
-    """Return the renderer of the page: Chromium keeps idle ones beside it, which have done nothing."""
-    return max(run.all("--type=renderer"), key=lambda process: process.cpu_times().user)
+    """Return the renderer of the page: Chromium has idle ones beside it, and one for its own window."""
+    pages = [process for process in run.all("--type=renderer") if "--top-chrome-webui" not in process.cmdline()]
+    return max(pages, key=lambda process: process.cpu_times().user)
 
 
 Victim = Callable[[RecorderProcess], psutil.Process]
@@ -129,6 +130,7 @@ async def test_audio_that_cannot_come_back_leaves_the_video(standin: StandIn, da
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seconds", [20, 300])
 async def test_recorder_that_stands_still_goes_on(standin: StandIn, data: Path, row: MakeRow, seconds: int) -> None:
     """SIGSTOP for minutes, then SIGCONT: no program is taken for dead, and nothing of the meeting is missing."""
@@ -447,7 +449,7 @@ async def test_killed_recorder_leaves_segments_that_the_next_start_joins(
         lost = await meeting_lost(path)
         assert lost.video_s <= 3.0
         assert lost.audio_s <= 3.0
-        assert [gap["what"] for gap in again.report["gaps"]].count("video") == 1
+        assert [gap["what"] for gap in again.report["gaps"] if gap["length_s"] > 0.2].count("video") == 1
         made.noticed, made.left = "next start: pending_found", len(orphans(again.runtime))
         made.lost_s = round(max(lost.video_s, lost.audio_s, made.lost_s or 0), 2)
 
