@@ -50,6 +50,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "capture_lost": "recording",
         "browser_lost": "stopping",
         "driver_lost": "recording",
+        "driver_not_restored": "recording",
         "display_lost": "stopping",
         "audio_lost": "recording",
         "audio_not_restored": "recording",
@@ -64,11 +65,11 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 # As long as nobody can know of the recording, whatever ends it discards it; what can be restarted is.
 UNANNOUNCED = {
-    event: target if event in ("capture_lost", "audio_not_restored", "job_refused") else "failed"
+    event: target if event in ("capture_lost", "audio_not_restored", "driver_not_restored", "job_refused") else "failed"
     for event, target in EXPECTED["recording"].items()
 }
-# With no restart left.
-USED_UP = {**EXPECTED["recording"], "capture_lost": "stopping", "driver_lost": "stopping"}
+# With no restart left: audio and the driver are done without.
+USED_UP = {**EXPECTED["recording"], "capture_lost": "stopping"}
 RESTARTED = {"capture_lost": "capture", "audio_lost": "audio", "driver_lost": "driver"}
 # The call is told of these, and of no other: a recording ended as it should, or its job is over anyway.
 TOLD_CALL: dict[str, set[str]] = {
@@ -296,7 +297,7 @@ def test_told_sentence_says_whether_something_will_come(transition: Transition) 
     sentence = told(transition, "It broke.")
     assert sentence.startswith("It broke.")
     assert (KEPT in sentence) is (transition.target is State.STOPPING) is transition.keeps
-    gone = transition.event.value in ("browser_lost", "display_lost", "driver_lost", "call_lost")
+    gone = transition.event.value in ("browser_lost", "display_lost", "call_lost")
     assert ("cannot join this recording again" in sentence) is (gone and transition.keeps)
 
 

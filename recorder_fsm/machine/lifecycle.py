@@ -46,6 +46,7 @@ class Event(enum.Enum):
     CAPTURE_LOST = "capture_lost"
     BROWSER_LOST = "browser_lost"
     DRIVER_LOST = "driver_lost"
+    DRIVER_NOT_RESTORED = "driver_not_restored"
     DISPLAY_LOST = "display_lost"
     AUDIO_LOST = "audio_lost"
     AUDIO_NOT_RESTORED = "audio_not_restored"
@@ -189,12 +190,14 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_E.AUDIO_LOST, _S.RECORDING, _S.RECORDING, when=_RESTARTS_LEFT,
                restarts=(_R.AUDIO,), failed_restart=_E.AUDIO_NOT_RESTORED),
     Transition(_E.DRIVER_LOST, _S.RECORDING, _S.RECORDING, when=_RESTARTS_LEFT,
-               restarts=(_R.DRIVER,), failed_restart=_E.DRIVER_LOST),
+               restarts=(_R.DRIVER,), failed_restart=_E.DRIVER_NOT_RESTORED),
+    # Nothing of a recording in progress needs the driver.
+    *_each((_E.DRIVER_LOST, _E.DRIVER_NOT_RESTORED), _S.RECORDING, _S.RECORDING),
     # Video without audio is better than neither, and people know.
     *_each((_E.AUDIO_LOST, _E.AUDIO_NOT_RESTORED), _S.RECORDING, _S.RECORDING, tells=_THREAD),
     # Any other fault ends the capture; what was recorded is published all the same. A failed step is a defect of ours.
     *_each(
-        (_E.DISPLAY_LOST, _E.DRIVER_LOST, _E.BROWSER_LOST, _E.CALL_LOST, _E.CAPTURE_LOST, _E.DISK_LOW, _E.STEP_FAILED),
+        (_E.DISPLAY_LOST, _E.BROWSER_LOST, _E.CALL_LOST, _E.CAPTURE_LOST, _E.DISK_LOW, _E.STEP_FAILED),
         _S.RECORDING, _S.STOPPING, tells=_CALL,
     ),
     # The plugin ended the job before it knew of a recording.
@@ -219,7 +222,7 @@ SENTENCES: Mapping[Event, str] = {
     Event.CALL_ENDED: "The call or the recording ended before the recording began.",
 }
 """What is told of an event without a cause."""
-NO_RETURN = (Event.BROWSER_LOST, Event.DISPLAY_LOST, Event.DRIVER_LOST, Event.CALL_LOST)
+NO_RETURN = (Event.BROWSER_LOST, Event.DISPLAY_LOST, Event.CALL_LOST)
 """After these the recorder would have to join anew, which the plugin allows nobody after `started` (contract 3.2)."""
 
 
