@@ -24,7 +24,20 @@ async def make_segment(folder: Path, hours: float, env: dict[str, str]) -> Path:
     """Write a fragmented file of `hours` hours at 1920x1080 and 1.5 Mbit/s, like the encoder's."""
     piece, segment = folder / "piece.mp4", folder / "live.mp4"
     source = ["-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=30", "-f", "lavfi", "-i", "sine=440:r=48000"]
-    codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-b:v", "1500k", "-c:a", "aac"]
+    codecs = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-tune",
+        "zerolatency",
+        "-b:v",
+        "1500k",
+        "-c:a",
+        "aac",
+        "-ac",
+        "2",
+    ]
     quiet = ["ffmpeg", "-loglevel", "error", "-y"]
     await run("piece", [*quiet, *source, "-t", str(PIECE_S), *codecs, str(piece)], env=env, limit_s=300)
     rounds = str(round(hours * 3600 / PIECE_S) - 1)

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from recorder_fsm.media.fragments import inspect
-from recorder_fsm.media.join import JoinError, join, join_beside, part_of, segments_in
+from recorder_fsm.media.join import JoinError, join, join_beside, part_of
 from tests.programs import children, until
 
 RATE = 48_000
@@ -352,13 +352,6 @@ def test_recording_is_as_long_as_it_is_told_to_be(tmp_path: Path) -> None:
     seen = look(tmp_path / "joined.mp4")
     assert len(seen.samples) / RATE == report.length_s == pytest.approx(5, abs=GRAIN_S)
     assert seen.loudest(1.1, 5) == 0
-
-
-def test_segments_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    """Ten comes behind two, and what is no segment is left alone."""
-    for name in ("live-10.mp4", "live.mp4", "live-2.mp4", "live-x.mp4", "other.mp4", "live-3.mp4.part"):
-        (tmp_path / name).touch()
-    assert [path.name for path in segments_in(tmp_path)] == ["live.mp4", "live-2.mp4", "live-10.mp4"]
 
 
 def test_segment_says_where_it_begins_and_ends(tmp_path: Path) -> None:

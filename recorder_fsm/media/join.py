@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,13 +55,6 @@ class JoinReport:
     length_s: float
     gaps: tuple[Gap, ...]
     problems: tuple[str, ...]
-
-
-def segments_in(directory: Path, stem: str = "live") -> list[Path]:
-    """Return the segments in their order: `live.mp4`, `live-2.mp4`, ... `live-10.mp4`."""
-    name = re.compile(rf"{re.escape(stem)}(?:-(\d+))?\.mp4")
-    found = [(int(match[1] or 1), path) for path in directory.iterdir() if (match := name.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
 
 
 def part_of(target: Path) -> Path:

@@ -39,7 +39,7 @@ class Stopwatch:
 
     def restart(self) -> None:
         """Count from zero again."""
-        self.__init__()  # type: ignore[misc]
+        self._seconds, self._asked_at = 0.0, now_s()
 
 
 @asynccontextmanager
