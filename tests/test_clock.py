@@ -8,7 +8,7 @@ import time
 import pytest
 
 from recorder_fsm.system import clock as clock_module
-from recorder_fsm.system.clock import LATE_S, Stopwatch, now_s, running_timeout
+from recorder_fsm.system.clock import LATE_S, Stopwatch, now_s, running_timeout, running_wait
 from tests.fakes import for_ever
 
 
@@ -72,6 +72,16 @@ def test_stopwatch_begins_anew(clock: list[float]) -> None:
     assert watch.elapsed_s() == pytest.approx(0.25)
 
 
+async def test_stopwatch_that_ticks_counts_for_those_who_ask_seldom(quick: None) -> None:
+    """It counts what ran and leaves out what did not; nothing ticks when the block is left."""
+    async with Stopwatch().ticking() as watch:
+        await asyncio.sleep(0.2)  # it is time that is measured
+        stand_still(0.6)
+        await asyncio.sleep(0)
+        assert 0.15 <= watch.elapsed_s() < 0.6
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
 # --- the timeout --------------------------------------------------------------------------------------------------
 
 
@@ -96,8 +106,34 @@ async def test_timeout_does_not_count_a_pause(quick: None) -> None:
         assert not timeout.expired()
 
 
+async def test_timeout_begins_anew_after_a_pause(quick: None) -> None:
+    """Who stood still with us, just before the limit, has its whole time to answer; a moved limit would be over."""
+    loop = asyncio.get_running_loop()
+    async with running_timeout(0.4) as timeout:
+        reply = loop.create_future()
+        loop.call_later(0.3, stand_still, 0.5)
+        loop.call_later(0.3 + 0.5 + 0.25, reply.set_result, None)
+        await reply
+        assert not timeout.expired()
+
+
+async def test_timeout_has_an_end_where_nothing_but_pauses_come(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins anew a few times only: a machine that is starved for ever must not wait for ever."""
+    monkeypatch.setattr(clock_module, "RENEWALS", 2)
+
+    async def starve() -> None:
+        async with running_timeout(0.03):
+            while True:
+                stand_still(0.07)
+                await asyncio.sleep(0)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(20):
+            await starve()
+
+
 async def test_timeout_goes_on_counting_after_a_pause(quick: None) -> None:
-    """It is moved by the pause, not taken away."""
+    """The limit is renewed, not taken away."""
 
     async def wait_and_pause() -> None:
         async with running_timeout(0.3):
@@ -126,3 +162,29 @@ async def test_failure_of_the_block_is_its_own(quick: None) -> None:
     with pytest.raises(ZeroDivisionError):
         async with running_timeout(5):
             raise ZeroDivisionError
+
+
+# --- the wait -----------------------------------------------------------------------------------------------------
+
+
+async def test_wait_ends_with_what_it_waits_for_or_with_its_limit(quick: None) -> None:
+    """Neither is an error, and what is waited for is left alone."""
+    first = asyncio.get_running_loop().create_future()
+    second = asyncio.ensure_future(for_ever())
+    asyncio.get_running_loop().call_later(0.05, first.set_result, None)
+    await running_wait({first, second}, 20, return_when=asyncio.FIRST_COMPLETED)
+    assert first.done()
+    assert not second.done()
+    await running_wait({second}, 0.05)
+    assert not second.done()
+    second.cancel()
+
+
+async def test_wait_does_not_count_a_pause(quick: None) -> None:
+    """A child that ended while we stood still has ended in time."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    loop.call_soon(stand_still, 0.6)
+    loop.call_later(0.65, ended.set_result, None)
+    await running_wait({ended}, 0.3)
+    assert ended.done()

@@ -1,19 +1,24 @@
 """Limits that count only the time in which this process ran.
 
 A recorder that was stopped (SIGSTOP), starved, or moved with its virtual machine wakes up late. What it waited for may
-have happened long ago, and a child that it did not look at is not frozen. So no limit here counts such a pause.
+have happened long ago, and a child that it did not look at is not frozen. So no limit here counts such a pause, and
+whoever waits for a sign of life begins to wait anew: the child may have stood still as well, and needs its time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import Any, Self
 
 TICK_S = 0.5
 LATE_S = 1.0
 """A tick that comes later than this shows that the process stood still; less is an ordinary busy machine."""
+RENEWALS = 20
+"""How often one limit begins anew; after that a pause counts as one tick. Every wait has an end."""
 
 
 def now_s() -> float:
@@ -22,7 +27,7 @@ def now_s() -> float:
 
 
 class Stopwatch:
-    """Counts seconds in which the process ran. Whoever uses it asks at least once in `LATE_S` seconds.
+    """Counts seconds in which the process ran. Whoever uses it asks at least once in `LATE_S` seconds, or lets it tick.
 
     A longer pause between two questions counts as `LATE_S`.
     """
@@ -41,28 +46,65 @@ class Stopwatch:
         """Count from zero again."""
         self._seconds, self._asked_at = 0.0, now_s()
 
+    @asynccontextmanager
+    async def ticking(self) -> AsyncIterator[Self]:
+        """Ask by itself while the block runs, for those who ask seldom."""
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self.elapsed_s()
+
+        task = asyncio.create_task(tick(), name="stopwatch")
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
 
 @asynccontextmanager
 async def running_timeout(limit_s: float) -> AsyncIterator[asyncio.Timeout]:
     """Limit the block to `limit_s` seconds in which the process ran; raises `TimeoutError` as `asyncio.timeout` does.
 
-    A tick that comes late moves the deadline by as much. It is due before the deadline, so it runs first after a pause.
+    Only a tick that came in time may end the block. After one that came late the limit begins anew: what had come
+    meanwhile is read first, and what stood still with us has its whole time.
     """
     loop = asyncio.get_running_loop()
     handle: asyncio.TimerHandle | None = None
+    ran_s, renewals = 0.0, 0
 
-    def tick(due: float) -> None:
+    def tick(due: float, step_s: float) -> None:
+        nonlocal ran_s, renewals
+        if loop.time() - due > LATE_S and renewals < RENEWALS:
+            ran_s, renewals = 0.0, renewals + 1
+        else:
+            ran_s += step_s
+        if ran_s >= limit_s:
+            if not timeout.expired():
+                timeout.reschedule(loop.time())
+        else:
+            wait()
+
+    def wait() -> None:
         nonlocal handle
-        late_s = loop.time() - due
-        when = timeout.when()
-        if late_s > LATE_S and when is not None and not timeout.expired():
-            timeout.reschedule(when + late_s)
-        handle = loop.call_later(TICK_S, tick, loop.time() + TICK_S)
+        step_s = max(0.0, min(TICK_S, limit_s - ran_s))
+        due = loop.time() + step_s
+        handle = loop.call_at(due, tick, due, step_s)
 
-    async with asyncio.timeout(limit_s) as timeout:
-        handle = loop.call_later(TICK_S, tick, loop.time() + TICK_S)
+    async with asyncio.timeout(None) as timeout:
+        wait()
         try:
             yield timeout
         finally:
             if handle is not None:
                 handle.cancel()
+
+
+async def running_wait(
+    waited: Collection[asyncio.Future[Any]], limit_s: float, *, return_when: str = asyncio.ALL_COMPLETED
+) -> None:
+    """Wait as `asyncio.wait` does, for at most `limit_s` seconds in which the process ran; raises nothing."""
+    with contextlib.suppress(TimeoutError):
+        async with running_timeout(limit_s):
+            await asyncio.wait(waited, return_when=return_when)
