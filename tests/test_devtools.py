@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from array import array
 from collections.abc import AsyncIterator
@@ -60,7 +61,7 @@ async def it(shared: Held) -> Held:
         await shared.bring_driver()
     await shared.load()
     shared.told.clear()
-    shared.page.errors.clear()
+    shared.page.console.errors.clear()
     return shared
 
 
@@ -210,6 +211,21 @@ async def test_driver_that_hangs_is_shown_out(monkeypatch: pytest.MonkeyPatch) -
             async with asyncio.timeout(10):
                 await it.bridge.vacant.wait()
                 await it.bring_driver()
+        assert await it.load() == 200
+
+
+async def test_driver_is_not_shown_out_because_we_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer to a ping waited in the socket while nobody read it."""
+    monkeypatch.setattr(bridge_module, "PING_EVERY_S", 0.05)
+    monkeypatch.setattr(bridge_module, "PING_LIMIT_S", 0.5)
+    async with held() as it:
+        await it.load()
+        stopped = contextlib.ExitStack()
+        stopped.enter_context(it.driver_stopped())
+        await asyncio.sleep(0.2)  # a ping is on its way
+        threading.Timer(0.5, stopped.close).start()
+        time.sleep(1.5)  # noqa: ASYNC251 - as SIGSTOP does to us
+        assert not it.bridge.vacant.is_set()
         assert await it.load() == 200
 
 
@@ -436,9 +452,9 @@ async def test_console_and_errors_are_heard(it: Held, with_driver: bool, log: li
     if not with_driver:
         await it.kill_driver()
     await it.evaluate("console.warn('look', 7, {a: 1}, null, NaN); setTimeout(() => { throw new Error('oops') })")
-    await until(lambda: it.page.errors, 10)
+    await until(lambda: it.page.console.errors, 10)
     assert "DEBUG console warning: look 7 Object None NaN" in log
-    assert "Error: oops" in it.page.errors[0]
+    assert "Error: oops" in it.page.console.errors[0]
 
 
 @pytest.mark.parametrize(

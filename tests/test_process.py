@@ -9,6 +9,7 @@ import re
 import selectors
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from recorder_fsm.errors import ProgramError
+from recorder_fsm.system import clock as clock_module
 from recorder_fsm.system import process as process_module
 from recorder_fsm.system.process import (
     ChildProcess,
@@ -102,6 +104,34 @@ async def test_child_that_hangs_while_starting_is_given_up_with_its_last_words(s
     with pytest.raises(ProgramError, match=r"was not ready within 0\.05 s: up"):
         await child.ready(child.line_matching("never"), limit_s=0.05)
     assert child.running
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return what SIGSTOP and SIGCONT do to us: a second in which nothing of ours runs, noticed as such."""
+    monkeypatch.setattr(clock_module, "TICK_S", 0.01)
+    monkeypatch.setattr(clock_module, "LATE_S", 0.2)
+    return lambda: time.sleep(1)
+
+
+async def test_child_that_got_ready_while_we_stood_still_is_ready(spawn: Spawn, pause: Callable[[], None]) -> None:
+    """Its line waits in the pipe: a limit that passed while nobody could read says nothing."""
+    child = await spawn("import time; print('up'); time.sleep(0.3); print('ready'); time.sleep(60)")
+    ready = child.line_matching("ready")
+    await line(child, "up")
+    asyncio.get_running_loop().call_soon(pause)
+    assert (await child.ready(ready, limit_s=0.25)).group() == "ready"
+
+
+async def test_child_that_ends_after_we_stood_still_is_not_killed(spawn: Spawn, pause: Callable[[], None]) -> None:
+    """It has its whole time from then on: what it writes to its file meanwhile is not lost."""
+    child = await spawn(
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.4), sys.exit(7)));"
+        "print('up'); time.sleep(60)"
+    )
+    await line(child, "up")
+    asyncio.get_running_loop().call_soon(pause)
+    assert await child.stop(wait_s=0.9) == 7
 
 
 async def test_missing_program_names_the_package() -> None:

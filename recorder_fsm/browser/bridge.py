@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 
 from recorder_fsm.browser.devtools import DevTools, Message
 from recorder_fsm.errors import BrowserError
+from recorder_fsm.system.clock import running_timeout
 
 PLACE_LIMIT_S = 5.0
 """How long a new guest waits until the one before it is cleaned up behind."""
@@ -65,8 +66,7 @@ class Bridge:
             origins=[None],
             compression=None,
             max_size=None,  # it is our own driver; its maker allows 256 MB
-            ping_interval=PING_EVERY_S,
-            ping_timeout=PING_LIMIT_S,
+            ping_interval=None,  # the library's limit would count the time in which we stood still
             close_timeout=CLOSE_LIMIT_S,
             server_header=None,
         )
@@ -78,7 +78,7 @@ class Bridge:
         if self._server is not None:
             self._server.close()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_LIMIT_S + CLEAN_LIMIT_S):
+                async with running_timeout(CLOSE_LIMIT_S + CLEAN_LIMIT_S):
                     await self._server.wait_closed()
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -90,7 +90,7 @@ class Bridge:
 
     async def _serve(self, guest: ServerConnection) -> None:
         try:
-            async with asyncio.timeout(PLACE_LIMIT_S):
+            async with running_timeout(PLACE_LIMIT_S):
                 await self._place.acquire()
         except TimeoutError:
             await guest.close(1013, "another guest is here")
@@ -139,8 +139,19 @@ class Bridge:
                     message["params"]["waitForDebuggerOnStart"] = False
                 devtools.send(message)
 
+        async def check() -> None:
+            while True:
+                await asyncio.sleep(PING_EVERY_S)
+                try:
+                    async with running_timeout(PING_LIMIT_S):
+                        await (await guest.ping())
+                except TimeoutError:
+                    logger.warning("the browser's driver has not answered for {:g} s", PING_LIMIT_S)
+                    guest.transport.abort()
+                    return
+
         devtools.guest = take
-        work = [asyncio.create_task(deliver()), asyncio.create_task(collect())]
+        work = [asyncio.create_task(one()) for one in (deliver, collect, check)]
         try:
             await asyncio.wait([*work, devtools.root.gone], return_when=asyncio.FIRST_COMPLETED)
         finally:

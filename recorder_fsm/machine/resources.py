@@ -156,7 +156,7 @@ class ResourceStack:
             watcher.cancel()
         logger.debug("stopping the {}", resource.value)
         try:
-            async with asyncio.timeout(RELEASE_LIMIT_S):
+            async with running_timeout(RELEASE_LIMIT_S):
                 await held.manager.__aexit__(type(because) if because else None, because, None)
         except TimeoutError:
             logger.warning("the {} was not stopped within {:g} s", resource.value, RELEASE_LIMIT_S)

@@ -28,7 +28,7 @@ from recorder_fsm.machine.lifecycle import (
     told,
 )
 from recorder_fsm.machine.resources import ResourceStack, Spec
-from recorder_fsm.system.clock import Stopwatch
+from recorder_fsm.system.clock import Stopwatch, running_wait
 from recorder_fsm.system.signals import StopRequest
 
 LOOK_EVERY_S = 0.5
@@ -217,4 +217,4 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait until it has cleaned up after itself."""
     if not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_LIMIT_S)
+        await running_wait({task}, CANCEL_LIMIT_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from loguru import logger
 from playwright.async_api import Error, Playwright, async_playwright
 
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
+from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.process import find_descendant, kill, wait_for_exit
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "driver"
@@ -46,7 +46,7 @@ class Driver:
     async def __aenter__(self) -> Self:
         manager = async_playwright()
         try:
-            async with asyncio.timeout(START_LIMIT_S):
+            async with running_timeout(START_LIMIT_S):
                 self._playwright = await manager.start()
         except Exception as error:  # Playwright raises a plain Exception where its driver dies
             raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
@@ -62,7 +62,7 @@ class Driver:
         if error is not None:
             kill(self._pid)  # one that hangs would be waited for
         try:
-            async with asyncio.timeout(CLOSE_LIMIT_S):
+            async with running_timeout(CLOSE_LIMIT_S):
                 await self.playwright.stop()
         except (TimeoutError, Error) as failure:
             logger.warning("the browser's driver did not stop by itself: {}", type(failure).__name__)

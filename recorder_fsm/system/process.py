@@ -24,7 +24,7 @@ import psutil
 from loguru import logger
 
 from recorder_fsm.errors import ProgramError
-from recorder_fsm.system.clock import running_timeout
+from recorder_fsm.system.clock import running_timeout, running_wait
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
@@ -147,7 +147,7 @@ class ChildProcess:
         """Wait for `signal_of_life`; raises `ProgramError` if the program ends first or `limit_s` passes."""
         try:
             waited: list[asyncio.Future[Any]] = [signal_of_life, self.exited]
-            await asyncio.wait(waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await running_wait(waited, limit_s, return_when=asyncio.FIRST_COMPLETED)
             if signal_of_life.done():
                 return signal_of_life.result()
             if self.exited.done():
@@ -164,20 +164,20 @@ class ChildProcess:
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(ask)
-            await asyncio.wait({self.exited}, timeout=wait_s)
+            await running_wait({self.exited}, wait_s)
         if self.running:
             logger.warning("{} did not end within {:g} s and is killed", self.name, wait_s)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        await asyncio.wait({self.exited}, timeout=KILL_WAIT_S)
+        await running_wait({self.exited}, KILL_WAIT_S)
         await self._drained()
         return self.returncode if self.returncode is not None else -signal.SIGKILL
 
     async def _drained(self) -> None:
         """Let the pumps read what the program still had in its pipes; a grandchild may hold them open for ever."""
         if self._pumps:
-            _, late = await asyncio.wait(self._pumps, timeout=DRAIN_WAIT_S)
-            for pump in late:
+            await running_wait(self._pumps, DRAIN_WAIT_S)
+            for pump in self._pumps:
                 pump.cancel()
 
     async def _pump(self, stream: asyncio.StreamReader) -> None:
@@ -326,7 +326,7 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             # A helper of its own session may hold the pipes, and with them asyncio's notion of the end.
-            await asyncio.wait({asyncio.ensure_future(process.wait())}, timeout=KILL_WAIT_S)
+            await running_wait({asyncio.ensure_future(process.wait())}, KILL_WAIT_S)
     return Finished(process.returncode or 0, stdout, stderr.decode(errors="replace"))
 
 
