@@ -167,6 +167,27 @@ async def test_failure_of_the_block_is_its_own(quick: None) -> None:
 # --- the wait -----------------------------------------------------------------------------------------------------
 
 
+async def test_timeout_of_a_task_that_tidies_up_after_a_cancellation_is_a_timeout(quick: None) -> None:
+    """The rest of its tidying is done; else a stopped program would be left alive."""
+    done = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(TimeoutError):
+                async with running_timeout(0.1):
+                    await asyncio.Event().wait()
+            done.append("tidied")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["tidied"]
+
+
 async def test_wait_ends_with_what_it_waits_for_or_with_its_limit(quick: None) -> None:
     """Neither is an error, and what is waited for is left alone."""
     first = asyncio.get_running_loop().create_future()

@@ -92,13 +92,22 @@ async def running_timeout(limit_s: float) -> AsyncIterator[asyncio.Timeout]:
         due = loop.time() + step_s
         handle = loop.call_at(due, tick, due, step_s)
 
-    async with asyncio.timeout(None) as timeout:
-        wait()
-        try:
-            yield timeout
-        finally:
-            if handle is not None:
-                handle.cancel()
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
+    timeout = asyncio.timeout(None)
+    try:
+        async with timeout:
+            wait()
+            try:
+                yield timeout
+            finally:
+                if handle is not None:
+                    handle.cancel()
+    except asyncio.CancelledError:
+        # Python before 3.11.4 takes its own timeout for a cancellation in a task that tidies up after one.
+        if task and timeout.expired() and cancelled and task.cancelling() <= cancelled:
+            raise TimeoutError from None
+        raise
 
 
 async def running_wait(
