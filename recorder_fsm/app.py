@@ -23,7 +23,7 @@ from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.steps import steps_of
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.storage import logs
-from recorder_fsm.storage.job_dir import BUSY, JobDirectory, recordings_in, remove_runtime
+from recorder_fsm.storage.job_dir import BUSY, JobDirectory, remove_runtime
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.storage.report import JobReport
 from recorder_fsm.system.process import kill_orphans
@@ -40,7 +40,7 @@ REFUSAL_LIMIT_S = 0.8
 
 
 async def record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool = False) -> int:
-    """Do the job that `environment` describes; returns the exit code of the process.
+    """Do the job that `environment` describes; returns the exit code of the process. Never raises.
 
     `recover_only`: finish what an earlier start left, and record nothing.
     """
@@ -49,13 +49,23 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     redact = logs.Redactor(token if len(token) >= SHORTEST_MASKED_TOKEN else "")
     logs.configure(redact=redact)
     try:
-        settings = Settings.from_environment(environment)
-        if settings.tls_ca_cert_file is not None:
-            certificates.read_certificates(settings.tls_ca_cert_file)
+        return await _record(environment, stop, began, redact, recover_only=recover_only)
     except SettingsError as error:
         logger.error("{}", error)
         await _refuse(environment, error)
-        return EXIT_KEEP
+    except RecorderError as error:
+        logger.error("{}", error)
+    except Exception as error:  # noqa: BLE001 - a defect of ours: what was recorded must not be deleted for it
+        logger.opt(exception=error).critical("the recorder failed unexpectedly")
+    return EXIT_KEEP
+
+
+async def _record(
+    environment: Mapping[str, str], stop: StopRequest, began: float, redact: logs.Redactor, *, recover_only: bool
+) -> int:
+    settings = Settings.from_environment(environment)
+    if settings.tls_ca_cert_file is not None:
+        certificates.read_certificates(settings.tls_ca_cert_file)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format, redact=redact)
     try:
@@ -63,21 +73,15 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
             job = _Job(settings, directory, child_environment(environment), stop, began, redact)
             return await job.run(recover_only=recover_only)
     except DirectoryError as error:
-        logger.error("{}", error)
-        if error.code != BUSY:  # a report of ours would end the recording of the other process
+        # A report of ours would end the recording of the other process, or of the one that left something here.
+        if error.code != BUSY and not recover_only:
             await _refuse(environment, error)
-        return EXIT_KEEP if recordings_in(settings.job_dir) else EXIT_NOTHING_LEFT
-    except RecorderError as error:
-        logger.error("{}", error)
-        return EXIT_KEEP
+        raise
 
 
 @contextmanager
 def _log_file(settings: Settings, directory: JobDirectory, redact: logs.Redactor) -> Iterator[None]:
-    try:
-        end = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
-    except OSError as error:
-        raise DirectoryError(detail=f"{directory.log} cannot be written: {error.strerror}") from error
+    end = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
     try:
         yield
     finally:

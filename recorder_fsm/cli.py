@@ -34,16 +34,15 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
 
     from recorder_fsm.app import record  # noqa: PLC0415
     from recorder_fsm.resources.driver import driver_environment  # noqa: PLC0415
-    from recorder_fsm.storage.logs import release_stdout  # noqa: PLC0415
+    from recorder_fsm.storage.logs import own_output  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone
     # Playwright's driver inherits our environment, and is found through it.
     os.environ.update(driver_environment())
-    try:
-        return asyncio.run(record(environment, stop, began))
-    finally:
+    with own_output():
+        code = asyncio.run(record(environment, stop, began))
         stop.ignore()
-        release_stdout()
+    return code
 
 
 def _take_environment() -> dict[str, str]:

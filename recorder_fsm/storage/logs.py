@@ -1,7 +1,8 @@
 """Logging: two sinks (standard output and the job's `recorder.log`), one line per event, no secrets.
 
 Every line carries the recording id and the state of the job. Redaction happens on the finished line, so nothing that a
-library, a traceback or the page's console puts into it can slip past.
+library, a traceback or the page's console puts into it can slip past. Logging waits for nobody: both sinks are
+written by threads of their own (`system.line_writer`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import math
 import os
 import re
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, Mapping
-from datetime import UTC
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from loguru import logger
+
+from recorder_fsm.system.line_writer import LineWriter
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -35,8 +41,14 @@ QUIET_LIBRARIES = {
     "transitions": logging.ERROR,  # it warns of each convenience method that `model_override` keeps off the model
 }
 LOG_MODE = 0o600
+LAST_LINES_LIMIT_S = 2.0
+"""How long the end of a job waits for a reader who is slow, or does not read at all."""
+STRAY_LIMIT_S = 0.5
+"""A child that outlives the job may hold the pipe open."""
+STANDARD_OUTPUT = "standard output"
 
 _ICE_PASSWORD = re.compile(r"(ice-pwd:)[^\s\\\"']+")
+_WARNING = logging.WARNING
 _context = {"recording_id": "-", "state": "-"}
 
 
@@ -71,42 +83,158 @@ class _StandardLibraryBridge(logging.Handler):
         logger.opt(exception=exception).log(level, "{}: {}", record.name, message)
 
 
-def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor, stream: TextIO | None = None) -> None:
-    """Send the log to `stream` (standard output) at `level`, as `text` or `json` lines."""
+class _Sink:
+    """Where lines go: what is written there, in which form, and by which writer."""
+
+    def __init__(self, form: str, redact: Redactor) -> None:
+        self.form = form
+        self.redact = redact
+        self.writer: LineWriter | None = None
+
+    def __call__(self, message: Message) -> None:
+        """Take a line from loguru."""
+        record = message.record
+        render = _as_json if self.form == "json" else _as_text
+        self.put(render(record, self.redact), important=record["level"].no >= _WARNING)
+
+    def put(self, line: str, *, important: bool) -> None:
+        if self.writer is not None:
+            self.writer.put(self.redact(line), important=important)
+
+    def line(self, text: str, now: datetime) -> str:
+        """Return a warning of the log's own, which does not pass through loguru: that may be what is in trouble."""
+        text = self.redact(text)
+        if self.form == "json":
+            return json.dumps(_json_fields(now, "WARNING", __name__, text), ensure_ascii=False) + "\n"
+        return _text_line(now, "WARNING", text)
+
+    def left_out(self, lines: int) -> str:
+        return self.line(f"{lines} lines were left out here: nobody took them", datetime.now(UTC))
+
+
+class _Output:
+    """Standard output, the same for all that a process logs. `descriptor` is where it really goes."""
+
+    def __init__(self, descriptor: int = 1) -> None:
+        self.descriptor = descriptor
+        self.sink: _Sink | None = None
+        self.writer: LineWriter | None = None
+
+    def begin(self, sink: _Sink) -> None:
+        """Write what `sink` takes; what the one before it took, too."""
+        self.sink = sink
+        if self.writer is None:
+            self.writer = LineWriter(STANDARD_OUTPUT, lambda: self.descriptor, self._left_out, owned=False)
+        sink.writer = self.writer
+
+    def _left_out(self, lines: int) -> str:
+        return self.sink.left_out(lines) if self.sink is not None else ""
+
+
+_output = _Output()
+_files: list[_Sink] = []
+
+
+def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor) -> None:
+    """Send the log to standard output at `level`, as `text` or `json` lines."""
     logger.remove()
-    logger.configure(patcher=_add_context)
-    _add_sink(
-        (stream or sys.stdout).write,
-        level=level,
-        form=form,
-        redact=redact,
-        flush=(stream or sys.stdout).flush,
-    )
+    sink = _Sink(form, redact)
+    _output.begin(sink)
+    _add_sink(sink, level)
     logging.basicConfig(handlers=[_StandardLibraryBridge()], level=logging.DEBUG, force=True)
     for name, lowest in QUIET_LIBRARIES.items():
         logging.getLogger(name).setLevel(lowest)
 
 
 def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable[[], None]:
-    """Append the log to `path` too, readable by its owner alone; returns what ends that. Raises `OSError`."""
-    path.touch(mode=LOG_MODE)
-    file = path.open("a", encoding="utf-8", errors="replace", buffering=1)
-    sink = _add_sink(file.write, level=level, form=form, redact=redact)
+    """Append the log to `path` too, readable by its owner alone; returns what ends that.
+
+    A file that cannot be opened or does not open is no reason to do anything else but to say so.
+    """
+
+    def open_file() -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+        return os.open(path, flags, LOG_MODE)
+
+    def refused(error: OSError) -> None:
+        with contextlib.suppress(ValueError):  # it has ended meanwhile
+            _files.remove(sink)
+        logger.warning("{} cannot be written ({}): the log is on standard output alone", path, error.strerror)
+
+    sink = _Sink(form, redact)
+    sink.writer = writer = LineWriter(path.name, open_file, sink.left_out, on_refusal=refused)
+    _files.append(sink)
+    number = _add_sink(sink, level)
 
     def end() -> None:
-        logger.remove(sink)
-        with contextlib.suppress(OSError):  # what a full disk did not take
-            file.close()
+        with contextlib.suppress(ValueError):  # the log was configured anew
+            logger.remove(number)
+        with contextlib.suppress(ValueError):  # it was refused
+            _files.remove(sink)
+        writer.close(LAST_LINES_LIMIT_S)
 
     return end
 
 
-def release_stdout() -> None:
-    """Let go of standard output: a reader that has gone must not change the exit code (Python would make it 120)."""
+def say(text: str) -> None:
+    """Write a plain line to standard output, in its place among the lines of the log."""
+    if _output.sink is not None:
+        _output.sink.put(text + "\n", important=True)
+
+
+def left_out() -> dict[str, int]:
+    """Return how many lines each sink has left out so far, by its name, for those that left out any."""
+    writers = [sink.writer for sink in (_output.sink, *_files) if sink is not None]
+    return {writer.name: writer.lost_lines for writer in writers if writer is not None and writer.lost_lines}
+
+
+def drain(limit_s: float = LAST_LINES_LIMIT_S) -> None:
+    """Wait until all that was logged is written, at most `limit_s` seconds."""
+    until = time.monotonic() + limit_s
+    for sink in (_output.sink, *_files):
+        if sink is not None and sink.writer is not None:
+            sink.writer.drain(max(0.0, until - time.monotonic()))
+
+
+@contextmanager
+def own_output() -> Iterator[None]:
+    """Keep standard output and standard error of this process for the log, until the block ends.
+
+    All that is printed, also by the interpreter, by libraries and by children that inherit either, goes through a pipe
+    that is always read, and becomes lines of the log. So nobody waits for a reader, secrets are masked there too, and a
+    reader who has gone does not change the exit code. The last lines have `LAST_LINES_LIMIT_S`.
+    """
     try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        _output.descriptor = os.dup(1)
+    except OSError:  # there is none
+        _output.descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    read_end, write_end = os.pipe()
+    for number in (1, 2):
+        os.dup2(write_end, number)
+    os.close(write_end)
+    reader = threading.Thread(target=_read_stray_lines, args=(read_end,), name="stray output", daemon=True)
+    reader.start()
+    configure(redact=Redactor())
+    try:
+        yield
+    finally:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):  # what the interpreter prints in its last moments reaches nobody, and holds up nobody
+            os.dup2(nowhere, number)
+        reader.join(STRAY_LIMIT_S)
+        drain()
+
+
+def _read_stray_lines(descriptor: int) -> None:
+    with open(descriptor, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            now = datetime.now(UTC)
+            if text := line.strip():
+                for sink in (_output.sink, *_files):
+                    if sink is not None:
+                        sink.put(sink.line(_one_line(text), now), important=True)
 
 
 def set_context(*, recording_id: str | None = None, state: str | None = None) -> None:
@@ -117,54 +245,35 @@ def set_context(*, recording_id: str | None = None, state: str | None = None) ->
         _context["state"] = state
 
 
-def _add_context(record: Record) -> None:
-    record["extra"].update(_context)
-
-
-def _add_sink(
-    write: Callable[[str], object],
-    *,
-    level: str,
-    form: str,
-    redact: Redactor,
-    flush: Callable[[], None] = lambda: None,
-) -> int:
-    render = _as_json if form == "json" else _as_text
-
-    def sink(message: Message) -> None:
-        try:
-            write(redact(render(message.record, redact)))
-            flush()
-        except (OSError, ValueError):
-            # A full disk or a closed pipe must not end the recording; the other sink still has the line.
-            return
-
+def _add_sink(sink: _Sink, level: str) -> int:
     return logger.add(sink, level=level, format="{message}", backtrace=False, diagnose=False, catch=True)
 
 
 def _as_text(record: Record, redact: Redactor) -> str:
-    when = record["time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    extra = record["extra"]
-    text = _one_line(redact(record["message"]))
+    text = redact(record["message"])
     if record["exception"] is not None:
-        text += f" [{_one_line(redact(_exception_text(record)))}]"
-    return f"{when} {record['level'].name:<7} {extra['recording_id']} {extra['state']:<14} {text}\n"
+        text = f"{_one_line(text)} [{_one_line(redact(_exception_text(record)))}]"
+    return _text_line(record["time"], record["level"].name, text)
+
+
+def _text_line(at: datetime, level: str, text: str) -> str:
+    when = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return f"{when} {level:<7} {_context['recording_id']} {_context['state']:<14} {_one_line(text)}\n"
 
 
 def _as_json(record: Record, redact: Redactor) -> str:
-    line: dict[str, object] = {
-        "time": record["time"].astimezone(UTC).isoformat(timespec="milliseconds"),
-        "level": record["level"].name,
-        "recording_id": record["extra"]["recording_id"],
-        "state": record["extra"]["state"],
-        "module": record["name"] or "",
-        "message": redact(record["message"]),
-    }
+    message = redact(record["message"])
+    line = _json_fields(record["time"], record["level"].name, record["name"] or "", message)
     if "data" in record["extra"]:
         line["data"] = _for_json(record["extra"]["data"])
     if record["exception"] is not None:
         line["exception"] = redact(_exception_text(record))
     return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _json_fields(at: datetime, level: str, module: str, message: str) -> dict[str, object]:
+    when = at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return {"time": when, "level": level, **_context, "module": module, "message": message}
 
 
 def _for_json(value: object) -> object:
