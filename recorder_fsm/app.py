@@ -34,7 +34,9 @@ EXIT_NOTHING_LEFT = 0
 EXIT_KEEP = 1
 """The job never began, or its recording waits on the volume."""
 SHORTEST_MASKED_TOKEN = 8
-TELL_LIMIT_S = 5.0
+POST_LIMIT_S = 5.0
+TELL_LIMIT_S = 60.0
+"""Long enough for a network that comes back. It waits for nothing and nothing waits for it (`machine.runner`)."""
 REFUSAL_LIMIT_S = 0.8
 """A job that cannot begin says so at once, and is gone within a second."""
 
@@ -166,10 +168,13 @@ class _Job:
 
 
 async def _tell(bot: CallsBot, audience: Audience, sentence: str) -> None:
-    """Tell people one sentence, where the transition says it is for; never raises."""
-    logger.info("telling the {}: {}", audience.value, sentence)
+    """Tell those whom the transition says one sentence; never raises.
+
+    `failed` without a text ends the plugin's job without an error, and nothing where it has ended (contract 6.11).
+    """
+    logger.info("telling the {}: {}", audience.value, sentence or "the recording is over")
     if audience is Audience.THREAD:
-        await bot.post_in_thread(sentence, TELL_LIMIT_S)
+        await bot.post_in_thread(sentence, POST_LIMIT_S)
     else:
         await bot.report_failed(sentence, TELL_LIMIT_S)
 
@@ -219,7 +224,8 @@ def _clean_after_crash(runtime: str) -> None:
 def _log_change(change: Change) -> None:
     transition = change.transition
     overcome = bool(transition.restarts)
-    warn = overcome or transition.tells is not Audience.NOBODY or transition.target is State.FAILED
+    told = transition.tells in (Audience.CALL, Audience.THREAD)
+    warn = overcome or told or transition.target is State.FAILED
     logger.log(
         "WARNING" if warn else "INFO",
         "{}: {} -> {}{}{}",

@@ -24,8 +24,8 @@ from recorder_fsm.machine.lifecycle import (
     Resource,
     State,
     Transition,
-    told,
 )
+from recorder_fsm.machine.sentences import told
 
 PAGE = Path(__file__).parent.parent / "docs" / "lifecycle.md"
 
@@ -45,6 +45,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "recording": {
         "stop_requested": "stopping",
         "call_ended": "stopping",
+        "plugin_gone": "stopping",
         "limit_reached": "stopping",
         "call_lost": "stopping",
         "capture_lost": "recording",
@@ -286,6 +287,17 @@ def test_recording_without_audio_is_told_in_the_thread(event: Event) -> None:
     assert change is not None
     assert change.transition.tells is Audience.THREAD
     assert told(change.transition, "The sound server failed.").endswith("The recording goes on without audio.")
+
+
+def test_plugin_is_told_of_each_end_of_a_recording_that_it_did_not_ask_for() -> None:
+    """And is told nothing that people would read: an error is told to the call, which ends the job as well."""
+    told_plugin = [one for one in TRANSITIONS if one.tells is Audience.PLUGIN]
+    assert {one.event.value for one in told_plugin} == {"stop_requested", "limit_reached", "plugin_gone"}
+    for one in told_plugin:
+        assert (one.source, one.target) == (State.RECORDING, State.STOPPING)
+        assert told(one, "It broke.") == ""
+    ends = [one for one in TRANSITIONS if (one.source, one.target) == (State.RECORDING, State.STOPPING)]
+    assert {one.event.value for one in ends if one.tells is Audience.NOBODY} == {"call_ended"}
 
 
 KEPT = "What was recorded until then will be published."

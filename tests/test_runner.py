@@ -31,10 +31,10 @@ from recorder_fsm.machine.lifecycle import (
     State,
     StatePolicy,
     Transition,
-    told,
 )
 from recorder_fsm.machine.runner import Ahead, Happened, NotAllowedError
-from tests.fakes import FakeJob, entered, for_ever, left, raising, setting, waiting
+from recorder_fsm.machine.sentences import told
+from tests.fakes import FORWARD, FakeJob, entered, for_ever, left, raising, setting, waiting
 from tests.test_lifecycle import EXPECTED
 
 ALL = ["display", "audio", "driver", "browser", "capture"]
@@ -53,6 +53,7 @@ FROM_OUTSIDE = [
     Event.AUDIO_NOT_RESTORED,
     Event.DISK_LOW,
     Event.LIMIT_REACHED,
+    Event.PLUGIN_GONE,
 ]
 SECRET = "do-not-tell-this"
 
@@ -71,6 +72,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loop's own limits pass at once."""
     monkeypatch.setattr(runner_module, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(runner_module, "CANCEL_LIMIT_S", 0.05)
+    monkeypatch.setattr(runner_module, "LAST_WORDS_S", 0.05)
     monkeypatch.setattr(resources_module, "RELEASE_LIMIT_S", 0.05)
 
 
@@ -279,7 +281,7 @@ async def test_interruption_is_taken_where_the_table_has_it_and_passed_over_else
     outcome = await fake.run_until(state, happen)
     expected = EXPECTED[state.value].get(event.value)
     if expected is None:
-        assert event.value not in [name for name, _ in fake.moves if name != "limit_reached"]
+        assert event.value not in [name for name, _ in fake.moves if name != FORWARD[State.RECORDING].value]
         assert cancelled == []
         assert (outcome.change.transition.target, outcome.fault) == (State.DONE, None)
     else:
@@ -783,6 +785,44 @@ async def test_telling_waits_for_nothing_and_is_waited_for(fake: FakeJob) -> Non
     await fake.run()
     assert fake.ledger[-1] == "told"
     assert fake.ledger.index("display left") < fake.ledger.index("told")
+
+
+async def reaching_its_limit(_: Ahead) -> Happened:
+    return Happened(Event.LIMIT_REACHED)
+
+
+async def test_plugin_is_told_when_the_call_has_been_left(fake: FakeJob) -> None:
+    """A healthy plugin has seen the recorder leave by then, and refuses the word; beside it, the file is finished."""
+    leaving = asyncio.Event()
+    fake.resources[Resource.BROWSER].leave = waiting(leaving)
+    fake.steps.script[State.RECORDING] = reaching_its_limit
+
+    async def upload(_: Ahead) -> None:
+        assert fake.told == []
+        leaving.set()
+
+    fake.steps.script[State.UPLOADING] = upload
+    await fake.run()
+    assert fake.told == [(Audience.PLUGIN, "")]
+    assert fake.ledger.index("display left") < fake.ledger.index("told")
+
+
+async def test_plugin_that_cannot_be_told_costs_nothing(fake: FakeJob, quick: None) -> None:
+    """The job is published and over, though the word has not arrived; it is given up then."""
+    given_up = asyncio.Event()
+
+    async def never() -> None:
+        try:
+            await for_ever()
+        finally:
+            given_up.set()
+
+    fake.telling = never
+    fake.steps.script[State.RECORDING] = reaching_its_limit
+    outcome = await fake.run()
+    assert outcome.change.transition.target is State.DONE
+    assert fake.told == [(Audience.PLUGIN, "")]
+    assert given_up.is_set()
 
 
 async def test_telling_that_fails_harms_nothing(fake: FakeJob) -> None:

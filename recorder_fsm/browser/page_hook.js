@@ -67,12 +67,15 @@
 
   const signs = async () => {
     let energy = 0;
+    let packets = 0;
     for (const peer of peers.map((ref) => ref.deref()).filter((one) => one && one.connectionState !== "closed")) {
       for (const stat of (await peer.getStats()).values()) {
-        if (stat.type === "inbound-rtp" && stat.kind === "audio") energy += stat.totalAudioEnergy ?? 0;
+        if (stat.type !== "inbound-rtp") continue;
+        packets += stat.packetsReceived ?? 0;
+        if (stat.kind === "audio") energy += stat.totalAudioEnergy ?? 0;
       }
     }
-    return { energy, changes };
+    return { energy, packets, changes };
   };
 
   // The safety net, asked every few seconds: the two booleans that are the page's contract with its recorder.

@@ -42,6 +42,7 @@ class Event(enum.Enum):
     STOP_REQUESTED = "stop_requested"
     CALL_ENDED = "call_ended"
     CALL_LOST = "call_lost"
+    PLUGIN_GONE = "plugin_gone"
     JOB_REFUSED = "job_refused"
     CAPTURE_LOST = "capture_lost"
     BROWSER_LOST = "browser_lost"
@@ -141,6 +142,9 @@ class Audience(enum.Enum):
     """Everybody in the call, by the job status `failed`. It also ends the job for the plugin."""
     THREAD = "thread"
     """Everybody, by a post in the call's thread: the recording goes on, so its status stays."""
+    PLUGIN = "plugin"
+    """The plugin alone, once the call has been left: the job is over, without an error. It may not see that by itself
+    (contract 6.11); where it did, it refuses the word, and nothing changes."""
 
 
 @attrs.frozen
@@ -167,7 +171,7 @@ def _each(events: Iterable[Event], source: State, target: State, **more: object)
 
 _STAGE_LOSSES = (_E.DISPLAY_LOST, _E.AUDIO_LOST, _E.DRIVER_LOST)
 _CALL_LOSSES = (*_STAGE_LOSSES, _E.BROWSER_LOST, _E.CALL_ENDED, _E.CALL_LOST)
-_CALL, _THREAD = Audience.CALL, Audience.THREAD
+_CALL, _THREAD, _PLUGIN = Audience.CALL, Audience.THREAD, Audience.PLUGIN
 _UNANNOUNCED, _RESTARTS_LEFT = Condition.UNANNOUNCED, Condition.RESTARTS_LEFT
 
 # Of the transitions for one state and one event, the first whose condition holds is made.
@@ -178,10 +182,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_E.CAPTURE_STARTED, _S.BROWSER_JOINED, _S.RECORDING),
     # Until `started` can have left us the recording does not exist for anybody.
     *_each(
-        (_E.STOP_REQUESTED, _E.STEP_FAILED, _E.LIMIT_REACHED, _E.DISK_LOW, *_CALL_LOSSES),
+        (_E.STOP_REQUESTED, _E.STEP_FAILED, _E.LIMIT_REACHED, _E.DISK_LOW, _E.PLUGIN_GONE, *_CALL_LOSSES),
         _S.RECORDING, _S.FAILED, when=_UNANNOUNCED, tells=_CALL, keeps=False,
     ),
-    *_each((_E.STOP_REQUESTED, _E.CALL_ENDED, _E.LIMIT_REACHED), _S.RECORDING, _S.STOPPING),
+    Transition(_E.CALL_ENDED, _S.RECORDING, _S.STOPPING),
+    *_each((_E.STOP_REQUESTED, _E.LIMIT_REACHED, _E.PLUGIN_GONE), _S.RECORDING, _S.STOPPING, tells=_PLUGIN),
     Transition(_E.FILE_READY, _S.STOPPING, _S.UPLOADING),
     Transition(_E.PUBLISHED, _S.UPLOADING, _S.DONE),
     # What a restart overcomes costs seconds, and the recording goes on.
@@ -216,26 +221,6 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_E.STEP_FAILED, _S.STOPPING, _S.FAILED),
     Transition(_E.STEP_FAILED, _S.UPLOADING, _S.FAILED),
 )  # fmt: skip
-
-SENTENCES: Mapping[Event, str] = {
-    Event.STOP_REQUESTED: "The recorder was stopped before the recording began.",
-    Event.CALL_ENDED: "The call or the recording ended before the recording began.",
-}
-"""What is told of an event without a cause."""
-NO_RETURN = (Event.BROWSER_LOST, Event.DISPLAY_LOST, Event.CALL_LOST)
-"""After these the recorder would have to join anew, which the plugin allows nobody after `started` (contract 3.2)."""
-
-
-def told(transition: Transition, sentence: str) -> str:
-    """Return the one line that people read of a transition; `sentence` is that of its cause, "" where it has none."""
-    sentence = sentence or SENTENCES.get(transition.event, "The recorder failed.")
-    if transition.target is State.RECORDING:
-        return f"{sentence} The recording goes on without audio."
-    if transition.target is not State.STOPPING:
-        return sentence
-    again = " It cannot join this recording again." if transition.event in NO_RETURN else ""
-    return f"{sentence}{again} What was recorded until then will be published."
-
 
 @attrs.frozen
 class Change:

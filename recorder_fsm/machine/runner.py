@@ -25,15 +25,17 @@ from recorder_fsm.machine.lifecycle import (
     Resource,
     State,
     StatePolicy,
-    told,
 )
 from recorder_fsm.machine.resources import ResourceStack, Spec
+from recorder_fsm.machine.sentences import told
 from recorder_fsm.system.clock import Stopwatch, running_wait
 from recorder_fsm.system.signals import StopRequest
 
 LOOK_EVERY_S = 0.5
 """How often a step's deadline is looked at again: a stop signal may bring it nearer."""
 CANCEL_LIMIT_S = 10.0
+LAST_WORDS_S = 3.0
+"""How much longer telling may take when the job is over and all is given back: a server that is away costs no grace."""
 
 
 @attrs.frozen
@@ -57,7 +59,7 @@ class Ahead:
 
 Step = Callable[[Ahead], Awaitable[Happened]]
 Tell = Callable[[Audience, str], Coroutine[Any, Any, None]]
-"""Tells people one sentence; never raises, and has a limit of its own."""
+"""Tells one sentence to those who are meant; never raises, and has a limit of its own."""
 
 
 class NotAllowedError(RuntimeError):
@@ -119,7 +121,7 @@ class Runner:
         finally:
             signals.cancel()
             await self._resources.release(keep=())
-            await asyncio.gather(*self._telling, return_exceptions=True)
+            await self._end_telling()
         if change is None:
             raise RuntimeError("a job begins in a state that is not final")
         return Outcome(change, fault)
@@ -127,19 +129,32 @@ class Runner:
     def _after_change(self, change: Change) -> None:
         """Do what follows from a change, as the tables say: tell, release, note what is to be restarted."""
         transition, cause = change.transition, change.cause
-        if transition.tells is not Audience.NOBODY:
-            sentence = told(transition, cause.sentence if isinstance(cause, RecorderError) else "")
-            self._telling.append(asyncio.create_task(self._tell(transition.tells, sentence), name="tell"))
         # In the background: finishing the file waits for the capture's end, and for nothing else.
-        self._resources.release(
+        releasing = self._resources.release(
             keep=self._states[transition.target].holds,
             because=cause if transition.tells is Audience.CALL else None,
         )
+        if transition.tells is not Audience.NOBODY:
+            self._telling.append(asyncio.create_task(self._tell_of(change, releasing), name="tell"))
         if transition.source is transition.target:
             # One that was interrupted by another event is done then, too.
             self._restarts |= dict.fromkeys(transition.restarts, change)
         else:
             self._restarts.clear()
+
+    async def _end_telling(self) -> None:
+        if self._telling:
+            await running_wait(self._telling, LAST_WORDS_S)
+        for telling in self._telling:
+            await _cancel(telling)
+            if telling.done() and not telling.cancelled() and (failure := telling.exception()):
+                logger.opt(exception=failure).error("telling failed")
+
+    async def _tell_of(self, change: Change, releasing: asyncio.Task[None]) -> None:
+        transition, cause = change.transition, change.cause
+        if transition.tells is Audience.PLUGIN:
+            await asyncio.wait({releasing})  # where it has seen the recorder leave, it knows by itself
+        await self._tell(transition.tells, told(transition, cause.sentence if isinstance(cause, RecorderError) else ""))
 
     async def _next_change(self) -> Change:
         """Run the state's step until it returns, an event from outside interrupts it, or its deadline passes."""

@@ -90,6 +90,17 @@ class CallsBot:
         logger.info("the recording is named {}", stem)
         return stem
 
+    async def plugin_is_off(self) -> bool:
+        """Tell whether the plugin's routes answer as those of a plugin that is off (contract 6.13). Never raises.
+
+        Asks for the file name: the bot's routes have no rate limit (contract 2.1).
+        """
+        try:
+            await self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename")
+        except MattermostError as error:
+            return error.status == 404 and not error.words
+        return False
+
     async def report_started(self, announce: Callable[[bool], None]) -> None:
         """Report that the recording has started; the first try is immediate (contract 2.2, 4.3).
 

@@ -14,19 +14,24 @@ VOICE_ENERGY_PER_S = 1e-5
 """What a track that carries speech gains in a second (W3C webrtc-stats, totalAudioEnergy): speech at -20 dBFS gives
 0.01, a muted track nothing."""
 MUTE_AFTER_S = 10.0
+QUIET_DBFS = -60.0
+"""A second below this level holds no voice; a line that is open has some noise."""
 BLACK_AFTER_S = 10.0
 FROZEN_AFTER_S = 75.0
 """The page's own clock changes every minute."""
 CHANGES_THAT_SHOW = 5
 BEHIND_S = 5.0
+BLIND_AFTER_S = 15.0
+"""Of a time in which nobody looked, because the recorder stood still or the page was busy, nothing is said."""
 
 
 @attrs.frozen
 class Signs:
     """What was seen at one moment. Times and lengths in seconds.
 
-    `energy`: audio energy that the page has received since it joined; `changes`: changes of its document; `frames`: the
-    frames in the file; `stills_per_s`: how many of them an unchanging screen makes.
+    `energy`: audio energy that the page has received since it joined; `packets`: packets of audio and video;
+    `changes`: changes of its document; `frames`: the frames in the file; `stills_per_s`: how many of them an unchanging
+    screen makes.
     """
 
     at_s: float
@@ -37,6 +42,20 @@ class Signs:
     energy: float
     changes: int
     stills_per_s: float
+    packets: int = 0
+
+    def quiet_since(self, last: Signs) -> bool:
+        """Tell whether there was no sign of people since `last`: nobody heard, nobody sends, and the page is still.
+
+        An open microphone and a shared screen send packets, also where nothing is said and nothing moves.
+        """
+        return (
+            0 < self.at_s - last.at_s <= BLIND_AFTER_S
+            and self.level_dbfs < QUIET_DBFS
+            and self.packets == last.packets
+            and self.energy - last.energy <= VOICE_ENERGY_PER_S * (self.at_s - last.at_s)
+            and 0 <= self.changes - last.changes < CHANGES_THAT_SHOW
+        )
 
 
 class Monitor:
@@ -51,8 +70,9 @@ class Monitor:
     def look(self, now: Signs) -> list[str]:
         """Return what is new and wrong at this moment."""
         last, self._last = self._last, now
-        if last is None or now.at_s <= last.at_s:
+        if last is None or not 0 < now.at_s - last.at_s <= BLIND_AFTER_S:
             self._still = now
+            self._since.clear()
             return []
         gained = (now.energy - last.energy) / (now.at_s - last.at_s)
         found = [

@@ -9,6 +9,7 @@ from typing import Any
 
 from loguru import logger
 
+from recorder_fsm.browser.call_page import PageSigns
 from recorder_fsm.errors import DirectoryError, JobOver
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import ResourceStack
@@ -16,6 +17,7 @@ from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.media.encode import LONGEST_STILL_S
 from recorder_fsm.resources.capture import Capture
 from recorder_fsm.steps.context import JobContext
+from recorder_fsm.steps.plugin_watch import PluginWatch
 from recorder_fsm.steps.quality import Monitor, Signs
 
 CHECK_EVERY_S = 1.0
@@ -31,11 +33,12 @@ class Record:
         self._job = job
         self._reported = False
         self._monitor = Monitor()
+        self._plugin = PluginWatch(job.bot.plugin_is_off)
         self._rounds = 0
 
     async def record(self, ahead: Ahead) -> Happened:
-        """Do both side by side; returns what ends the recording."""
-        doing: list[Coroutine[Any, Any, Happened | None]] = [self._watch(ahead.resources)]
+        """Do all side by side; returns what ends the recording."""
+        doing: list[Coroutine[Any, Any, Happened | None]] = [self._watch(ahead.resources), self._watch_plugin()]
         if not self._reported:
             doing.append(self._report_started())
         tasks = {asyncio.create_task(one) for one in doing}
@@ -74,7 +77,9 @@ class Record:
             if self._rounds % PROGRESS_LOG_EVERY == 0:
                 self._job.report.progress(timeline.elapsed_s, timeline.progress.facts())
             if self._rounds % MONITOR_EVERY == 0:
-                for finding in self._monitor.look(await self._signs(resources)):
+                signs = await self._signs(resources)
+                self._plugin.look(signs)
+                for finding in self._monitor.look(signs) if signs is not None else ():
                     logger.warning("{}", finding)
                     self._job.report.note(f"at {timeline.elapsed_s:.0f} s: {finding}")
             if settings.max_duration_s is not None and timeline.elapsed_s >= settings.max_duration_s:
@@ -90,9 +95,15 @@ class Record:
                     ),
                 )
 
-    async def _signs(self, resources: ResourceStack) -> Signs:
+    async def _watch_plugin(self) -> Happened:
+        return Happened(Event.PLUGIN_GONE, await self._plugin.gone())
+
+    async def _signs(self, resources: ResourceStack) -> Signs | None:
+        """Look at the call now; None where the page does not answer."""
         capture: Capture = resources[Resource.CAPTURE]
-        energy, changes = await resources[Resource.BROWSER].page.signs()
+        page: PageSigns | None = await resources[Resource.BROWSER].page.signs()
+        if page is None:
+            return None
         progress = self._job.timeline.progress
         return Signs(
             at_s=self._job.timeline.elapsed_s,
@@ -100,8 +111,9 @@ class Record:
             black=self._job.timeline.segments[-1].progress.black,
             frames=progress.frames,
             behind_s=capture.behind_s,
-            energy=energy,
-            changes=changes,
+            energy=page.energy,
+            changes=page.changes,
+            packets=page.packets,
             stills_per_s=1 / LONGEST_STILL_S,
         )
 

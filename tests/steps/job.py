@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness.environment import JOB
+from recorder_fsm.browser.call_page import PageSigns
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource, State
@@ -50,6 +51,7 @@ class FakeBot:
         self.size: int | None = None
         self.time_left: Callable[[], float] = lambda: 0.0
         self.uploading: Callable[[Callable[[int, int], None]], Any] = lambda _: None
+        self.plugin_off = False
 
     async def filename(self, limit_s: float) -> str:
         assert limit_s > 0
@@ -57,6 +59,10 @@ class FakeBot:
         if isinstance(self.name, Exception):
             raise self.name
         return self.name
+
+    async def plugin_is_off(self) -> bool:
+        self.asked.append("plugin")
+        return self.plugin_off
 
     async def report_started(self, announce: Announce) -> None:
         self.asked.append("started")
@@ -147,14 +153,13 @@ class FakePage:
 
     def __init__(self) -> None:
         self.joined: list[tuple[str, float]] = []
-        self.energy = 0.0
-        self.changes = 0
+        self.now: PageSigns | None = PageSigns(0.0, 0, 0)
 
     async def join(self, url: str, limit_s: float) -> None:
         self.joined.append((url, limit_s))
 
-    async def signs(self) -> tuple[float, int]:
-        return self.energy, self.changes
+    async def signs(self) -> PageSigns | None:
+        return self.now
 
 
 class FakeBrowser:

@@ -83,6 +83,14 @@ def test_still_page_with_a_clock_is_not_frozen(changes: int) -> None:
     assert found(signs) == []
 
 
+@pytest.mark.parametrize("wrong", [{"black": True}, {"level_dbfs": -120.0}], ids=["black", "silent"])
+def test_nothing_is_said_of_a_time_in_which_nobody_looked(wrong: dict[str, Any]) -> None:
+    """The recorder stood still for a minute: what was so before and after need not have been so in between."""
+    signs = meeting(BLACK_AFTER_S, **wrong)[:2]
+    later = [attrs.evolve(sign, at_s=sign.at_s + 60, energy=sign.energy + 1, **wrong) for sign in meeting(5)]
+    assert found([*signs, *later]) == []
+
+
 def test_clock_that_stands_still_or_goes_back_tells_nothing() -> None:
     """A look at the same second, or after a restart, has no length to divide by."""
     monitor = Monitor()

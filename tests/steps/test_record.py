@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.errors import AccessRefused, DirectoryError, JobOver
+from recorder_fsm.browser.call_page import PageSigns
+from recorder_fsm.errors import AccessRefused, CallError, DirectoryError, JobOver
 from recorder_fsm.machine.lifecycle import Event, State
-from recorder_fsm.steps import record
+from recorder_fsm.steps import plugin_watch, record
 from recorder_fsm.steps.quality import BLACK_AFTER_S
 from tests.fakes import for_ever
 from tests.steps.job import Announce, StepJob, refused, started_at_once
@@ -213,13 +214,43 @@ async def test_black_segment_that_was_replaced_is_not_what_is_seen(job: StepJob)
 
 async def test_voices_that_are_not_recorded_are_noted(job: StepJob, recorded: list[float]) -> None:
     """The page receives them and the encoder hears nothing."""
-    signs = job.page.signs
 
-    async def speaking() -> tuple[float, int]:
-        job.page.energy = recorded[0] * 0.01
-        return await signs()
+    async def speaking() -> PageSigns:
+        return PageSigns(recorded[0] * 0.01, 0, 0)
 
     job.page.signs = speaking  # type: ignore[method-assign]
     await job.take(State.RECORDING)
     (note,) = job.report()["notes"]
     assert note.endswith("the page receives voices, but the recording is silent")
+
+
+# --- a plugin that has gone ---------------------------------------------------------------------------------------
+
+
+async def test_plugin_that_is_gone_ends_the_recording_of_an_empty_room(
+    job: StepJob, recorded: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is heard or seen, and its routes stay off."""
+    monkeypatch.setattr(plugin_watch, "ASK_EVERY_S", 0)
+    monkeypatch.setattr(plugin_watch, "GONE_AFTER_S", 0)
+    job.bot.plugin_off = True
+    happened = await job.happens(State.RECORDING)
+    assert happened.event is Event.PLUGIN_GONE
+    assert isinstance(happened.cause, CallError)
+    assert happened.cause.code == "plugin_gone"
+
+
+@pytest.mark.parametrize("signs", [None, "packets"])
+async def test_plugin_is_not_asked_while_people_are_there_or_nothing_is_known(
+    job: StepJob, recorded: list[float], monkeypatch: pytest.MonkeyPatch, signs: str | None
+) -> None:
+    """People who talk are recorded, whatever the plugin does."""
+    monkeypatch.setattr(plugin_watch, "ASK_EVERY_S", 0)
+    job.bot.plugin_off = True
+
+    async def look() -> PageSigns | None:
+        return PageSigns(0.0, int(recorded[0]), 0) if signs else None
+
+    job.page.signs = look  # type: ignore[method-assign]
+    assert await job.take(State.RECORDING) is Event.LIMIT_REACHED
+    assert "plugin" not in job.bot.asked
