@@ -90,7 +90,7 @@ class JobResources:
     async def _look_at_the_fault(self, page: CallPage) -> None:
         """Keep what a person will ask for, while the page is still there; the capture has ended before."""
         taken = await self._display.photograph(self._directory.screenshot)
-        self._report.at_the_fault(list(page.errors), self._directory.screenshot.name if taken else None)
+        self._report.at_the_fault(list(page.console.errors), self._directory.screenshot.name if taken else None)
 
     def _capture(self) -> Capture:
         settings = self._settings

@@ -15,6 +15,7 @@ from unittest import mock
 
 import attrs
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from playwright.async_api import Page
 
 from recorder_fsm.browser import call_page
@@ -63,7 +64,7 @@ near.addTrack(stream.stream.getAudioTracks()[0], stream.stream);
 </script>"""
 
 
-@attrs.frozen
+@attrs.define
 class Site:
     """A page and its traffic on the loopback; `other` is the same server under another name, another origin."""
 
@@ -71,11 +72,24 @@ class Site:
     other: str
     waiting: asyncio.Event
     """Set when somebody waits for `/hang`, which never answers."""
+    asked: list[str] = attrs.Factory(list)
+    """The paths that were asked for, in order."""
+    pages: dict[str, Callable[[], Awaitable[web.StreamResponse]]] = attrs.Factory(dict)
+    """What a test lets the site answer, by path."""
 
 
 @asynccontextmanager
 async def site() -> AsyncIterator[Site]:
     waiting = asyncio.Event()
+    there = Site("", "", waiting)
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path != "/favicon.ico":
+            there.asked.append(request.path)
+        if made := there.pages.get(request.path):
+            return await made()
+        return await handler(request)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=AUDIO_PAGE if request.path == "/audio" else PAGE, content_type="text/html")
@@ -96,10 +110,17 @@ async def site() -> AsyncIterator[Site]:
         await asyncio.Event().wait()
         return web.Response()
 
+    async def endless(request: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse(status=404, headers={"Content-Type": "text/plain"})
+        await reply.prepare(request)
+        await reply.write(b"404 page not found " * 1000)
+        await asyncio.Event().wait()
+        return reply
+
     async def worker(_: web.Request) -> web.Response:
         return web.Response(text=WORKER, content_type="text/javascript")
 
-    app = web.Application()
+    app = web.Application(middlewares=[note])
     app.add_routes(
         [
             web.get("/", answer),
@@ -108,6 +129,7 @@ async def site() -> AsyncIterator[Site]:
             web.get("/status/{code}", status),
             web.get("/moved", moved),
             web.get("/hang", hang),
+            web.get("/endless", endless),
             web.get("/worker.js", worker),
         ]
     )
@@ -117,7 +139,8 @@ async def site() -> AsyncIterator[Site]:
         listener = web.TCPSite(runner, "127.0.0.1", 0)
         await listener.start()
         port = runner.addresses[0][1]
-        yield Site(f"http://127.0.0.1:{port}", f"http://localhost:{port}", waiting)
+        there.origin, there.other = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+        yield there
     finally:
         await runner.cleanup()
 
@@ -192,9 +215,9 @@ class Held:
 
     async def load(self, path: str = "/", limit_s: float = 10) -> int:
         """Go there, and wait until the page's scripts have run: `Tab.load` waits for the answer only."""
-        status = await self.tab.load(self.site.origin + path, limit_s)
+        answer = await self.tab.load(self.site.origin + path, limit_s)
         await self.complete()
-        return status
+        return answer.status
 
     async def complete(self) -> None:
         async def is_complete() -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import attrs
 
+from recorder_fsm.browser.page_answer import Answer
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.machine.lifecycle import (
     STATES,
@@ -274,33 +275,51 @@ class FakeJob:
         self.moves.append((change.transition.event.value, change.transition.target.value))
 
 
-class FakeTab:
-    """A page without a browser. `probes` is what the hook answers, the last for ever; `statuses` what loading gives.
+@attrs.define
+class FakeLoading:
+    """What a page is said to be loading; a test sets it."""
 
-    An exception in either is raised; a probe of None stands for a page that is still loading.
+    pending: bool = False
+    trouble: str = ""
+    moves: int = 0
+    ended: bool = False
+
+    def end(self) -> None:
+        self.ended = True
+
+
+class FakeTab:
+    """A page without a browser. `probes` is what the hook answers, the last for ever; `answers` what loading gives.
+
+    An exception in either is raised; a probe of None stands for a page that is still loading; a number among the
+    answers for an answer with that status. `keeps`: the page has just made its client when it is to be loaded again.
     """
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
-        self.statuses: list[int | Exception] = [200]
+        self.answers: list[int | Answer | Exception] = [200]
         self.probes: list[Any] = [None]
         self.evaluated: list[str] = []
         self.on_load: Callable[[], object] = lambda: None
         self.hangs = False
+        self.keeps = False
+        self.loading = FakeLoading()
 
-    async def load(self, url: str, limit_s: float) -> int:
+    async def load(self, url: str, limit_s: float) -> Answer:
         assert limit_s > 0
         self.loaded.append(url)
         self.on_load()
-        status = self.statuses[min(len(self.loaded), len(self.statuses)) - 1]
-        if isinstance(status, Exception):
-            raise status
-        return status
+        answer = self.answers[min(len(self.loaded), len(self.answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return Answer(answer) if isinstance(answer, int) else answer
 
     async def evaluate(self, expression: str) -> Any:
         self.evaluated.append(expression)
         if self.hangs:
             await for_ever()
+        if "abandon" in expression:
+            return not self.keeps
         if "probe" not in expression:
             return True
         value = self.probes.pop(0) if len(self.probes) > 1 else self.probes[0]

@@ -10,46 +10,74 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
-from collections import deque
 from typing import Any, Protocol
 
 import attrs
 from loguru import logger
 
+from recorder_fsm.browser.console import Console
+from recorder_fsm.browser.page_answer import SENTENCES, Answer
 from recorder_fsm.errors import BrowserError, CallError, RecorderError
-from recorder_fsm.system.clock import running_timeout
+from recorder_fsm.system.clock import Stopwatch, running_timeout, running_wait
 
-CLIENT_LIMIT_S = 8.0
-"""How long a loaded page may take to make its client object before it is loaded again."""
 LOAD_LIMIT_S = 10.0
 """How long the server may take to answer for the page before it is asked again."""
-RELOAD_PAUSE_S = 1.0
+STALLED_LIMIT_S = 16.0
+"""How long a page may wait for one of its scripts or requests; a server that has lost one is asked for all again."""
+CLIENT_LIMIT_S = 8.0
+"""How long a page that waits for nothing may take to make its client object before it is loaded again."""
+TROUBLED_LIMITS_S = (0.5, 3.0)
+"""The same where a script failed or threw, the first times: it may have been harmless, so patience grows."""
+RELOAD_PAUSES_S = (0.5, 1.0, 2.0)
+JOIN_POLL_S = 0.2
 POLL_S = 2.0
 FROZEN_LIMIT_S = 12.0
 """A busy page answers late; one that has not answered for this long is taken for dead."""
 LEAVE_LIMIT_S = 2.0
 RESTORE_LIMIT_S = 5.0
 LAST_WORD_S = 1.0
-KEPT_ERRORS = 10
-CONSOLE_LINES_PER_S = 20
-CONSOLE_LINE_CHARS = 2000
 
-PERMANENT_STATUS = {
-    401: "Mattermost does not accept the recorder's token for the call page.",
-    403: "Mattermost refused the recorder the call page.",
-    404: "Mattermost has no call page: the Calls plugin is missing, disabled or too old.",
-}
+
+class Loading(Protocol):
+    """What the page is still loading, and what failed: see `browser.loading`."""
+
+    trouble: str
+    moves: int
+
+    @property
+    def pending(self) -> bool: ...
+
+    def end(self) -> None: ...
 
 
 class Tab(Protocol):
     """What a page needs of its browser. Both raise `BrowserError` where the browser or the page has gone."""
 
+    @property
+    def loading(self) -> Loading: ...
+
     async def evaluate(self, expression: str) -> Any:
         """Evaluate JavaScript by the DevTools protocol itself, which the page's CSP does not hinder."""
 
-    async def load(self, url: str, limit_s: float) -> int:
-        """Navigate; returns the HTTP status as soon as it is known, 0 where there is none."""
+    async def load(self, url: str, limit_s: float) -> Answer:
+        """Go to a new document at `url`: the server is asked, whatever is shown now."""
+
+
+class _AgainError(Exception):
+    """The page is to be loaded again; the text says why. `answer`: where the server answered with an error."""
+
+    def __init__(self, trouble: str, answer: Answer | None = None) -> None:
+        super().__init__(trouble)
+        self.answer = answer
+
+
+@attrs.frozen
+class PageSigns:
+    """What a page has received and done so far: audio energy, packets of audio and video, changes of its document."""
+
+    energy: float
+    packets: int
+    changes: int
 
 
 @attrs.frozen
@@ -70,34 +98,32 @@ class CallPage:
         self._client_seen = asyncio.Event()
         self._left: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
         self._leaving = False
-        self._console_window = (0.0, 0)
-        self._console_dropped = 0
-        self.errors: deque[str] = deque(maxlen=KEPT_ERRORS)
+        self.console = Console()
 
     async def join(self, url: str, limit_s: float) -> None:
         """Load the page and wait until its client has joined the call.
 
-        Loads again where that can help (network error, 5xx, no client object); raises `CallError` with the page's own
-        words where it cannot, or when `limit_s` seconds have passed.
+        Loads again where that can help; raises `CallError` with the page's or the server's own words where it cannot,
+        or when `limit_s` seconds have passed.
         """
-        trouble = "the page did not answer"
+        trouble = _AgainError("the page did not answer")
+        tries = 0
         try:
-            async with asyncio.timeout(limit_s):
+            async with running_timeout(limit_s):
                 while True:
-                    trouble = await self._load(url, limit_s) or "the page made no client object"
-                    if not trouble.startswith("!") and await self._joins():
+                    try:
+                        await self._load(url, limit_s)
+                        await self._joins(tries)
                         return
-                    trouble = trouble.removeprefix("!")
+                    except _AgainError as again:
+                        trouble = again
                     logger.warning("the call page is loaded again: {}", trouble)
-                    await asyncio.sleep(RELOAD_PAUSE_S)
+                    await asyncio.sleep(RELOAD_PAUSES_S[min(tries, len(RELOAD_PAUSES_S) - 1)])
+                    tries += 1
         except TimeoutError as error:
-            if self._client_seen.is_set():
-                trouble = "the page did not get into the call"
-            raise CallError(
-                "The recorder could not join the call in time.",
-                detail=f"{trouble} within {limit_s:g} s{self._console_words()}",
-                code="join_timeout",
-            ) from error
+            raise self._not_in_time(trouble, limit_s) from error
+        finally:
+            self._tab.loading.end()
 
     async def closed(self) -> RecorderError | None:
         """Wait until the client, once it has joined, closes.
@@ -133,14 +159,14 @@ class CallPage:
                 if error.code == "page_gone":
                     return "the page has gone"
 
-    async def signs(self) -> tuple[float, int]:
-        """Return the audio energy that the page has received and how often its document changed; zeros if unknown."""
+    async def signs(self) -> PageSigns | None:
+        """Return what the page has received and done since it joined; None where it does not answer."""
         try:
-            async with asyncio.timeout(POLL_S):
+            async with running_timeout(POLL_S):
                 value = await self._tab.evaluate("window.__recorderFsm?.signs()")
-            return float(value["energy"]), int(value["changes"])
+            return PageSigns(float(value["energy"]), int(value["packets"]), int(value["changes"]))
         except (TimeoutError, BrowserError, TypeError, KeyError, ValueError):
-            return 0.0, 0
+            return None
 
     async def restore_audio(self) -> None:
         """Have the page play into the sound server again, which was restarted; see `audio_hook.js`."""
@@ -155,6 +181,7 @@ class CallPage:
     async def leave(self) -> None:
         """Leave the call; does nothing where the page has gone or does not answer within two seconds."""
         self._leaving = True
+        self.console.tell_left_out()
         with contextlib.suppress(TimeoutError, BrowserError):
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._tab.evaluate("window.__recorderFsm?.leave()")
@@ -177,39 +204,24 @@ class CallPage:
                 logger.info("the call page closed its client{}", f": {detail}" if detail else "")
             self._left.set_result(Left(str(detail) if detail is not None else None))
 
-    def console(self, kind: str, text: str) -> None:
-        """Log a line of the page's console, at most so many in a second; keep the last errors for causes."""
-        if kind == "error":
-            self.errors.append(text[:300])
-        second, count = self._console_window
-        now = time.monotonic()
-        if now - second >= 1:
-            if self._console_dropped:
-                logger.debug("console: {} lines were left out", self._console_dropped)
-            second, count, self._console_dropped = now, 0, 0
-        self._console_window = (second, count + 1)
-        if count >= CONSOLE_LINES_PER_S:
-            self._console_dropped += 1
-            return
-        logger.debug("console {}: {}", kind, text[:CONSOLE_LINE_CHARS])
-
-    async def _load(self, url: str, limit_s: float) -> str:
-        """Go to `url`; returns "" or, after a "!", why another try may help; raises `CallError` where it cannot."""
+    async def _load(self, url: str, limit_s: float) -> None:
         try:
-            status = await self._tab.load(url, min(limit_s, LOAD_LIMIT_S))
+            answer = await self._tab.load(url, min(limit_s, LOAD_LIMIT_S))
         except BrowserError as error:
-            return f"!the page could not be loaded ({error.detail})"
-        if sentence := PERMANENT_STATUS.get(status):
-            raise CallError(sentence, detail=f"HTTP {status} for the call page", code=f"page_{status}")
-        return f"!the server answered HTTP {status} for the call page" if status >= 400 else ""
+            raise _AgainError(f"the page could not be loaded ({error.detail})") from error
+        if answer.final:
+            sentence = SENTENCES.get(answer.status, CallError.sentence)
+            raise CallError(sentence, detail=answer.describe(), code=f"page_{answer.status}")
+        if not answer.good:
+            raise _AgainError(answer.describe(), answer)
 
-    async def _joins(self) -> bool:
-        """Wait for the client to join; False where the page made no client; raises `CallError` where it gave up."""
-        started = time.monotonic()
+    async def _joins(self, tries: int) -> None:
+        """Wait for the client to join; raises `CallError` where it gave up, `_AgainError` where none was made."""
+        loading, still, moves = self._tab.loading, Stopwatch(), -1
         while True:
             wait_for: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._joined.wait()), self._left]
             try:
-                await asyncio.wait(wait_for, timeout=POLL_S / 2, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(wait_for, timeout=JOIN_POLL_S, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 wait_for[0].cancel()
             if self._left.done():
@@ -218,18 +230,37 @@ class CallPage:
                     raise CallError("The call or the recording ended before the recording began.", code="call_ended")
                 raise self._refused(reason)
             if self._joined.is_set():
-                return True
+                return
             seen = await self._probe()
             if seen is None:
                 continue
             if seen["connected"] and not seen["closed"]:
                 self._joined.set()
-                return True
+                return
             if seen["seen"] and not seen["present"]:
                 # The blind spot of the events: a failed start deletes the client without a `close` (contract 3.2).
                 raise self._refused("the page gave up while it was starting")
-            if not seen["seen"] and time.monotonic() - started > CLIENT_LIMIT_S:
-                return False
+            if moves != loading.moves:
+                moves = loading.moves
+                still.restart()
+            waits = loading.pending or not seen["complete"]
+            if not seen["seen"] and still.elapsed_s() > self._patience_s(waits, tries) and await self._abandoned():
+                raise _AgainError(loading.trouble or "the page made no client object")
+
+    def _patience_s(self, waits: bool, tries: int) -> float:
+        """Return how long a page may stand still without a client: slow is not failed."""
+        if waits:
+            return STALLED_LIMIT_S
+        troubled = self._tab.loading.trouble and tries < len(TROUBLED_LIMITS_S)
+        return TROUBLED_LIMITS_S[tries] if troubled else CLIENT_LIMIT_S
+
+    async def _abandoned(self) -> bool:
+        """Have the page tell nothing more before another is loaded; False where it has just made its client."""
+        try:
+            async with asyncio.timeout(POLL_S):
+                return await self._tab.evaluate("window.__recorderFsm?.abandon()") is not False
+        except (TimeoutError, BrowserError):
+            return True
 
     async def _poll_until_gone(self) -> None:
         while True:
@@ -237,7 +268,7 @@ class CallPage:
             seen = await self._probe()
             if seen is not None and (not seen["present"] or seen["closed"]):
                 # The hook tells first, and with a reason: its message may still be on the way.
-                await asyncio.wait({self._left}, timeout=LAST_WORD_S)
+                await running_wait({self._left}, LAST_WORD_S)
                 return
 
     async def _probe(self) -> dict[str, Any] | None:
@@ -262,5 +293,14 @@ class CallPage:
             code="join_refused",
         )
 
+    def _not_in_time(self, trouble: _AgainError, limit_s: float) -> CallError:
+        words = "the page did not get into the call" if self._client_seen.is_set() else str(trouble)
+        detail = f"{words} within {limit_s:g} s{self._console_words()}"
+        answer = trouble.answer
+        if answer is not None and answer.status in SENTENCES and not answer.elsewhere:
+            return CallError(SENTENCES[answer.status], detail=detail, code=f"page_{answer.status}")
+        return CallError("The recorder could not join the call in time.", detail=detail, code="join_timeout")
+
     def _console_words(self) -> str:
-        return f"; last console errors: {' | '.join(list(self.errors)[-3:])}" if self.errors else ""
+        errors = self.console.errors
+        return f"; last console errors: {' | '.join(list(errors)[-3:])}" if errors else ""

@@ -6,10 +6,12 @@
 
   const heard = new WeakSet();
   let everSeen = false;
+  let abandoned = false;
   const peers = [];
   let changes = 0;
 
   const tell = (kind, detail = null) => {
+    if (abandoned) return;
     const told = window.__recorderFsmTell?.(JSON.stringify({ kind, detail, at: Date.now() }));
     told?.catch?.(() => {}); // the recorder may have gone
   };
@@ -88,10 +90,15 @@
       present: Boolean(client),
       connected: Boolean(client?.connected),
       closed: Boolean(client?.closed),
+      complete: document.readyState === "complete",
       width: window.innerWidth,
       height: window.innerHeight,
     };
   };
+
+  // Asked before the page is loaded again for want of a client. One that is made from then on is not heard: its `close`
+  // when the page goes would be taken for the end of the call. False where there has been one: the page is kept.
+  const abandon = () => (abandoned = !everSeen);
 
   // Both versions: synchronous in v1, a promise in v2.
   const leave = async () => {
@@ -99,5 +106,5 @@
     return true;
   };
 
-  Object.defineProperty(window, "__recorderFsm", { value: Object.freeze({ probe, leave, signs }) });
+  Object.defineProperty(window, "__recorderFsm", { value: Object.freeze({ probe, leave, signs, abandon }) });
 })();

@@ -6,20 +6,33 @@ All of this goes on while no driver is there. Only `ChromiumTab.load` needs one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
+import attrs
 from loguru import logger
 from playwright.async_api import Error, Page, Response
 
 from recorder_fsm.browser.devtools import Message, Session
+from recorder_fsm.browser.loading import Loading
+from recorder_fsm.browser.page_answer import Answer
 from recorder_fsm.errors import BrowserError
+from recorder_fsm.system.clock import running_timeout
 
 HEADER = ("X-Calls-Recorder", "true")
 EVALUATE_LIMIT_S = 60.0
 DRIVER_ANSWER_S = 1.0
 """How much later than its own limit a driver may say that it has passed."""
+NOWHERE = "about:blank"
 REFUSED_WITHOUT_BODY = "ERR_HTTP_RESPONSE_CODE_FAILURE"
+INTERRUPTED = "interrupted by another navigation"
+WORDS_LIMIT_S = 1.0
+WORDS_POLL_S = 0.05
+WORDS = """[document.readyState !== "loading", document.contentType,
+    document.documentElement?.textContent.slice(0, 4000) ?? ""]"""
+"""The words of an error page, in the page: bounded, whatever the server sends."""
 
 
 class ChromiumTab:
@@ -28,6 +41,7 @@ class ChromiumTab:
     def __init__(self, session: Session, page: Callable[[], Page]) -> None:
         self._session = session
         self._page = page
+        self.loading = Loading(session)
 
     async def evaluate(self, expression: str) -> Any:
         reply = await self._session.call(
@@ -37,7 +51,7 @@ class ChromiumTab:
         )
         return reply.get("result", {}).get("value")
 
-    async def load(self, url: str, limit_s: float) -> int:
+    async def load(self, url: str, limit_s: float) -> Answer:
         page = self._page()
         answers: list[Response] = []
 
@@ -46,7 +60,9 @@ class ChromiumTab:
 
         page.on("response", note)
         try:
-            async with asyncio.timeout(limit_s + DRIVER_ANSWER_S):  # Playwright's own limit is kept by the driver
+            async with running_timeout(limit_s + DRIVER_ANSWER_S):  # Playwright's own limit is kept by the driver
+                await _go_nowhere(page, limit_s)
+                await self.loading.begin()
                 response = await page.goto(url, wait_until="commit", timeout=limit_s * 1000)
         except TimeoutError as error:
             self._session.tell("Page.stopLoading")
@@ -54,7 +70,7 @@ class ChromiumTab:
         except Error as error:
             # An error status without a body is a network error to Chromium, which has an error page of its own for it.
             if REFUSED_WITHOUT_BODY in error.message and answers:
-                return answers[-1].status
+                return _answer(answers[-1], url)
             # A page that waits for a server answers nobody meanwhile, nor can another driver connect to it.
             self._session.tell("Page.stopLoading")
             # Playwright repeats the address with its fragment, and with it the token, behind " at " and in a call log.
@@ -62,7 +78,41 @@ class ChromiumTab:
             raise BrowserError(detail=words, code="page") from error  # whether the page has gone says our own session
         finally:
             page.remove_listener("response", note)
-        return response.status if response is not None else 0
+        if response is None:
+            return Answer(0)
+        answer = _answer(response, url)
+        return answer if answer.good else await self._with_words(answer)
+
+    async def _with_words(self, answer: Answer) -> Answer:
+        """Return the answer with the begin of its text, as far as that comes in time."""
+        kind, text = "", ""
+        with contextlib.suppress(TimeoutError, BrowserError, TypeError, ValueError):
+            async with asyncio.timeout(WORDS_LIMIT_S):
+                complete = False
+                while not complete:
+                    complete, kind, text = await self.evaluate(WORDS)
+                    await asyncio.sleep(WORDS_POLL_S)
+        return attrs.evolve(answer, kind=str(kind), text=str(text))
+
+
+async def _go_nowhere(page: Page, limit_s: float) -> None:
+    """Leave what is shown: to the same address Chromium would go within the document, for its fragment, and ask nobody.
+
+    Repeated where Chromium's error page for the load before comes in between; all of that is over then.
+    """
+    while True:
+        try:
+            await page.goto(NOWHERE, wait_until="commit", timeout=limit_s * 1000)
+            return
+        except Error as error:
+            if INTERRUPTED not in error.message:
+                raise
+
+
+def _answer(response: Response, url: str) -> Answer:
+    asked, came = urlsplit(url), urlsplit(response.url)
+    same = (asked.scheme, asked.netloc, asked.path) == (came.scheme, came.netloc, came.path)
+    return Answer(response.status, elsewhere=not same)
 
 
 async def listen_to_hook(
@@ -95,30 +145,6 @@ async def listen_to_hook(
     await session.call("Runtime.enable")
     await session.call("Runtime.addBinding", {"name": binding})
     await session.call("Page.addScriptToEvaluateOnNewDocument", {"source": hook, "runImmediately": True})
-
-
-def listen_to_console(session: Session, heard: Callable[[str, str], None]) -> None:
-    """Pass on the console's lines and uncaught errors as kind and text; Runtime must be enabled."""
-
-    def called(params: Message) -> None:
-        heard(str(params["type"]), " ".join(_said(arg) for arg in params["args"]))
-        # Chromium keeps the objects that were logged alive for us, for hours, until we let them go.
-        if any("objectId" in arg for arg in params["args"]):
-            session.tell("Runtime.releaseObjectGroup", {"objectGroup": "console"})
-
-    def thrown(params: Message) -> None:
-        details = params["exceptionDetails"]
-        heard("error", _said(details.get("exception", {})) or str(details.get("text")))
-
-    session.on("Runtime.consoleAPICalled", called)
-    session.on("Runtime.exceptionThrown", thrown)
-
-
-def _said(value: Mapping[str, Any]) -> str:
-    for key in ("value", "unserializableValue", "description", "type"):
-        if key in value:
-            return str(value[key])
-    return ""
 
 
 async def refuse_dialogs(session: Session) -> None:

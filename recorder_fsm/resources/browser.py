@@ -23,10 +23,12 @@ from playwright.async_api import Error, Page, Playwright
 from recorder_fsm.browser.bridge import Bridge
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.certificates import trust_in_chromium
+from recorder_fsm.browser.console import listen_to_console
 from recorder_fsm.browser.devtools import DevTools, Message, Session
 from recorder_fsm.browser.launch_options import launch_failure
-from recorder_fsm.browser.tab import ChromiumTab, listen_to_console, listen_to_hook, refuse_dialogs, send_header_to
+from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs, send_header_to
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
+from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
@@ -121,7 +123,7 @@ class Browser:
             raise RuntimeError("the browser has no bridge")
         self._driver_page = None
         try:
-            async with asyncio.timeout(CONNECT_LIMIT_S):  # Playwright's own limit is kept by the driver
+            async with running_timeout(CONNECT_LIMIT_S):  # Playwright's own limit is kept by the driver
                 remote = await self._playwright().chromium.connect_over_cdp(
                     self._bridge.address,
                     headers=self._bridge.headers,
@@ -188,7 +190,7 @@ class Browser:
         except ProgramError as error:
             if isinstance(error, BrowserError) and error.code not in ("page_gone", "page_late"):
                 raise
-            await asyncio.wait({self._chromium.exited}, timeout=1)  # where it ended, its last words say why
+            await running_wait({self._chromium.exited}, 1)  # where it ended, its last words say why
             raise launch_failure([*self._chromium.tail, error.detail]) from error
         finally:
             await asyncio.wait({ready})
@@ -203,7 +205,7 @@ class Browser:
         session = await devtools.attach(target_id)
         tab = ChromiumTab(session, self._page_of_driver)
         page = CallPage(tab, self._launch.width, self._launch.height)
-        listen_to_console(session, page.console)
+        listen_to_console(session, page.console.heard)
         await refuse_dialogs(session)
         await listen_to_hook(
             session,
@@ -242,7 +244,7 @@ class Browser:
         if self._chromium is not None and self._devtools is not None:
             with contextlib.suppress(BrowserError):
                 await self._devtools.root.call("Browser.close", limit_s=CLOSE_LIMIT_S)
-            await asyncio.wait({self._chromium.exited}, timeout=CLOSE_LIMIT_S)
+            await running_wait({self._chromium.exited}, CLOSE_LIMIT_S)
             if self._chromium.running:
                 logger.warning("Chromium did not close within {:g} s and is killed", CLOSE_LIMIT_S)
                 kill(self._chromium.pid)

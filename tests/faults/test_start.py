@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 MakeRow = Callable[[str, str], Row]
 
 START_BUDGET_S = 50.0
+PAGE_AGAIN_LIMIT_S = 4.0
+"""From one request for the page to the next where its script failed: two seconds, and a busy machine's delay."""
 REFUSAL_LIMIT_S = 10.0
 """Far more than a refused job needs; a job that waits for the server's own limits takes longer."""
 
@@ -303,38 +305,99 @@ async def test_lasting_trouble_with_the_name_is_said(start: Any, row: MakeRow, n
 # --- S5: the call page ------------------------------------------------------------------------------------------------
 
 
-async def test_page_that_fails_once_is_loaded_again(start: Any, row: MakeRow) -> None:
-    """One 502 for the page, or for the first try of it, costs a second and not the recording."""
-    made = row("S5", "page: one 502")
+OFF = {"kind": "status", "status": 404, "body": "404 page not found\n", "content_type": "text/plain"}
+HEALING_PAGES: dict[str, dict[str, Any]] = {
+    "one 502": {"kind": "status", "status": 502},
+    "one 502 with a body": {"kind": "status", "status": 502, "body": "<h1>Bad gateway"},
+    "two resets": {"kind": "reset", "times": 2},
+    "no reply, once": {"kind": "hang"},
+    "one 403 without words": {"kind": "status", "status": 403},
+    "one 404 of a proxy": {"kind": "status", "status": 404, "body": "<h1>Not found"},
+    "the plugin is off, twice": {**OFF, "times": 2},
+    "one redirect": {"kind": "redirect", "location": "/elsewhere"},
+}
+
+
+@pytest.mark.parametrize("name", HEALING_PAGES)
+async def test_page_that_fails_for_a_moment_is_loaded_again(start: Any, row: MakeRow, name: str) -> None:
+    """What may heal costs a second and not the recording: each try asks the server anew."""
+    made = row("S5", f"page: {name}")
+    trouble = HEALING_PAGES[name]
     async with start(made) as fault:
-        fault.standin.set_faults({"route": "page", "kind": "status", "status": 502})
+        fault.standin.set_faults({"route": "page", **trouble})
         await recorded_and_stopped(fault)
+        assert len(fault.standin.requests("page")) == 1 + trouble.get("times", 1)
         made.noticed = "loaded again"
 
 
-async def test_page_that_is_reset_once_is_loaded_again(start: Any, row: MakeRow) -> None:
-    """A connection that breaks while the page loads is tried again."""
-    made = row("S5", "page: a reset")
-    async with start(made) as fault:
-        fault.standin.set_faults({"route": "page", "kind": "reset", "times": 2})
+BAD_SCRIPTS: dict[str, tuple[dict[str, Any] | None, dict[str, Any]]] = {
+    "502 with a body": ({"kind": "status", "status": 502, "body": "<h1>Bad gateway", "times": 2}, {}),
+    "throws before there is a client": (None, {"script_error": "once"}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCRIPTS)
+async def test_page_whose_script_fails_once_is_loaded_again_at_once(start: Any, row: MakeRow, name: str) -> None:
+    """A page that can make no client any more is not waited for as a slow one is."""
+    made = row("S5", f"script of the page: {name}")
+    asset, faults = BAD_SCRIPTS[name]
+    async with start(made, scene={"page_faults": faults}) as fault:
+        if asset is not None:
+            fault.standin.set_faults({"route": "asset", **asset})
         await recorded_and_stopped(fault)
-        made.noticed = "loaded again"
+        first, second = fault.standin.requests("page")
+        made.noticed, made.notice_s = "loaded again", round(second.time - first.time, 1)
+        assert made.notice_s <= PAGE_AGAIN_LIMIT_S, fault.run.text
+
+
+@pytest.mark.parametrize(
+    "seconds", [5, pytest.param(9, marks=pytest.mark.slow), pytest.param(14, marks=pytest.mark.slow)]
+)
+async def test_page_with_a_slow_script_is_awaited(start: Any, row: MakeRow, seconds: int) -> None:
+    """A script that comes late is slow, not failed: the page is loaded once."""
+    made = row("S5", f"script of the page: comes after {seconds} s")
+    async with start(made) as fault:
+        fault.standin.set_faults({"route": "asset", "kind": "slow", "delay_s": seconds, "skip": 1})
+        await recorded_and_stopped(fault)
+        assert len(fault.standin.requests("page")) == 1
+        made.noticed = "no fault"
+
+
+def own_words(status: int) -> dict[str, Any]:
+    """The server's own form of an error."""
+    words = f'{{"id":"api.context.app_error","message":"no","status_code":{status}}}'
+    return {"kind": "status", "status": status, "body": words, "content_type": "application/json"}
 
 
 REFUSED_PAGES: dict[str, tuple[dict[str, Any], str, str]] = {
-    "403": ({"kind": "status", "status": 403}, "refused the recorder the call page", "HTTP 403"),
-    "404": ({"kind": "status", "status": 404}, "Calls plugin", "HTTP 404"),
+    "401 of the server": (own_words(401), "does not accept the recorder's token", "HTTP 401"),
+    "403 of the plugin": (
+        {"kind": "status", "status": 403, "body": "Forbidden\n", "content_type": "text/plain"},
+        "refused the recorder the call page",
+        "HTTP 403",
+    ),
+    "404 of the server": (own_words(404), "Calls plugin", "HTTP 404"),
+    "501, plugins disabled": (own_words(501), "plugins are disabled", "HTTP 501"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED_PAGES)
 async def test_refused_page_is_said_at_once(start: Any, row: MakeRow, name: str) -> None:
-    """A page that the server refuses is not asked for again and again."""
+    """A page that Mattermost itself refuses is not asked for again and again."""
     fault_of_server, told, cause = REFUSED_PAGES[name]
     async with start(row("S5", f"page: {name}")) as fault:
         fault.standin.set_faults({"route": "page", "times": 0, **fault_of_server})
         assert cause in await failed(fault, told=told)
         assert len(fault.standin.requests("page")) == 1
+
+
+@pytest.mark.slow
+async def test_plugin_that_stays_off_is_said_in_the_end(start: Any, row: MakeRow) -> None:
+    """A plugin that is not back within the budget of a start: asked for often, then said in plain words."""
+    async with start(row("S5", "page: the plugin stays off")) as fault:
+        fault.standin.set_faults({"route": "page", **OFF, "times": 0})
+        assert "the Calls plugin is off" in await failed(fault, told="missing, disabled or too old")
+        assert len(fault.standin.requests("page")) > 5
 
 
 BROKEN_PAGES: dict[str, tuple[dict[str, Any], str]] = {
@@ -367,15 +430,6 @@ async def test_page_that_does_nothing_ends_in_time(start: Any, row: MakeRow, nam
     faults, words = SILENT_PAGES[name]
     async with start(row("S5", f"page: {name}"), scene={"page_faults": faults}) as fault:
         assert words in await failed(fault, told="could not join the call in time")
-
-
-async def test_page_that_hangs_once_is_loaded_again(start: Any, row: MakeRow) -> None:
-    """A request that the server has lost is made again, in time for the recording."""
-    made = row("S5", "page: no reply, once")
-    async with start(made) as fault:
-        fault.standin.set_faults({"route": "page", "kind": "hang"})
-        await recorded_and_stopped(fault)
-        made.noticed = "loaded again"
 
 
 async def test_page_that_makes_its_client_late_is_awaited(start: Any, row: MakeRow) -> None:

@@ -20,7 +20,7 @@ async function main() {
   console.debug("ice", "a=ice-ufrag:8hhY a=ice-pwd:SECRETVALUE");
   const scene = await fetchScene(config.callId);
   const faults = scene.page_faults ?? {};
-  if (faults.script_error) {
+  if (faults.script_error && !(faults.script_error === "once" && failedBefore())) {
     throw new TypeError("the stand-in page was asked to fail");
   }
   if (config.token) {
@@ -31,6 +31,13 @@ async function main() {
     return;
   }
   await join(config, scene, faults);
+}
+
+// Whether this tab has been here before; a tab remembers that over its loads.
+function failedBefore() {
+  const before = sessionStorage.getItem("failed");
+  sessionStorage.setItem("failed", "yes");
+  return before !== null;
 }
 
 async function join(config, scene, faults) {
