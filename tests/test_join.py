@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from recorder_fsm.media.fragments import inspect
-from recorder_fsm.media.join import JoinError, join, join_beside, part_of
+from recorder_fsm.media.join import ALL, HELD_S, JoinError, Span, join, join_beside, part_of
 from tests.programs import children, until
 
 RATE = 48_000
@@ -346,12 +346,96 @@ def test_rounding_does_not_add_up(tmp_path: Path) -> None:
     assert len(seen.samples) / RATE == pytest.approx(starts[-1] + 0.7, abs=2 * GRAIN_S)
 
 
-def test_recording_is_as_long_as_it_is_told_to_be(tmp_path: Path) -> None:
-    """The capture went on without a sample at the end: the file has that time, too."""
-    report = join([segment(tmp_path / "live.mp4", 0, 1)], tmp_path / "joined.mp4", until_s=5.0)
+@pytest.mark.parametrize("begin_s", [0.01, 0.4, 1.0, 1.35, 2.0])
+@pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
+def test_recording_begins_where_it_is_told_to(tmp_path: Path, codec: tuple[str, ...], begin_s: float) -> None:
+    """With what was on the screen then, at 0; everything behind keeps its place, in both tracks."""
+    report = join([segment(tmp_path / "live.mp4", 0, 3, codec=codec)], tmp_path / "joined.mp4", Span(begin_s))
     seen = look(tmp_path / "joined.mp4")
-    assert len(seen.samples) / RATE == report.length_s == pytest.approx(5, abs=GRAIN_S)
-    assert seen.loudest(1.1, 5) == 0
+    grain = round(begin_s / GRAIN_S) * GRAIN_S
+    assert seen.shown_at(0.004) == int(grain * FPS + 0.01)
+    behind = [(shown, number) for shown, number in seen.frames if number > grain * FPS + 0.01]
+    assert [number for _, number in behind] == list(range(behind[0][1], 90))
+    for shown, number in behind:
+        assert shown == pytest.approx(number / FPS - grain, abs=0.001)
+    assert report.length_s == pytest.approx(3 - begin_s, abs=GRAIN_S)
+    assert report.gaps == ()
+    assert seen.loud(0, 0.05)
+
+
+def test_tone_that_starts_behind_the_begin_keeps_its_place(tmp_path: Path) -> None:
+    """By the begin that was asked for, rounded to a frame of audio; frames and tone alike."""
+    one, two = segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)
+    report = join([one, two], tmp_path / "joined.mp4", Span(0.5))
+    seen = look(tmp_path / "joined.mp4")
+    grain = round(0.5 / GRAIN_S) * GRAIN_S
+    assert seen.loud(1, 2)[0] / RATE == pytest.approx(2 - grain, abs=GRAIN_S / 2 + 0.001)
+    assert next(at for at, number in seen.frames if number == 60) == pytest.approx(2 - grain, abs=0.001)
+    assert [round(gap.at_s, 1) for gap in report.gaps] == [0.5, 0.5]
+
+
+def test_segments_in_front_of_the_begin_are_left_out(tmp_path: Path) -> None:
+    """A capture that was started anew before the recording began; the second one is on when it begins."""
+    one, two = segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 1.5, 2)
+    join([one, two], tmp_path / "joined.mp4", Span(2.5))
+    seen = look(tmp_path / "joined.mp4")
+    assert seen.frames[0][1] == 45
+    assert seen.shown_at(0.02) == 75
+    assert len(seen.samples) / RATE == pytest.approx(1, abs=2 * GRAIN_S)
+
+
+def test_begin_between_two_segments_holds_the_last_frame(tmp_path: Path) -> None:
+    """What was last seen is on the screen until the second one begins."""
+    one, two = segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)
+    join([one, two], tmp_path / "joined.mp4", Span(1.5))
+    seen = look(tmp_path / "joined.mp4")
+    assert seen.shown_at(0.1) == 29
+    assert seen.shown_at(0.52) == 60
+    assert seen.loudest(0, 0.4) == 0
+
+
+@pytest.mark.parametrize("missing_s", [0.0, 0.02, HELD_S - 0.1])
+def test_recording_is_as_long_as_it_is_told_to_be(tmp_path: Path, missing_s: float) -> None:
+    """What was on its way when the capture was stopped is held, in silence: no gap that anybody is told of."""
+    span = Span(0.3, 1 + missing_s)
+    report = join([segment(tmp_path / "live.mp4", 0, 1)], tmp_path / "joined.mp4", span)
+    seen = look(tmp_path / "joined.mp4")
+    assert len(seen.samples) / RATE == report.length_s == pytest.approx(0.7 + missing_s, abs=GRAIN_S)
+    assert report.gaps == ()
+    if missing_s > 0.1:
+        assert seen.loudest(0.8, 0.7 + missing_s) == 0
+
+
+def test_tail_that_is_missing_is_not_made_up(tmp_path: Path) -> None:
+    """The recording is shorter then, and its length says so."""
+    report = join([segment(tmp_path / "live.mp4", 0, 1)], tmp_path / "joined.mp4", Span(0, 5))
+    assert report.length_s == pytest.approx(1, abs=2 * GRAIN_S)
+
+
+def test_track_that_ends_early_is_a_gap(tmp_path: Path) -> None:
+    """Also where the other one goes on to the end."""
+    one = segment(tmp_path / "live.mp4", 0, 1)
+    two = segment(tmp_path / "live-2.mp4", 1, 2, tracks="a")
+    report = join([one, two], tmp_path / "joined.mp4", Span(0, 3))
+    assert [(gap.what, round(gap.at_s), round(gap.length_s)) for gap in report.gaps] == [("video", 1, 2)]
+
+
+@pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
+def test_recording_ends_where_it_is_told_to(tmp_path: Path, codec: tuple[str, ...]) -> None:
+    """What was captured behind it is in no track, of no segment."""
+    one, two = segment(tmp_path / "live.mp4", 0, 2, codec=codec), segment(tmp_path / "live-2.mp4", 2.5, 1, codec=codec)
+    report = join([one, two], tmp_path / "joined.mp4", Span(0.5, 1.5))
+    seen = look(tmp_path / "joined.mp4")
+    assert report.length_s == pytest.approx(1, abs=GRAIN_S)
+    assert max(number for _, number in seen.frames) == pytest.approx(44, abs=1)
+    assert report.gaps == ()
+
+
+def test_nothing_within_the_time_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
+    """And no file of nothing."""
+    with pytest.raises(JoinError, match="no segment has video"):
+        join([segment(tmp_path / "live.mp4", 3, 1)], tmp_path / "joined.mp4", Span(0, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
 
 
 def test_segment_says_where_it_begins_and_ends(tmp_path: Path) -> None:
@@ -389,11 +473,12 @@ def test_failed_join_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 async def test_join_beside_the_recorder_is_the_same(tmp_path: Path) -> None:
     """Its report, its file and its errors are those of the function."""
     paths = [segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 2, 1)]
-    report = await join_beside(paths, tmp_path / "joined.mp4", env=dict(os.environ), limit_s=30)
-    assert report == join(paths, tmp_path / "again.mp4")
+    span = Span(0.25, 2.9)
+    report = await join_beside(paths, tmp_path / "joined.mp4", span, env=dict(os.environ), limit_s=30)
+    assert report == join(paths, tmp_path / "again.mp4", span)
     assert (tmp_path / "joined.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
     with pytest.raises(JoinError, match="none"):
-        await join_beside([tmp_path / "none.mp4"], tmp_path / "x.mp4", env=dict(os.environ), limit_s=30)
+        await join_beside([tmp_path / "none.mp4"], tmp_path / "x.mp4", ALL, env=dict(os.environ), limit_s=30)
     assert not list(tmp_path.glob("x.mp4*"))
 
 
@@ -401,8 +486,8 @@ async def test_cancelled_join_leaves_nothing(tmp_path: Path) -> None:
     """Neither a process nor a part of a file, nor the part that a killed one left."""
     os.mkfifo(tmp_path / "live.mp4")  # nobody writes into it: the process waits
     part_of(tmp_path / "joined.mp4").touch()  # what a killed one leaves
-    env = dict(os.environ)
-    joining = asyncio.create_task(join_beside([tmp_path / "live.mp4"], tmp_path / "joined.mp4", env=env, limit_s=30))
+    env, paths = dict(os.environ), [tmp_path / "live.mp4"]
+    joining = asyncio.create_task(join_beside(paths, tmp_path / "joined.mp4", ALL, env=env, limit_s=30))
     await until(lambda: children("join", str(tmp_path)))
     joining.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -34,7 +34,7 @@ SOURCE, TARGET = Path("/data/100%d 'a'.mp4"), Path("/data/b c.mp4")
 
 def encoder(settings: CaptureSettings = SETTINGS, *, from_s: float = 0.0) -> list[str]:
     """Return the command of an encoder of a recording that began at 1000.25."""
-    return encoder_command(settings, TARGET, video_fd=11, audio_fd=12, begin_s=1000.25, from_s=from_s)
+    return encoder_command(settings, TARGET, video_fd=11, audio_fd=12, origin_s=1000.25, from_s=from_s)
 
 
 COMMANDS = {

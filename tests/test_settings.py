@@ -20,7 +20,7 @@ NUMBERS = [
     ("FRAME_RATE", "FrameRate", "frame_rate", 10, 30, 60),
     ("MAX_DURATION_SECONDS", "MaxDurationSeconds", "max_duration_s", 10, None, 86400),
     ("STOP_GRACE_SECONDS", "StopGraceSeconds", "stop_grace_s", 10, 300, 3600),
-    ("MIN_FREE_BYTES", "MinFreeBytes", "min_free_bytes", 16 * MIB, 256 * MIB, 1024 * 1024 * MIB),
+    ("MIN_FREE_BYTES", "MinFreeBytes", "min_free_bytes", MIB, 16 * MIB, 1024 * 1024 * MIB),
 ]
 IDENTIFIERS = [
     ("CALL_ID", "CallID"),

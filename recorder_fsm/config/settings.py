@@ -197,8 +197,8 @@ TABLE: tuple[Variable, ...] = (
     Variable("STOP_GRACE_SECONDS", "stop_grace_s", "StopGraceSeconds", _number(10, 300, 3600, "s"),
         "Time between SIGTERM and the launcher's SIGKILL."),
     Variable("MIN_FREE_BYTES", "min_free_bytes", "MinFreeBytes",
-        _number(16 * MIB, 256 * MIB, MIB * MIB, "bytes", bits=64),
-        "With less free space the recording is ended and saved."),
+        _number(MIB, 16 * MIB, MIB * MIB, "bytes", bits=64),
+        "With less free space the recording is ended and saved, and none is begun."),
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 from array import array
@@ -33,6 +34,9 @@ SILENT_FRAME = bytes.fromhex("211004608c1c")
 """AAC-LC, stereo, both channels zero; as ffmpeg writes it at every sampling and bit rate."""
 LEAST_GAP_S = 0.05
 """Less is not told as a gap: the audio's own grain, and the seam between two encoders."""
+HELD_S = 0.5
+"""So long the last frame is held, in silence, where the segments end before the recording does: for what was on its way
+when the capture was stopped. Where more is missing, the recording is shorter."""
 
 
 class JoinError(Exception):
@@ -62,12 +66,29 @@ def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-async def join_beside(paths: Sequence[Path], target: Path, *, env: Mapping[str, str], limit_s: float) -> JoinReport:
+@attrs.frozen
+class Span:
+    """What of the segments is the recording, in seconds from their origin.
+
+    `end_s`: None for all that is there. Segments that end up to `HELD_S` earlier are held until then.
+    """
+
+    begin_s: float = 0.0
+    end_s: float | None = None
+
+
+ALL = Span()
+
+
+async def join_beside(
+    paths: Sequence[Path], target: Path, span: Span, *, env: Mapping[str, str], limit_s: float
+) -> JoinReport:
     """Do what `join` does in a process of its own; a cancelled or failed call leaves no process and no part.
 
     Raises `JoinError` where that fails, and `ProgramError` where it does not start or takes over `limit_s` seconds.
     """
-    command = [sys.executable, "-m", "recorder_fsm.media.join", str(target), *map(str, paths)]
+    begin, end = str(span.begin_s), "" if span.end_s is None else str(span.end_s)
+    command = [sys.executable, "-m", "recorder_fsm.media.join", begin, end, str(target), *map(str, paths)]
     try:
         done = await run_program("join", command, env=env, limit_s=limit_s)
     finally:
@@ -79,13 +100,14 @@ async def join_beside(paths: Sequence[Path], target: Path, *, env: Mapping[str, 
     return JoinReport(found["length_s"], tuple(Gap(**gap) for gap in found["gaps"]), tuple(found["problems"]))
 
 
-def join(paths: Sequence[Path], target: Path, *, until_s: float = 0.0) -> JoinReport:
+def join(paths: Sequence[Path], target: Path, span: Span = ALL) -> JoinReport:
     """Write the recording that these segments hold to `target`; it is there when it is complete and on the disk.
 
-    `until_s`: the recording is at least so long; what the segments do not reach is a gap at its end. Raises `JoinError`
-    where no segment has video, `OSError` where a file cannot be read or written.
+    Of the segments only `span` is taken, to the frame of audio. Raises `JoinError` where no segment has video,
+    `OSError` where a file cannot be read or written.
     """
-    segments = [inspect(path) for path in paths]
+    begin = _frames(span.begin_s)
+    segments = _from(begin, [inspect(path) for path in paths])
     problems = [f"{segment.path.name}: {problem}" for segment in segments for problem in segment.problems]
     tracks = [track for segment in segments if (track := segment.track(is_video=True))]
     if not tracks:
@@ -95,11 +117,14 @@ def join(paths: Sequence[Path], target: Path, *, until_s: float = 0.0) -> JoinRe
         if track and track.size != tracks[0].size:
             problems.append(f"{segment.path.name}: its frames have another size")
             segments[number] = attrs.evolve(segment, runs=tuple(run for run in segment.runs if not run.track.is_video))
-    plan = _Plan(tracks[0], in_band=any(track.video_config != tracks[0].video_config for track in tracks))
+    length = None if span.end_s is None else max(1, _frames(span.end_s) - begin)
+    plan = _Plan(tracks[0], length, in_band=any(track.video_config != tracks[0].video_config for track in tracks))
     for number, segment in enumerate(segments):
         spans = (later.span_s(is_video=True) for later in segments[number + 1 :])
-        plan.add(number, segment, next((span[0] for span in spans if span), float("inf")))
-    plan.end(until_s)
+        plan.add(number, segment, next((span[0] for span in spans if span), math.inf))
+    if not plan.video.count:
+        raise JoinError("no segment has video of the time that was asked for")
+    plan.end()
     part = part_of(target)
     try:
         _write(plan, paths, part)
@@ -118,11 +143,13 @@ Piece = tuple[int, int, int] | bytes
 class _Plan:
     """The file to write: its pieces, in order, and its index. The video keeps the clock of `first`.
 
+    `length`: of the recording in frames of audio; None for as long as the segments are.
     `in_band`: the encoders were set differently. Each key frame then brings its parameter sets along, so that a player
     has the right ones wherever it jumps.
     """
 
-    def __init__(self, first: Track, *, in_band: bool) -> None:
+    def __init__(self, first: Track, length: int | None, *, in_band: bool) -> None:
+        self._frames = length
         self.video = VideoSamples(first.timescale, first.entry, in_band)
         self.audio = Samples()
         self.pieces: list[Piece] = []
@@ -131,6 +158,8 @@ class _Plan:
 
     def add(self, number: int, segment: Segment, until_s: float) -> None:
         """Take over a segment; its frames from a key frame on, and until the next segment's begin at `until_s`."""
+        if self._frames is not None:
+            until_s = min(until_s, self._frames * FRAME / RATE)
         audio = next((run for run in segment.runs if not run.track.is_video), None)
         if audio:
             self._silence(_place(audio) - self.audio.count)  # in front of the video, for who reads in order
@@ -148,24 +177,34 @@ class _Plan:
                     self._add_video(number, run.part(begin, stop), begins=not begun)
                     begun = True
 
-    def end(self, until_s: float) -> None:
+    def end(self) -> None:
         """Let video and audio end together, at the end of a frame of audio."""
-        end_s = max(self.video.end_s, until_s)
-        self._silence(-(-round(end_s * RATE) // FRAME) - self.audio.count)
-        self._gap("video", self.video.end_s, self.audio.count * FRAME / RATE)
+        frames = max(-(-round(self.video.end_s * RATE) // FRAME), self.audio.count)
+        told = LEAST_GAP_S
+        if self._frames is not None:
+            # A held frame and the audio that was on its way are the end of any recording, and no gap.
+            told = HELD_S
+            if frames + _frames(HELD_S) >= self._frames:
+                frames = self._frames
+        self._silence(frames - self.audio.count, told_s=told)
+        self._gap("video", self.video.end_s, self.audio.count * FRAME / RATE, told_s=told)
+        self.video.settle()
 
     def _add_audio(self, number: int, run: Run) -> None:
         self._silence(_place(run) - self.audio.count)
         taken = self.audio.count - _place(run)  # the encoder's run-up, or the end of the segment before
-        if taken < run.count:
-            rest = run.part(taken, run.count)
+        count = run.count if self._frames is None else min(run.count, self._frames - _place(run))
+        if taken < count:
+            rest = run.part(taken, count)
             self._chunk(self.audio, rest.sizes, [(number, rest.offset, sum(rest.sizes))])
 
-    def _silence(self, frames: int) -> None:
+    def _silence(self, frames: int, *, told_s: float = LEAST_GAP_S) -> None:
+        if self._frames is not None:
+            frames = min(frames, self._frames - self.audio.count)
         if frames > 0:
             begin = self.audio.count
             self._chunk(self.audio, repeat(len(SILENT_FRAME), frames), [SILENT_FRAME * frames])
-            self._gap("audio", begin * FRAME / RATE, self.audio.count * FRAME / RATE)
+            self._gap("audio", begin * FRAME / RATE, self.audio.count * FRAME / RATE, told_s=told_s)
 
     def _add_video(self, number: int, run: Run, *, begins: bool) -> None:
         if begins:
@@ -184,9 +223,44 @@ class _Plan:
             self.pieces.append(piece)
             self.length += len(piece) if isinstance(piece, bytes) else piece[2]
 
-    def _gap(self, what: str, begin_s: float, end_s: float) -> None:
-        if end_s - begin_s > LEAST_GAP_S:
+    def _gap(self, what: str, begin_s: float, end_s: float, *, told_s: float = LEAST_GAP_S) -> None:
+        if end_s - begin_s > told_s:
             self.gaps.append(Gap(what, round(begin_s, 3), round(end_s - begin_s, 3)))
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds * RATE / FRAME)
+
+
+def _from(begin: int, segments: Sequence[Segment]) -> list[Segment]:
+    """Return the segments with their times counted from the audio frame `begin`.
+
+    Of the video in front of it only what leads up to it is left: from the last key frame on.
+    """
+    if not begin:
+        return list(segments)
+    moved = [attrs.evolve(one, runs=tuple(_moved(run, begin) for run in one.runs)) for one in segments]
+    first = (0, 0, 0)
+    for number, segment in enumerate(moved):
+        for at, run in enumerate(segment.runs):
+            if run.track.is_video and run.begin <= 0:
+                stamped = enumerate(zip(run.stamps(), run.flags, strict=True))
+                keys = [n for n, ((_, shown, _), flags) in stamped if shown <= 0 and not flags & NOT_A_KEY]
+                first = (number, at, keys[-1]) if keys else first
+    return [attrs.evolve(one, runs=tuple(_led_up(number, one.runs, first))) for number, one in enumerate(moved)]
+
+
+def _moved(run: Run, begin: int) -> Run:
+    return attrs.evolve(run, dts=run.dts - begin * FRAME * run.track.timescale // RATE)
+
+
+def _led_up(number: int, runs: Iterable[Run], first: tuple[int, int, int]) -> Iterator[Run]:
+    """Yield the runs of segment `number` without the video in front of `first`: segment, run, sample."""
+    for at, run in enumerate(runs):
+        if not run.track.is_video or (number, at) > first[:2]:
+            yield run
+        elif (number, at) == first[:2]:
+            yield run.part(first[2], run.count)
 
 
 def _place(run: Run) -> int:
@@ -233,10 +307,11 @@ def _read(pieces: Iterable[Piece], sources: Sequence[int]) -> Iterator[bytes]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Join `arguments[1:]` into `arguments[0]`; prints the report as JSON, or the reason on standard error."""
-    target, *segments = map(Path, arguments)
+    """Join the files behind begin, end and target; prints the report as JSON, or the reason on standard error."""
+    begin, end, target, *segments = arguments
+    span = Span(float(begin), float(end) if end else None)
     try:
-        report = join(segments, target)
+        report = join(list(map(Path, segments)), Path(target), span)
     except (JoinError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the caller reads it
         return 1

@@ -64,17 +64,39 @@ class VideoSamples(Samples):
         return self.end / self.timescale
 
     def time(self, decoded: int, shown: int, length: int, timescale: int, *, is_key: bool) -> None:
-        """Add the next sample's stamps, given in ticks of `timescale`. The first frame is shown from 0 on."""
+        """Add the next sample's stamps, given in ticks of `timescale`. The first frame is shown from 0 on.
+
+        What lies in front of 0 is in front of the recording: see `settle`.
+        """
         decoded, shown, end = (stamp * self.timescale // timescale for stamp in (decoded, shown, shown + length))
         if self.decoded:
             decoded = max(decoded, self.decoded[-1] + 1)
-        else:
+        elif shown > 0:
             decoded, shown = min(decoded, 0), 0
         self.decoded.append(decoded)
         self.shown.append(max(shown, decoded))
         self.end = max(self.end, end)
         if is_key:
             self.keys.append(len(self.decoded))
+
+    def settle(self) -> None:
+        """Show the frames in front of 0 one after another in the first ticks of the recording.
+
+        A player has to decode them for what is on the screen at 0, and not every player can be told to hide them.
+        """
+        early = sum(shown < 0 for shown in self.shown)
+        if not early:
+            return
+        lead = max(self.shown[key - 1] - self.decoded[key - 1] for key in self.keys)
+        for tick, number in enumerate(sorted(range(len(self.shown)), key=self.shown.__getitem__)):
+            if self.shown[number] >= tick > 0:
+                break
+            self.shown[number] = tick
+        for number in range(len(self.decoded)):
+            earliest = number - lead
+            if self.decoded[number] >= earliest and number >= early:
+                break
+            self.decoded[number] = earliest
 
 
 def head(video: VideoSamples, audio: Samples, length: int) -> bytes:

@@ -17,7 +17,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import ProgramError, RecordingError
-from recorder_fsm.media.join import JoinError, JoinReport, join_beside, part_of
+from recorder_fsm.media.join import ALL, JoinError, JoinReport, Span, join_beside, part_of
 from recorder_fsm.media.probe import decode_command, poster_command, probe_command, remux_command
 from recorder_fsm.system.process import run
 from recorder_fsm.system.threads import in_daemon_thread
@@ -26,12 +26,13 @@ PROBE_LIMIT_S = 20.0
 POSTER_LIMIT_S = 20.0
 DECODE_LIMIT_S = 30.0
 REWRITE_LIMIT_S = 120.0
+REWRITE_BYTES_PER_S = 8_000_000
+"""What the slowest disk does while it is shared with others; it adds to the limit."""
 SAMPLE_S = 1.5
 """Decoded at the beginning, in the middle and at the end: a whole decode of three hours takes minutes."""
 STREAMS_DIFFER_S = 1.0
 """Video and audio may differ by this much in length: an unchanged frame is repeated every half second."""
-CLOCK_DIFFERS_S = 2.0
-CLOCK_DIFFERS_SHARE = 0.02
+CLOCK_DIFFERS_S = 0.2
 
 
 @attrs.frozen
@@ -48,6 +49,8 @@ class Verified:
     frames: int
     defects: tuple[str, ...] = ()
     """What is not as it should be, though the file plays."""
+    whole: bool = True
+    """Whether every check could be made."""
 
     def facts(self) -> dict[str, str | int | float]:
         """Return what is worth keeping, fit for JSON."""
@@ -73,29 +76,35 @@ class RecordingFiles:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = dict(env)
 
-    async def finalise(self, segments: Sequence[Path], final: Path) -> JoinReport:
+    async def finalise(
+        self, segments: Sequence[Path], final: Path, span: Span = ALL, *, time_left_s: float = math.inf
+    ) -> JoinReport:
         """Copy the streams of `segments` into `final`, an MP4 with its index in front; returns what is missing in it.
 
-        The segments stay. Where they cannot be joined, the only segment is rewritten by ffmpeg. Raises `RecordingError`
-        where there is nothing playable, or `final` could not be made.
+        Of the segments `span` is taken. They stay. Where they cannot be joined, the only segment is rewritten by
+        ffmpeg, as a whole. Takes half of `time_left_s` seconds at most. Raises `RecordingError` where there is nothing
+        playable, or `final` could not be made.
         """
         if not segments:
             raise RecordingError("Nothing was recorded.", detail="there is no segment", code="empty")
         with contextlib.suppress(OSError):
             part_of(final).unlink()  # of a process that was killed
+        limit_s = min(rewrite_limit_s(sum(segment.stat().st_size for segment in segments)), time_left_s / 2)
         try:
-            return await join_beside(segments, final, env=self._env, limit_s=REWRITE_LIMIT_S)
-        except (JoinError, ProgramError) as error:
+            return await join_beside(segments, final, span, env=self._env, limit_s=limit_s)
+        except ProgramError as error:  # it was too slow, and would be again
+            raise RecordingError(detail=f"the file could not be rewritten: {error}", code="rewrite") from error
+        except JoinError as error:
             if len(segments) > 1:
                 raise RecordingError(detail=f"the segments could not be joined: {error}", code="join") from error
             logger.warning("the segment could not be read ({}); it is rewritten by ffmpeg", error)
-        await self._remux(segments[0], final)
+        await self._remux(segments[0], final, limit_s)
         return JoinReport(0.0, (), ())
 
-    async def _remux(self, source: Path, final: Path) -> None:
+    async def _remux(self, source: Path, final: Path, limit_s: float) -> None:
         part = part_of(final)
         try:
-            done = await run("ffmpeg (remux)", remux_command(source, part), env=self._env, limit_s=REWRITE_LIMIT_S)
+            done = await run("ffmpeg (remux)", remux_command(source, part), env=self._env, limit_s=limit_s)
             if done.returncode:
                 raise RecordingError(detail=f"{source.name}: {done.stderr.strip()[-300:]}", code="unreadable")
             await in_daemon_thread(_to_disk, part)
@@ -110,27 +119,33 @@ class RecordingFiles:
         """Check that `path` decodes, has video and audio of one length, and is as long as the capture was.
 
         `expected_s`: seconds by the wall clock; None where that is not known (after a crash). A wrong length is a
-        defect of a file that is still worth publishing; raises `RecordingError` for one that does not play.
+        defect of a file that is still worth publishing; raises `RecordingError` for one that does not play. A check
+        that could not be made (its program is missing, or too slow here) says nothing against the file: a defect, too.
         `salvaged`: the file may have been cut in the middle of a frame; that its beginning decodes is enough.
         """
-        facts = await self._probe(path)
+        try:
+            facts = await self._probe(path)
+        except ProgramError as error:
+            return _unchecked(path, expected_s or 0.0, error)
         if facts.duration_s <= 0:
             raise RecordingError(detail=f"{path.name} has no length", code="empty")
         defects = []
         if abs(facts.video_s - facts.audio_s) > STREAMS_DIFFER_S:
             defects.append(f"video ({facts.video_s:.1f} s) and audio ({facts.audio_s:.1f} s) differ in length")
-        if expected_s is not None:
-            allowed_s = max(CLOCK_DIFFERS_S, expected_s * CLOCK_DIFFERS_SHARE)
-            if abs(facts.duration_s - expected_s) > allowed_s:
-                defects.append(f"the file has {facts.duration_s:.1f} s, {expected_s:.1f} s were captured by the clock")
+        if expected_s is not None and abs(facts.duration_s - expected_s) > CLOCK_DIFFERS_S:
+            defects.append(f"the file has {facts.duration_s:.1f} s, {expected_s:.1f} s were captured by the clock")
         starts = sample_starts(facts.duration_s)
         results = await asyncio.gather(*(self._decode(path, from_s) for from_s in starts), return_exceptions=True)
+        whole = True
         for from_s, failure in zip(starts, results, strict=True):
-            if isinstance(failure, RecordingError) and salvaged and from_s > 0:
+            if isinstance(failure, ProgramError):
+                whole = False
+                defects.append(f"whether the file decodes at {from_s:.1f} s could not be checked: {failure}")
+            elif isinstance(failure, RecordingError) and salvaged and from_s > 0:
                 defects.append(f"the file was cut short and does not decode to its end: {failure.detail}")
             elif failure is not None:
                 raise failure
-        return attrs.evolve(facts, defects=tuple(defects))
+        return attrs.evolve(facts, defects=tuple(defects), whole=whole)
 
     async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
         """Write a frame of the recording to `target`; returns whether it could. A video without a poster is fine."""
@@ -178,6 +193,21 @@ class RecordingFiles:
                 detail=f"{path.name} does not decode at {from_s:.1f} s: {done.stderr.strip()[-300:]}",
                 code="undecodable",
             )
+
+
+def rewrite_limit_s(size_bytes: int) -> float:
+    """Return how many seconds may be spent on rewriting so many bytes."""
+    return REWRITE_LIMIT_S + size_bytes / REWRITE_BYTES_PER_S
+
+
+def _unchecked(path: Path, length_s: float, error: ProgramError) -> Verified:
+    """Return what is known of a file that could not be looked at; `length_s` by the clock."""
+    try:
+        size = path.stat().st_size
+    except OSError as missing:
+        raise RecordingError(detail=f"{path.name} cannot be read: {missing.strerror}", code="unreadable") from missing
+    defect = f"the file could not be checked: {error}"
+    return Verified(path, size, length_s, length_s, length_s, 0, 0, 0, defects=(defect,), whole=False)
 
 
 def sample_starts(duration_s: float) -> list[float]:

@@ -1,7 +1,8 @@
 """The timeline of a recording: its begin, its clock, and the segments on it.
 
 A recording has one clock from its first frame to its last, however often its encoder is restarted. Every encoder writes
-a segment of its own, whose time stamps count from the begin of the recording.
+a segment of its own, whose time stamps count from one origin. The file begins at the moment at which `started` leaves,
+since everybody's clock of the recording does (contract 4.3); an encoder that was started at that moment would be late.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from recorder_fsm.system.clock import now_s
 
 @attrs.define(eq=False)
 class Segment:
-    """What one encoder writes. `from_s`: where it begins in the recording; `ended` is set when nothing is added to it.
+    """What one encoder writes. `from_s`: where it begins; `ended` is set when nothing is added to it.
 
-    `stopped_at_s`: where in the recording the capture was told to stop, None until then.
+    `stopped_at_s`: where the capture was told to stop, None until then. Both count from the origin.
     """
 
     path: Path
@@ -31,29 +32,45 @@ class Segment:
 
 
 class Timeline:
-    """The clock and the segments of one recording. It begins with the first segment."""
+    """The clock and the segments of one recording.
+
+    Encoders count from the origin, which is set with the first segment. The recording begins there, or at the later
+    moment that `begin` is given: what was captured in between is the head, and does not get into the file.
+    """
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
-        self._begin_s = 0.0
+        self.head_s = 0.0
+        """From the origin to the begin of the recording, in seconds."""
+        self._origin_s = 0.0
         self._lead_s = 0.0
 
     @property
-    def begin_s(self) -> float:
-        """The begin of the recording by the wall clock of that moment, in seconds since 1970."""
-        return self._begin_s + self._lead_s
+    def origin_s(self) -> float:
+        """The origin by the wall clock of that moment, in seconds since 1970."""
+        return self._origin_s + self._lead_s
 
     @property
-    def elapsed_s(self) -> float:
-        """Seconds since the begin: until now, or until the last capture was stopped. 0 before there is one."""
+    def begin_s(self) -> float:
+        """The begin of the recording by the same clock."""
+        return self.origin_s + self.head_s
+
+    @property
+    def captured_s(self) -> float:
+        """Seconds since the origin: until now, or until the last capture was stopped. 0 before there is one."""
         if not self.segments:
             return 0.0
         stopped_at_s = self.segments[-1].stopped_at_s
-        return max(0.0, now_s() - self._begin_s) if stopped_at_s is None else stopped_at_s
+        return self._now_s() if stopped_at_s is None else stopped_at_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the begin of the recording, likewise."""
+        return max(0.0, self.captured_s - self.head_s)
 
     @property
     def clock_shift_s(self) -> float:
-        """By how many seconds somebody has set the wall clock since the begin. 0 before there is one."""
+        """By how many seconds somebody has set the wall clock since the origin. 0 before there is one."""
         return _clock_lead_s() - self._lead_s if self.segments else 0.0
 
     @property
@@ -62,22 +79,29 @@ class Timeline:
         return Progress.total(segment.progress for segment in self.segments)
 
     def at_s(self, from_s: float) -> float:
-        """Return when in the recording `from_s` is or was, by `system.clock.now_s`."""
-        return self._begin_s + from_s
+        """Return when `from_s` seconds since the origin are or were, by `system.clock.now_s`."""
+        return self._origin_s + from_s
+
+    def begin(self) -> None:
+        """Have the recording begin now."""
+        self.head_s = self.captured_s
 
     def open(self, path: Path, settle_s: float) -> Segment:
         """Add the segment that is written to `path`. The first one begins in `settle_s` seconds, any other one now."""
         if not self.segments:
-            self._begin_s = now_s() + settle_s
+            self._origin_s = now_s() + settle_s
             self._lead_s = _clock_lead_s()
-        segment = Segment(path, from_s=max(0.0, now_s() - self._begin_s))
+        segment = Segment(path, from_s=self._now_s())
         self.segments.append(segment)
         return segment
 
     def stopped(self, segment: Segment) -> None:
         """Note that the capture of `segment` was told to stop now."""
         if segment.stopped_at_s is None:
-            segment.stopped_at_s = max(0.0, now_s() - self._begin_s)
+            segment.stopped_at_s = self._now_s()
+
+    def _now_s(self) -> float:
+        return max(0.0, now_s() - self._origin_s)
 
 
 def _clock_lead_s() -> float:

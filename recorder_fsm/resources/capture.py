@@ -8,7 +8,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, Self
 from loguru import logger
 
 from recorder_fsm.errors import CaptureError, ProgramError, RecorderError
-from recorder_fsm.media.encode import CaptureSettings, encoder_command
+from recorder_fsm.media.encode import CaptureSettings, Progress, encoder_command
 from recorder_fsm.media.grab import LEAP_S, audio_grabber_command, relay_command, video_grabber_command
 from recorder_fsm.media.timeline import Segment, Timeline
-from recorder_fsm.system.clock import Stopwatch, now_s, running_timeout
+from recorder_fsm.system.clock import Stopwatch, now_s
 from recorder_fsm.system.process import ChildProcess, describe_exit
 
 START_LIMIT_S = 10.0
@@ -29,10 +29,17 @@ STALL_AFTER_PAUSE_S = 2.0
 """The same after the recorder, and perhaps the machine, stood still: the grabbers drop what comes after a leap."""
 SETTLE_S = 0.25
 """From the first grabbed frame to the begin of the recording: the encoder needs as long to read its inputs."""
-GRABBER_STOP_S = 1.0
 ENCODER_DRAIN_S = 5.0
+"""After so long in which nothing gets into the segment nothing more will come, when the capture is stopped. An encoder
+that is only slow encodes all that is queued: eight frames, and what is in the pipes."""
+GRABBER_STOP_S = 2.0
+"""The same for the video grabber, which waits for the encoder with the frame that it has."""
+DRAIN_LIMIT_S = 60.0
 BROKEN_DRAIN_S = 0.5
 """What an encoder may take to end when the capture is stopped for a fault: a new one waits."""
+DRAIN_LOOK_S = 0.25
+ENDED_S = 1.0
+"""How long a program may take to end when it is told to."""
 CHECK_EVERY_S = 0.5
 CLOCK_STEP_S = 0.5
 """The wall clock and the steady one drift apart by less; more is somebody who set the clock."""
@@ -83,7 +90,7 @@ class AudioGrabber:
         try:
             return f"{describe_exit(await reader.wait())}: {reader.last_words()}"
         finally:
-            await reader.stop(wait_s=GRABBER_STOP_S)
+            await reader.stop(wait_s=ENDED_S)
 
 
 class Capture:
@@ -130,7 +137,7 @@ class Capture:
     @property
     def behind_s(self) -> float:
         """How far the encoder is behind the clock, in seconds: it is slower than real time where this grows."""
-        return self._timeline.elapsed_s - self._timeline.progress.position_s
+        return self._timeline.captured_s - self._timeline.progress.position_s
 
     async def lost(self) -> RecorderError:
         """Wait until a program of the capture ends by itself, or no frame is written any more; returns the cause.
@@ -188,7 +195,7 @@ class Capture:
         )
         self._clock_shift_s = shift_s
         _, _, grabber = self._programs()
-        await grabber.stop(ask=signal.SIGINT, wait_s=GRABBER_STOP_S)
+        await grabber.stop(ask=signal.SIGINT, wait_s=ENDED_S)
         self._grabber = await self._spawn_grabber()
         return self._grabber
 
@@ -228,7 +235,7 @@ class Capture:
                     segment.path,
                     video_fd=video_fd,
                     audio_fd=audio_fd,
-                    begin_s=self._timeline.begin_s,
+                    origin_s=self._timeline.origin_s,
                     from_s=segment.from_s,
                 ),
                 env=self._env,
@@ -252,21 +259,33 @@ class Capture:
         if self._segment is not None:
             self._timeline.stopped(self._segment)
         try:
-            stopping: list[Awaitable[object]] = []
+            ending = [
+                self._finish(program, drain_s, signal.SIGINT) for program in (self._relay, self._encoder) if program
+            ]
             if self._grabber is not None:
-                stopping.append(self._grabber.stop(ask=signal.SIGINT, wait_s=min(GRABBER_STOP_S, drain_s)))
+                self._grabber.ask(signal.SIGINT)
+                ending.append(self._finish(self._grabber, min(GRABBER_STOP_S, drain_s), signal.SIGKILL))
             if self._audio is not None:
-                stopping.append(self._audio.stop())
-            await asyncio.gather(*stopping)
-            self._close_pipes()
-            await asyncio.gather(*(_finish(program, drain_s) for program in (self._relay, self._encoder) if program))
+                ending.append(self._audio.stop())
+            self._close_pipes()  # the grabbers have them, too: their end is the end of the pipes
+            await asyncio.gather(*ending)
             if self._encoder is not None and self._encoder.returncode:
                 how = describe_exit(self._encoder.returncode)
                 logger.warning("the encoder {}; the segment holds all that was written", how)
         finally:
-            self._close_pipes()
             if self._segment is not None:
                 self._segment.ended.set()
+
+    async def _finish(self, program: ChildProcess, quiet_s: float, ask: signal.Signals) -> None:
+        """Let a program end by itself while anything gets into the segment; after `quiet_s` seconds without, end it."""
+        progress = self._segment.progress if self._segment else Progress()
+        quiet, whole, seen = Stopwatch(), Stopwatch(), (0, 0)
+        while program.running and quiet.elapsed_s() < quiet_s and whole.elapsed_s() < DRAIN_LIMIT_S:
+            if seen != (now := (progress.frames, progress.size_bytes)):
+                quiet.restart()
+                seen = now
+            await asyncio.wait({program.exited}, timeout=min(DRAIN_LOOK_S, quiet_s))
+        await program.stop(ask=ask, wait_s=min(ENDED_S, quiet_s))
 
     def _close_pipes(self, _: object = None) -> None:
         for pipe in (self._video_pipe, self._audio_pipe):
@@ -285,14 +304,6 @@ class Capture:
             logger.info("{} at {:.1f} s", line, self._timeline.elapsed_s)
             return True
         return self._held_segment().progress.take_level(line)
-
-
-async def _finish(program: ChildProcess, drain_s: float) -> None:
-    """Let a program end by itself at the end of its input; one that does not is told, then killed."""
-    with contextlib.suppress(TimeoutError):
-        async with running_timeout(drain_s):
-            await program.wait()
-    await program.stop(ask=signal.SIGINT, wait_s=min(GRABBER_STOP_S, drain_s))
 
 
 def _pipe(size_bytes: int | None = None) -> tuple[int, BinaryIO]:

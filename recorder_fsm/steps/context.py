@@ -20,6 +20,8 @@ from recorder_fsm.system.signals import StopRequest
 
 NAME_LIMIT_S = 10.0
 """How long the server may take to tell the recording's name."""
+STOP_TAKES_S = 15.0
+"""For so long there must be room on the disk after it was decided to stop."""
 GRACE_RESERVE_S = 10.0
 """Kept of the grace for leaving in order."""
 
@@ -63,10 +65,26 @@ class JobContext:
         return final
 
     def announce(self, possible: bool) -> None:
-        """Write down, before a `started` leaves us, that people may know of the recording, or that they cannot."""
-        if possible != self.announced:
-            self.journal.note("announced", possible=possible)
-            self.announced = possible
+        """Write down, before a `started` leaves us, that people may know of the recording, or that they cannot.
+
+        The recording begins with the first one that may be heard.
+        """
+        if possible == self.announced:
+            return
+        if possible:
+            self.journal.note("announced", possible=True, head_s=round(self.timeline.captured_s, 3))
+            self.timeline.begin()  # once more, since the disk takes its time
+        else:
+            self.journal.note("announced", possible=False)
+        self.announced = possible
+
+    def least_free_bytes(self) -> int:
+        """Return how much must stay free: MIN_FREE_BYTES, or what is written in the time that stopping takes."""
+        if not (elapsed_s := self.timeline.captured_s):
+            rate = (self.settings.video_rate_kbps + self.settings.audio_rate_kbps) * 1000 / 8
+        else:
+            rate = self.timeline.progress.size_bytes / max(1.0, elapsed_s)
+        return max(self.settings.min_free_bytes, int(rate * STOP_TAKES_S))
 
     def discard(self) -> None:
         """Remove what this process captured: nobody knows of it."""

@@ -14,8 +14,12 @@ from loguru import logger
 from recorder_fsm.errors import MattermostError, RecordingError
 from recorder_fsm.machine.lifecycle import Event
 from recorder_fsm.machine.runner import Ahead, Happened
+from recorder_fsm.media.join import Span
 from recorder_fsm.media.output_file import RecordingFiles, Verified
 from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
+
+REWRITE_RESERVE_BYTES = 64 * 1024 * 1024
+"""Left to the other jobs on the volume while a file is rewritten: what they write in a minute at a high rate."""
 
 
 class Finish:
@@ -29,26 +33,28 @@ class Finish:
     async def finish(self, _: Ahead) -> Happened:
         """Wait for the last byte of each segment, make one file of them, and check it."""
         began = time.monotonic()
-        expected_s = self._job.memory.capture_s
+        memory = self._job.memory
+        expected_s, head_s = memory.capture_s, memory.head_s
         if segments := self._job.timeline.segments:
             for segment in segments:
                 await segment.ended.wait()
-            expected_s = self._job.timeline.elapsed_s
+            expected_s, head_s = self._job.timeline.elapsed_s, self._job.timeline.head_s
             self._job.report.capture_ended(expected_s, self._job.timeline.progress.facts())
-            self._job.journal.note("capture_ended", seconds=round(expected_s, 3))
+            self._job.journal.note("capture_ended", seconds=round(expected_s, 3), head_s=round(head_s, 3))
         if not self._job.name:
             self._job.name = await self._name_of_pending()
             self._job.journal.note("named", name=self._job.name)
-        self.file = await self._finished_file(expected_s)
+        end_s = None if expected_s is None else head_s + expected_s
+        self.file = await self._finished_file(expected_s, Span(head_s, end_s))
         self._job.report.file_ready(self.file.facts(), time.monotonic() - began)
         self._job.journal.note("file_ready", file=self.file.path.name, bytes=self.file.size_bytes)
         return Happened(Event.FILE_READY)
 
-    async def _finished_file(self, expected_s: float | None) -> Verified:
+    async def _finished_file(self, expected_s: float | None, span: Span) -> Verified:
         """Return the file to publish: the finished one, or the only segment where that alone is fit."""
         segments, final = self._job.directory.segments(), self._job.final
         if segments or not final.exists():
-            await self._make(segments, final)
+            await self._make(segments, final, span)
         try:
             facts = await self._checked(final, expected_s)
         except RecordingError as error:
@@ -58,17 +64,21 @@ class Finish:
             facts = await self._checked(segments[0], expected_s, salvaged=True)
             segments[0].replace(final)
             return facts.at(final)
-        for segment in segments:
-            segment.unlink(missing_ok=True)
+        if facts.whole:  # else they stay until the file is published
+            for segment in segments:
+                segment.unlink(missing_ok=True)
         return facts
 
-    async def _make(self, segments: Sequence[Path], final: Path) -> None:
+    async def _make(self, segments: Sequence[Path], final: Path, span: Span) -> None:
+        """Rewrite the segments into `final`; where that cannot be, a single one stays what is published."""
         try:
-            made = await self._files.finalise(segments, final)
+            self._check_room(segments)
+            made = await self._files.finalise(segments, final, span, time_left_s=self._job.grace_left_s())
         except RecordingError as error:
             if len(segments) != 1:
                 raise
-            logger.warning("the segment is published as it is: {}", error)  # there may be no room for another file
+            logger.warning("the segment is published as it is: {}", error)
+            self._job.report.note(f"the file was published as it was captured: {error.detail or error.sentence}")
             return
         for problem in made.problems:
             logger.warning("a segment: {}", problem)
@@ -76,6 +86,18 @@ class Finish:
         for gap in made.gaps:
             logger.warning("no {} for {:.2f} s at {:.1f} s of the recording", gap.what, gap.length_s, gap.at_s)
             self._job.report.gap(gap.what, gap.at_s, gap.length_s)
+
+    def _check_room(self, segments: Sequence[Path]) -> None:
+        """Raise `RecordingError` where rewriting would take room that others on the volume need."""
+        needed = sum(segment.stat().st_size for segment in segments)
+        free = self._job.directory.free_bytes()
+        least = needed + self._job.settings.min_free_bytes + REWRITE_RESERVE_BYTES
+        if segments and free < least:
+            raise RecordingError(
+                "The recorder's disk has no room to finish the recording; it is kept.",
+                detail=f"{free} bytes are free in {self._job.directory.path}, rewriting {needed} bytes needs {least}",
+                code="no_room",
+            )
 
     async def _checked(self, path: Path, expected_s: float | None, *, salvaged: bool = False) -> Verified:
         facts = await self._files.verify(path, expected_s=expected_s, salvaged=salvaged)

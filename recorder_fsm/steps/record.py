@@ -23,7 +23,6 @@ from recorder_fsm.steps.quality import Monitor, Signs
 CHECK_EVERY_S = 1.0
 PROGRESS_LOG_EVERY = 2
 MONITOR_EVERY = 5
-STOP_TAKES_S = 15.0
 
 
 class Record:
@@ -85,7 +84,7 @@ class Record:
             if settings.max_duration_s is not None and timeline.elapsed_s >= settings.max_duration_s:
                 logger.info("the recording reached MAX_DURATION_SECONDS ({} s)", settings.max_duration_s)
                 return Happened(Event.LIMIT_REACHED)
-            if (low := self._low_water_bytes()) > (free := self._job.directory.free_bytes()):
+            if (low := self._job.least_free_bytes()) > (free := self._job.directory.free_bytes()):
                 return Happened(
                     Event.DISK_LOW,
                     DirectoryError(
@@ -116,9 +115,3 @@ class Record:
             packets=page.packets,
             stills_per_s=1 / LONGEST_STILL_S,
         )
-
-    def _low_water_bytes(self) -> int:
-        """Return how much must stay free: MIN_FREE_BYTES, or what is written in the time that stopping takes."""
-        timeline = self._job.timeline
-        rate = timeline.progress.size_bytes / max(1.0, timeline.elapsed_s)
-        return max(self._job.settings.min_free_bytes, int(rate * STOP_TAKES_S))

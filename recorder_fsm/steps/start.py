@@ -64,11 +64,12 @@ class Start:
         return Happened(Event.CAPTURE_STARTED)
 
     def _check_disk(self) -> None:
-        free, least = self._job.directory.free_bytes(), self._job.settings.min_free_bytes
+        free, least = self._job.directory.free_bytes(), self._job.least_free_bytes()
         if free < least:
             raise DirectoryError(
                 "The recorder's disk is full.",
-                detail=f"{free} bytes are free in {self._job.directory.path}, MIN_FREE_BYTES is {least}",
+                detail=f"{free} bytes are free in {self._job.directory.path}, stopping in order needs {least} "
+                f"(MIN_FREE_BYTES is {self._job.settings.min_free_bytes})",
                 code="disk_full",
             )
 

@@ -7,6 +7,7 @@ holds a secret.
 from __future__ import annotations
 
 import json
+import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,8 @@ class Remembered:
     """What earlier processes of this job wrote down; an attribute is None where they did not get that far.
 
     `announced`: `started` may have left us, so people may know of a recording. `discarded`: it was decided since that
-    the recording is not kept. `capture_s`: length of the recording by the clock, in seconds.
+    the recording is not kept. `capture_s`: length of the recording by the clock, in seconds; `head_s`: how much the
+    segments hold in front of its begin.
     """
 
     starts: int = 0
@@ -35,7 +37,10 @@ class Remembered:
     announced: bool = False
     discarded: bool = False
     capture_s: float | None = None
+    head_s: float = 0.0
     session_id: str | None = None
+    session_file_id: str | None = None
+    """The id that the upload session's file will have."""
     file_id: str | None = None
     saved: bool = False
 
@@ -109,6 +114,7 @@ class Journal:
                     memory.name = _text(fact, "name")
                 case "announced":
                     memory.announced = fact.get("possible") is True
+                    memory.head_s = _number(fact, "head_s") or 0.0
                     captured_here, memory.discarded = True, False
                 case "capture_started":
                     captured_here, memory.discarded = True, False
@@ -118,10 +124,11 @@ class Journal:
                     if fact.get("event") == "pending_found":  # once it is worth publishing, it stays so
                         memory.announced = True
                 case "capture_ended":
-                    seconds = fact.get("seconds")
-                    memory.capture_s = seconds if isinstance(seconds, int | float) else None
+                    memory.capture_s = _number(fact, "seconds")
+                    memory.head_s = _number(fact, "head_s") or 0.0
                 case "upload_session":
                     memory.session_id = _text(fact, "id")
+                    memory.session_file_id = _text(fact, "file_id")
                 case "uploaded":
                     memory.file_id = _text(fact, "file_id")
                 case "saved":
@@ -132,6 +139,11 @@ class Journal:
 def _text(fact: dict[str, Any], key: str) -> str | None:
     value = fact.get(key)
     return value if isinstance(value, str) else None
+
+
+def _number(fact: dict[str, Any], key: str) -> float | None:
+    value = fact.get(key)
+    return value if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
 
 
 def _cut(path: Path) -> bool:

@@ -159,11 +159,16 @@ class ChildProcess:
         finally:
             signal_of_life.cancel()
 
+    def ask(self, number: signal.Signals) -> None:
+        """Send the program a signal, where it still runs."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
     async def stop(self, *, ask: signal.Signals = signal.SIGTERM, wait_s: float = TERM_WAIT_S) -> int:
         """End the program: `ask`, wait, then kill its whole session; returns its exit code. Safe to call twice."""
         if self.running:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(ask)
+            self.ask(ask)
             await running_wait({self.exited}, wait_s)
         if self.running:
             logger.warning("{} did not end within {:g} s and is killed", self.name, wait_s)

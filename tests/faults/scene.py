@@ -181,7 +181,8 @@ def published(standin: StandIn, ids: CallIds) -> Path:
 def capture_begin(job_dir: Path) -> float:
     """Return when the file begins, in seconds since 1970, as the journal has it."""
     facts = [json.loads(line) for line in (job_dir / "journal.jsonl").read_text().splitlines() if line.endswith("}")]
-    return float([fact["begin_s"] for fact in facts if fact["fact"] == "capture_started"][-1])
+    begin_s = [fact["begin_s"] for fact in facts if fact["fact"] == "capture_started"][-1]
+    return float(begin_s + [fact.get("head_s", 0.0) for fact in facts if fact["fact"] == "announced"][-1])
 
 
 @asynccontextmanager

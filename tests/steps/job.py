@@ -15,7 +15,9 @@ from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource, State
 from recorder_fsm.machine.runner import Ahead, Happened, Step
-from recorder_fsm.media.join import Gap, JoinReport
+from recorder_fsm.mattermost.posting import Evidence
+from recorder_fsm.mattermost.upload_session import Begun
+from recorder_fsm.media.join import Gap, JoinReport, Span
 from recorder_fsm.media.output_file import Verified
 from recorder_fsm.media.timeline import Segment
 from recorder_fsm.steps import steps_of
@@ -46,8 +48,8 @@ class FakeBot:
         self.name: str | Exception = NAME
         self.starting: Callable[[Announce], Awaitable[None]] = started_at_once
         self.upload_error: Exception | None = None
-        self.session: str | None = None
-        self.saved_before: bool | None = False
+        self.begun: Begun | None = None
+        self.evidence = Evidence(False)
         self.size: int | None = None
         self.time_left: Callable[[], float] = lambda: 0.0
         self.uploading: Callable[[Callable[[int, int], None]], Any] = lambda _: None
@@ -72,14 +74,14 @@ class FakeBot:
         self,
         file: Path,
         *,
-        session_id: str | None,
-        on_session: Callable[[str], None],
+        begun: Begun | None,
+        on_session: Callable[[Begun], None],
         time_left: Callable[[], float],
         on_progress: Callable[[int, int], None],
     ) -> str:
         self.asked.append(f"upload {file.name} {file.read_text()}")
-        self.session, self.time_left = session_id, time_left
-        on_session("session-1")
+        self.begun, self.time_left = begun, time_left
+        on_session(Begun("session-1", "file-1"))
         self.uploading(on_progress)
         if self.upload_error is not None:
             raise self.upload_error
@@ -89,13 +91,13 @@ class FakeBot:
         self.asked.append(f"size {file_id}")
         return self.size
 
-    async def already_saved(self) -> bool | None:
-        self.asked.append("already saved")
-        return self.saved_before
+    async def posted(self, file_id: str | None, time_left: Callable[[], float]) -> Evidence:
+        self.asked.append(f"posted {file_id}")
+        return self.evidence
 
-    async def save(self, file_id: str, time_left: Callable[[], float]) -> None:
+    async def save(self, file_id: str, time_left: Callable[[], float], *, may_be_posted: bool = False) -> None:
         assert time_left() > 0
-        self.asked.append(f"save {file_id}")
+        self.asked.append(f"save {file_id}{' again' if may_be_posted else ''}")
 
 
 async def started_at_once(announce: Announce) -> None:
@@ -122,10 +124,14 @@ class FakeFiles:
         self.gaps: tuple[Gap, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.finalised: list[list[str]] = []
+        self.spans: list[Span] = []
+        self.whole = True
         self.expected: list[float | None] = []
         self.posters: list[str] = []
 
-    async def finalise(self, segments: Sequence[Path], final: Path) -> JoinReport:
+    async def finalise(self, segments: Sequence[Path], final: Path, span: Span, *, time_left_s: float) -> JoinReport:
+        assert time_left_s > 0
+        self.spans.append(span)
         self.finalised.append([segment.name for segment in segments])
         if not segments:
             raise RecordingError("Nothing was recorded.", code="empty")
@@ -140,7 +146,7 @@ class FakeFiles:
         self.expected.append(expected_s)
         if not path.exists() or path.read_text().startswith("bad"):
             raise RecordingError(detail=path.name, code="unreadable")
-        return Verified(path, path.stat().st_size, 2.0, 2.0, 2.0, 1280, 720, 60, defects=("a defect",))
+        return Verified(path, path.stat().st_size, 2.0, 2.0, 2.0, 1280, 720, 60, ("a defect",), self.whole)
 
     async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
         assert duration_s > 0

@@ -11,6 +11,7 @@ from recorder_fsm.browser.call_page import PageSigns
 from recorder_fsm.errors import AccessRefused, CallError, DirectoryError, JobOver
 from recorder_fsm.machine.lifecycle import Event, State
 from recorder_fsm.steps import plugin_watch, record
+from recorder_fsm.steps.context import STOP_TAKES_S
 from recorder_fsm.steps.quality import BLACK_AFTER_S
 from tests.fakes import for_ever
 from tests.steps.job import Announce, StepJob, refused, started_at_once
@@ -178,7 +179,7 @@ async def test_recording_of_a_high_rate_needs_more_room(
     recorded[0] += LIMIT_S / 2
     rate = 10 * job.context.settings.min_free_bytes
     job.context.timeline.segments[0].progress.size_bytes = rate * LIMIT_S // 2
-    run_on(job, recorded, free=int(rate * record.STOP_TAKES_S) - missing, step_s=LIMIT_S)
+    run_on(job, recorded, free=int(rate * STOP_TAKES_S) - missing, step_s=LIMIT_S)
     assert await job.take(State.RECORDING) is event
 
 
