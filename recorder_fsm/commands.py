@@ -39,13 +39,17 @@ def run() -> None:
 def recover(context: click.Context, directory: Path | None) -> None:
     """Publish what killed jobs left in DIRECTORY (DATA_DIR, else /data). Needs AUTH_TOKEN in the environment."""
     from recorder_fsm.recovery import recover as recover_all  # noqa: PLC0415
+    from recorder_fsm.storage import logs  # noqa: PLC0415
 
     os.umask(0o077)  # as for `run`
     stop = StopRequest()
     stop.install()
     environment: dict[str, str] = context.obj
     root = directory or Path(environment.get("DATA_DIR") or "/data")
-    sys.exit(asyncio.run(recover_all(root, environment, stop, click.echo)))
+    with logs.own_output():
+        code = asyncio.run(recover_all(root, environment, stop, logs.say))
+        stop.ignore()
+    sys.exit(code)
 
 
 @commands.command()

@@ -280,9 +280,9 @@ async def test_failed_text_reaches_the_host(standin: StandIn, ids: CallIds, bot:
 
 
 async def test_failed_never_raises(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
-    """A failure that nobody takes is answered with False: job over, refused, or no server at all."""
+    """A failure that nobody hears is answered with False: refused, or no server at all. A job that is over heard it."""
     standin.stop_recording(ids.recording_id)
-    assert await bot.report_failed("x", LIMIT_S) is False
+    assert await bot.report_failed("x", LIMIT_S) is True
     standin.set_faults({"route": "status", "kind": "status", "status": 401, "times": 0})
     assert await bot.report_failed("x", LIMIT_S) is False
     nobody = bot_for("http://127.0.0.1:9", ids)

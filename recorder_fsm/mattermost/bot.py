@@ -135,8 +135,8 @@ class CallsBot:
     async def report_failed(self, text: str, limit_s: float) -> bool:
         """Report that the job failed, with a text for the host. Never raises.
 
-        Returns whether the plugin took it. Retried for `limit_s` seconds. The text is cut to one
-        line of 200 characters (contract 2.3).
+        Returns whether the plugin heard it: it took it, or said that the job has ended. Retried for `limit_s` seconds.
+        The text is cut to one line of 200 characters (contract 2.3).
         """
         line = self._line(text)
         try:
@@ -145,7 +145,7 @@ class CallsBot:
             )
         except JobOver as error:
             logger.info("the job had already ended when it failed: {}", reason(error))
-            return False
+            return True
         except MattermostError as error:
             logger.warning("the failure could not be reported: {}", reason(error))
             return False

@@ -59,9 +59,9 @@ class JobContext:
     @property
     def final(self) -> Path:
         """Where the finished file goes."""
-        final = self.directory.path / f"{self.name or self.settings.recording_id}.mp4"
+        final = self.directory.workspace / f"{self.name or self.settings.recording_id}.mp4"
         if self.directory.is_segment(final):  # a call of that name must not be written over itself
-            final = self.directory.path / f"{self.settings.recording_id}.mp4"
+            final = self.directory.workspace / f"{self.settings.recording_id}.mp4"
         return final
 
     def announce(self, possible: bool) -> None:

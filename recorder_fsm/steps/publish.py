@@ -49,7 +49,7 @@ class Publish:
             await self._save(file, file_id)
         journal.note("saved")
         self._job.report.published(file_id, file.size_bytes)
-        file.path.unlink(missing_ok=True)
+        self._job.directory.remove(file.path)
         logger.info("published {} ({} bytes) as file {}", file.path.name, file.size_bytes, file_id)
         return Happened(Event.PUBLISHED)
 

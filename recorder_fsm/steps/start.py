@@ -27,6 +27,8 @@ class Start:
             return pending
         if self._job.recover_only:
             raise RecordingError("Nothing was left to recover.", code="nothing_left")
+        if self._job.directory.read_only:
+            raise DirectoryError(detail=f"{self._job.directory.path} cannot be written")
         self._check_disk()
         name = asyncio.create_task(self._job.bot.filename(NAME_LIMIT_S))
         try:
@@ -93,4 +95,4 @@ class Start:
 
     def _remove_recordings(self) -> None:
         for path in recordings_in(self._job.directory.path):
-            path.unlink(missing_ok=True)
+            self._job.directory.remove(path)

@@ -2,6 +2,9 @@
 
 The job directory is locked while a recorder works in it, so two processes never record into one file. The runtime
 directory holds everything that must not survive: the X cookie, the socket of the sound server, the browser profile.
+
+A job directory that holds a recording and cannot be written, since it belongs to somebody else or the volume is
+read-only, can still be published from: what is made of the recording lies in the runtime directory then.
 """
 
 from __future__ import annotations
@@ -11,14 +14,18 @@ import fcntl
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from loguru import logger
+
 from recorder_fsm.errors import DirectoryError
 
 RUNTIME_PREFIX = "recorder-fsm-"
+WORKSPACE = "workspace"
 PRIVATE = 0o700
 SEGMENT = re.compile(r"live(?:-([0-9]+))?\.mp4")
 """A file that an encoder writes: `live.mp4`, then `live-2.mp4` ... after restarts."""
@@ -36,6 +43,8 @@ class JobDirectory:
         self.report = path / "report.json"
         self.poster = path / "poster.png"
         self.screenshot = path / "last-screen.png"
+        self.read_only = False
+        """Whether the directory can be read, but not written. It holds a recording then."""
         self._lock: int | None = None
         self._runtime: Path | None = None
 
@@ -45,16 +54,27 @@ class JobDirectory:
             raise RuntimeError("the job directory is not held")
         return self._runtime
 
+    @property
+    def workspace(self) -> Path:
+        """Where recordings are found and made: the job's directory, or links to its files where that is read-only."""
+        return self.runtime / WORKSPACE if self.read_only else self.path
+
     def __enter__(self) -> Self:
-        """Make and lock the directory; raises `DirectoryError` if it cannot be made, written or locked."""
+        """Make and lock the directory; raises `DirectoryError` if it cannot be made, written or locked.
+
+        One that cannot be written is entered all the same where it holds a recording that can be read.
+        """
         try:
             self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-            if not os.access(self.path, os.W_OK | os.X_OK):
+            self.read_only = not os.access(self.path, os.W_OK | os.X_OK)
+            if self.read_only and not recordings_in(self.path):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
             self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._lock, self.path)
             self._runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))
             (self._runtime / "tmp").mkdir(mode=PRIVATE)
+            if self.read_only:
+                self._link_recordings()
         except BlockingIOError as error:
             self._unlock()
             raise DirectoryError(
@@ -63,13 +83,22 @@ class JobDirectory:
                 code=BUSY,
             ) from error
         except OSError as error:
-            self._unlock()
+            self._leave()
             raise DirectoryError(detail=f"{error.strerror}: {error.filename or self.path}") from error
         return self
+
+    def _link_recordings(self) -> None:
+        logger.warning("{} cannot be written: nothing of this job is written down or removed there", self.path)
+        self.workspace.mkdir(mode=PRIVATE)
+        for recording in recordings_in(self.path):
+            (self.workspace / recording.name).symlink_to(recording)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
         if self._runtime is not None:
             shutil.rmtree(self._runtime, ignore_errors=True)
         self._unlock()
@@ -89,12 +118,36 @@ class JobDirectory:
 
     def segments(self) -> list[Path]:
         """Return the segments that hold anything, in the order of recording."""
-        return segments_in(self.path)
+        return segments_in(self.workspace)
+
+    def remove(self, file: Path) -> None:
+        """Remove a file that nobody needs any more. One that cannot be removed is no fault of the job."""
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("{} could not be removed: {}", file, error.strerror)
 
     def free_bytes(self) -> int:
-        """Return what an ordinary user may still write on the volume, in bytes."""
-        stat = os.statvfs(self.path)
+        """Return what an ordinary user may still write where recordings are made, in bytes.
+
+        Where the system does not tell, a great deal: that there is none shows in time, too.
+        """
+        try:
+            stat = os.statvfs(self.workspace)
+        except OSError as error:
+            logger.debug("free space is not known: {}", error.strerror)
+            return sys.maxsize
         return stat.f_bavail * stat.f_frsize
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    """Lock the directory; raises `BlockingIOError` where another recorder has done so."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:  # a file system or a seccomp filter that knows no locks
+        logger.warning("{} cannot be locked ({}): nothing keeps a second recorder out", path, error.strerror)
 
 
 def segments_in(path: Path) -> list[Path]:
