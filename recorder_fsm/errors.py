@@ -12,9 +12,10 @@
     +-- RecordingError          the file cannot be finished or is not fit to publish
     +-- DeadlineError           a step took longer than it may
     +-- MattermostError         the server
-        +-- ServerUnavailable   network, 5xx, 429, a busy session: may heal, worth a retry
-        +-- AccessRefused       401, 403: will not heal by itself
-        +-- RequestRejected     any other 4xx: will not heal by itself
+        +-- ServerUnavailable   network, 5xx, 429, a busy session, whatever was not said by the server: may heal
+        |   +-- SettingInTheWay until an administrator changes a setting
+        +-- AccessRefused       the plugin's or the server's own 401, 403: will not heal by itself
+        +-- RequestRejected     any other refusal of its own: will not heal by itself
         +-- JobOver             the plugin no longer runs this job
 
 `code` is stable and short, for logs, reports and metrics. `sentence` is shown to people in the call: short, plain, no
@@ -26,7 +27,9 @@ from __future__ import annotations
 UNREACHABLE = "server_unreachable"
 """Code of a `ServerUnavailable`: the request never reached the server, so it cannot have had an effect."""
 UNREADABLE = "reply_unreadable"
-"""Code of a `RequestRejected`: the server did something, but its answer makes no sense."""
+"""Code of a `ServerUnavailable`: somebody answered with a success in a form that the route does not have."""
+PLUGIN_OFF = "plugin_off"
+"""Code of a `ServerUnavailable`: the server answers on the routes of a Calls plugin that does not run."""
 
 
 class RecorderError(Exception):
@@ -102,19 +105,32 @@ class DeadlineError(RecorderError):
 
 
 class MattermostError(RecorderError):
-    """The server refused or could not be reached. `status` is the HTTP status, 0 where there was no reply."""
+    """The server refused or could not be reached. `status` is the HTTP status, 0 where there was no reply.
+
+    `words` is what the plugin or the server said in its own form, "" where somebody else spoke or nobody did.
+    """
 
     code = "mattermost"
     sentence = "Mattermost did not accept the recorder's request."
 
-    def __init__(self, sentence: str = "", *, detail: str = "", code: str = "", status: int = 0) -> None:
+    def __init__(
+        self, sentence: str = "", *, detail: str = "", code: str = "", status: int = 0, words: str = ""
+    ) -> None:
         super().__init__(sentence, detail=detail, code=code)
         self.status = status
+        self.words = words
 
 
 class ServerUnavailable(MattermostError):
     code = "server_unavailable"
     sentence = "Mattermost could not be reached."
+
+
+class SettingInTheWay(ServerUnavailable):
+    """Somebody has to change a setting of the server, or of a proxy before it; the sentence says which."""
+
+    code = "server_setting"
+    sentence = "A setting of Mattermost is in the way."
 
 
 class AccessRefused(MattermostError):

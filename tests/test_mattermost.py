@@ -19,8 +19,11 @@ from recorder_fsm.errors import AccessRefused, JobOver, MattermostError, Request
 from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.standin import CallIds, StandIn
+from tests.answers import FOREIGN, OFF, OWN, own, some
 
-QUICK = RetryTiming(first_wait_s=0, settle_s=0, connect_s=1, read_s=1, save_read_s=1, call_limit_s=2, watch_s=0.02)
+QUICK = RetryTiming(
+    first_wait_s=0, settle_s=0, connect_s=1, read_s=1, save_read_s=1, call_limit_s=2, watch_s=0.02, post_settle_s=0
+)
 LIMIT_S = 5.0
 
 
@@ -90,26 +93,68 @@ async def test_filename_is_asked_again_after_trouble(standin: StandIn, bot: Call
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ({"kind": "status", "status": 401, "body": "Unauthorized", "content_type": "text/plain"}, AccessRefused),
-        ({"kind": "status", "status": 403, "body": "Forbidden", "content_type": "text/plain"}, AccessRefused),
-        ({"kind": "status", "status": 404, "body": "404 page not found"}, RequestRejected),
-        ({"kind": "status", "status": 200, "body": "<html>log in</html>"}, RequestRejected),
-        ({"kind": "status", "status": 200, "body": '["filename"]'}, RequestRejected),
-        ({"kind": "status", "status": 200, "body": '{"filename": 7}'}, RequestRejected),
-        ({"kind": "endless"}, RequestRejected),
-        ({"kind": "redirect", "location": "https://elsewhere.example.com/"}, RequestRejected),
+        (OWN["401"], AccessRefused),
+        (OWN["403"], AccessRefused),
+        (OWN["403, JSON"], AccessRefused),
+        (OWN["400"], RequestRejected),
+        (OWN["404"], RequestRejected),
+        (OWN["501"], RequestRejected),
     ],
+    ids=["401", "403", "403 JSON", "400", "404", "501"],
 )
 async def test_filename_that_cannot_heal_fails_at_once(
     standin: StandIn, bot: CallsBot, fault: dict[str, Any], error: type[MattermostError]
 ) -> None:
-    """A refusal or an answer that is none is asked once and said in plain words (S4, U9)."""
-    standin.set_faults({"route": "filename", "times": 0, **fault})
+    """What the plugin or the server itself refuses is asked once and said in plain words (S4, U9)."""
+    standin.set_faults({"route": "filename", "kind": "status", "times": 0, **fault})
     with pytest.raises(error) as caught:
         await bot.filename(LIMIT_S)
     assert len(standin.requests("filename")) == 1
     assert caught.value.sentence
     assert len(caught.value.detail) < 400
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *({"kind": "status", **fault} for fault in FOREIGN.values()),
+        {"kind": "status", "status": 200, "body": "<html>log in</html>"},
+        {"kind": "status", "status": 200, "body": '["filename"]'},
+        {"kind": "status", "status": 200, "body": '{"state": "maintenance"}'},
+        {"kind": "status", "status": 200},
+        {"kind": "endless"},
+        {"kind": "redirect", "location": "https://elsewhere.example.com/"},
+    ],
+    ids=[*FOREIGN, "200 html", "list", "other JSON", "empty", "endless", "redirect"],
+)
+async def test_filename_that_somebody_else_refuses_is_asked_again(
+    standin: StandIn, bot: CallsBot, fault: dict[str, Any]
+) -> None:
+    """What was not said by the plugin or the server may heal: it costs a moment, and no recording (S4)."""
+    standin.set_faults({"route": "filename", "times": 2, **fault})
+    assert (await bot.filename(LIMIT_S)).startswith("Call_")
+    assert len(standin.requests("filename")) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (OFF, "Mattermost's Calls plugin is off."),
+        ({"status": 302}, "Mattermost is at another address than the recorder was given."),
+        ({"status": 401}, r"Mattermost could not answer \(error 401\)."),
+    ],
+    ids=["plugin off", "redirect", "empty 401"],
+)
+async def test_filename_that_stays_refused_is_given_up_in_time(
+    standin: StandIn, ids: CallIds, fault: dict[str, Any], sentence: str
+) -> None:
+    """After the limit people are told what stood in the way."""
+    bot = bot_for(standin.url, ids, RetryTiming(first_wait_s=0.05, longest_start_wait_s=0.05))
+    standin.set_faults({"route": "filename", "kind": "status", "times": 0, **fault})
+    with pytest.raises(ServerUnavailable, match=sentence):
+        await bot.filename(0.4)
+    assert len(standin.requests("filename")) > 2
+    bot.close()
 
 
 @pytest.mark.parametrize("name", ["", "...", "-.-"])
@@ -224,13 +269,47 @@ async def test_started_is_tried_until_there_is_an_answer(standin: StandIn, bot: 
     assert len(standin.requests("status")) == 8
 
 
-@pytest.mark.parametrize(("status", "error"), [(401, AccessRefused), (403, AccessRefused), (404, RequestRejected)])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *FOREIGN.values(),
+        {"status": 200, "body": "<html>log in</html>"},
+        {"status": 200},
+        {"status": 200, "body": '{"ok": true}'},
+    ],
+    ids=[*FOREIGN, "200 html", "200 empty", "200 other JSON"],
+)
+async def test_started_that_somebody_else_answers_is_tried_again(
+    standin: StandIn, bot: CallsBot, fault: dict[str, Any]
+) -> None:
+    """Nobody but the plugin can say that it was heard, or that it was not wanted."""
+    standin.set_faults({"route": "status", "kind": "status", "times": 3, **fault})
+    await bot.report_started(lambda _: None)
+    assert [entry.status for entry in standin.requests("status")] == [fault["status"]] * 3 + [200]
+    assert [report.reply for report in standin.state.statuses] == [200]
+
+
+async def test_started_of_a_job_that_the_plugin_keeps_after_its_end(standin: StandIn, ids: CallIds) -> None:
+    """`job has ended` is the word of plugins that keep their jobs: the host stopped it, and reads no error."""
+    standin.state.knobs.keeps_ended_jobs = True
+    standin.stop_recording(ids.recording_id)
+    bot = bot_for(standin.url, ids)
+    with pytest.raises(JobOver, match="job has ended"):
+        await bot.report_started(lambda _: None)
+    bot.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(OWN["401"], AccessRefused), (OWN["403"], AccessRefused), (OWN["404"], RequestRejected)],
+    ids=["401", "403", "404"],
+)
 async def test_started_that_cannot_heal_is_tried_once(
-    standin: StandIn, bot: CallsBot, status: int, error: type[MattermostError]
+    standin: StandIn, bot: CallsBot, fault: dict[str, Any], error: type[MattermostError]
 ) -> None:
     """And nobody knows of the recording."""
     told: list[bool] = []
-    standin.set_faults({"route": "status", "kind": "status", "status": status, "times": 0})
+    standin.set_faults({"route": "status", "kind": "status", "times": 0, **fault})
     with pytest.raises(error):
         await bot.report_started(told.append)
     assert (told, len(standin.requests("status"))) == ([True, False], 1)
@@ -283,7 +362,7 @@ async def test_failed_never_raises(standin: StandIn, ids: CallIds, bot: CallsBot
     """A failure that nobody hears is answered with False: refused, or no server at all. A job that is over heard it."""
     standin.stop_recording(ids.recording_id)
     assert await bot.report_failed("x", LIMIT_S) is True
-    standin.set_faults({"route": "status", "kind": "status", "status": 401, "times": 0})
+    standin.set_faults({"route": "status", "kind": "status", "times": 0, **OWN["401"]})
     assert await bot.report_failed("x", LIMIT_S) is False
     nobody = bot_for("http://127.0.0.1:9", ids)
     assert await nobody.report_failed("x", 0.2) is False
@@ -312,53 +391,6 @@ async def test_save_posts_once_with_the_wire_keys(standin: StandIn, ids: CallIds
     assert not standin.requests("post")
 
 
-@pytest.mark.parametrize("fault", [{"kind": "drop_reply"}, {"kind": "status", "status": 500}, {"kind": "reset"}])
-async def test_save_is_repeated_without_a_second_post(standin: StandIn, bot: CallsBot, fault: dict[str, Any]) -> None:
-    """A lost reply is found out by a look at the call's post; a failure is just repeated (U8)."""
-    standin.set_faults({"route": "save", **fault})
-    await bot.save("f" * 26, plenty)
-    assert len(standin.state.posts) == 1
-    assert len(standin.requests("post")) == 1
-
-
-async def test_save_is_repeated_where_the_post_cannot_be_read(standin: StandIn, bot: CallsBot) -> None:
-    """Without the right to read the post a failed save is still repeated."""
-    standin.set_faults(
-        {"route": "save", "kind": "status", "status": 500, "times": 2},
-        {"route": "post", "kind": "status", "status": 403, "times": 0},
-    )
-    await bot.save("f" * 26, plenty)
-    assert len(standin.requests("save")) == 3
-    assert len(standin.state.posts) == 1
-
-
-async def test_save_does_not_post_blindly_while_the_look_only_fails(standin: StandIn, bot: CallsBot) -> None:
-    """A look that fails for a while is repeated before the save is; one that fails for good is passed over."""
-    standin.set_faults(
-        {"route": "save", "kind": "drop_reply"},
-        {"route": "post", "kind": "status", "status": 502, "times": 2},
-    )
-    await bot.save("f" * 26, plenty)
-    assert len(standin.state.posts) == 1
-    standin.set_faults(
-        {"route": "save", "kind": "status", "status": 500},
-        {"route": "post", "kind": "status", "status": 502, "times": 0},
-    )
-    await bot.save("g" * 26, plenty)
-    assert len(standin.state.posts) == 2
-
-
-@pytest.mark.parametrize(("status", "error"), [(401, AccessRefused), (403, AccessRefused), (400, RequestRejected)])
-async def test_save_that_cannot_heal_is_tried_once(
-    standin: StandIn, bot: CallsBot, status: int, error: type[MattermostError]
-) -> None:
-    """A refusal is not repeated (U9)."""
-    standin.set_faults({"route": "save", "kind": "status", "status": status, "times": 0})
-    with pytest.raises(error):
-        await bot.save("f" * 26, plenty)
-    assert len(standin.requests("save")) == 1
-
-
 async def test_save_ends_when_no_time_is_left(standin: StandIn, bot: CallsBot) -> None:
     """`time_left` is asked after every failure and ends the repetition (U10)."""
     left = [30.0, 10.0, 0.0]
@@ -368,24 +400,12 @@ async def test_save_ends_when_no_time_is_left(standin: StandIn, bot: CallsBot) -
     assert len(standin.requests("save")) == 3
 
 
-async def test_already_saved_tells_yes_no_and_unknown(standin: StandIn, bot: CallsBot) -> None:
-    """A restart can ask whether its recording is already shown."""
-    assert await bot.already_saved() is False
-    await bot.save("f" * 26, plenty)
-    assert await bot.already_saved() is True
-    for fault in ({"status": 403}, {"status": 404}, {"status": 200, "body": "<html>"}):
-        standin.set_faults({"route": "post", "kind": "status", **fault})
-        assert await bot.already_saved() is None
-    standin.set_faults({"route": "post", "kind": "status", "status": 200, "body": '{"props": {"recordings": [1]}}'})
-    assert await bot.already_saved() is False
-
-
 async def test_published_size_is_that_of_the_file(standin: StandIn, bot: CallsBot, tmp_path: Path) -> None:
     """The size of a file on the server is known to the bot, unless the server hides it."""
     file = tmp_path / "a.mp4"
     file.write_bytes(b"12345")
     file_id = await bot.upload(
-        file, session_id=None, on_session=lambda _: None, time_left=plenty, on_progress=lambda *_: None
+        file, begun=None, on_session=lambda _: None, time_left=plenty, on_progress=lambda *_: None
     )
     assert await bot.published_size(file_id) == 5
     assert await bot.published_size("x" * 26) is None
@@ -395,7 +415,7 @@ async def test_token_goes_as_bearer_and_gets_have_no_body(standin: StandIn, bot:
     """Every request is the bot's, and a GET carries neither body nor content type."""
     await bot.filename(LIMIT_S)
     await bot.max_file_size()
-    await bot.already_saved()
+    await bot.posted(None, plenty)
     assert len(standin.requests()) == 3
     for entry in standin.requests():
         assert entry.auth == {"kind": "bearer", "right": True, "user": "bot"}
@@ -408,8 +428,8 @@ async def test_redirect_is_not_followed_with_the_token(
     """The token stays with the address that was given; the refusal names the other one."""
     async with StandIn(data_dir=tmp_path / "other") as other:
         standin.set_faults({"route": "any", "kind": "redirect", "location": other.url + "/", "times": 0})
-        with pytest.raises(RequestRejected, match="another address") as caught:
-            await bot.filename(LIMIT_S)
+        with pytest.raises(ServerUnavailable, match="another address") as caught:
+            await bot.save("f" * 26, some(2))
         assert other.url in caught.value.detail
         assert not other.requests()
 
@@ -471,6 +491,7 @@ async def test_token_is_in_no_log_line_even_if_the_server_echoes_it(
     standin.set_faults(
         {"route": "filename", "kind": "status", "status": 500, "body": f"bad {ids.token}", "times": 2},
         {"route": "filename", "kind": "redirect", "location": f"/?t={ids.token}", "times": 1},
+        {"route": "filename", "kind": "status", **own(400, f"bad header: BEARER {ids.token}")},
     )
     with pytest.raises(RequestRejected) as caught:
         await bot.filename(LIMIT_S)
@@ -482,9 +503,7 @@ async def test_token_is_in_no_log_line_even_if_the_server_echoes_it(
 
 async def test_error_text_is_one_short_clean_line(standin: StandIn, bot: CallsBot) -> None:
     """A long answer with control characters becomes one line of about 300 characters."""
-    standin.set_faults(
-        {"route": "filename", "kind": "status", "status": 404, "body": "a\r\n\x1b[31mb\x00" + "y" * 9000}
-    )
+    standin.set_faults({"route": "filename", "kind": "status", **own(404, "a\r\n\x1b[31mb\x00" + "y" * 9000)})
     with pytest.raises(RequestRejected) as caught:
         await bot.filename(LIMIT_S)
     assert caught.value.detail.isprintable()

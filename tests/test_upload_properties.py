@@ -16,7 +16,9 @@ from recorder_fsm.mattermost.retry import PartSizes, RetryTiming
 from recorder_fsm.standin import StandIn
 
 LARGEST = 3000
-TIMING = RetryTiming(first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02, new_sessions=9)
+TIMING = RetryTiming(
+    first_wait_s=0, settle_s=0, connect_s=2, read_s=2, call_limit_s=4, watch_s=0.02, new_sessions=9, post_settle_s=0
+)
 
 Fault = dict[str, Any]
 
@@ -73,8 +75,8 @@ async def deliver(folder: Path, size: int, part: int, limit: int, faults: list[F
         seen: list[str] = []
         file_id = await bot.upload(
             file,
-            session_id=None,
-            on_session=seen.append,
+            begun=None,
+            on_session=lambda begun: seen.append(begun.session_id),
             time_left=lambda: 60.0,
             on_progress=lambda done, total: None,
         )

@@ -1,8 +1,8 @@
 """The Calls plugin's bot API: the file's name, the job's status, the upload, the post.
 
 Owns every request to Mattermost but those of the browser (contract 2), and knows which answers mean what.
-It uses mattermostdriver with a client class of its own (`http_session`); how a file travels in parts is
-`uploads`. When to report what, and what a failure means for the job, is left to the steps.
+It uses mattermostdriver with a client class of its own (`client`); how a file travels in parts is `upload`, how its
+post is made once `posting`. When to report what, and what a failure means for the job, is left to the steps.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import json
 import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from loguru import logger
 
-from recorder_fsm.errors import UNREACHABLE, JobOver, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost.client import PluginRoutes, plain
+from recorder_fsm.errors import PLUGIN_OFF, UNREACHABLE, JobOver, MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.mattermost.answers import Means, Route, meaning, plain
+from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.file_names import safe_stem
+from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.upload import Upload
+from recorder_fsm.mattermost.upload_session import Begun
 
 ERROR_TEXT_LIMIT = 200
-TRIES_BEFORE_BLIND_SAVE = 6  # a look at the call's post that only fails is then passed over
-JOB_OVER_TEXTS = ("no call ongoing", "no job ongoing", "invalid job id")
-ALREADY_STARTED = "job has already started"
 
 T = TypeVar("T")
 
@@ -63,6 +63,9 @@ class CallsBot:
         self._timing = timing or RetryTiming()
         self._sizes = sizes or PartSizes()
         self._routes = PluginRoutes(site_url, token, call_id, ca_file, self._timing)
+        self._posting = Posting(
+            self._routes, call_id=call_id, post_id=post_id, recording_id=recording_id, timing=self._timing
+        )
 
     def close(self) -> None:
         """Close all connections to the server."""
@@ -73,19 +76,11 @@ class CallsBot:
 
         Trouble that may heal is retried for `limit_s` seconds.
         """
-        reply = await self._retry(
-            "file name",
-            lambda: self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename"),
-            limit_s,
-            self._timing.longest_wait_s,
-        )
-        name = reply.fields().get("filename")
-        stem = safe_stem(name) if isinstance(name, str) else ""
+        name = await self._retry("file name", self._ask_filename, limit_s, self._timing.longest_start_wait_s)
+        stem = safe_stem(name)
         if not stem:
             raise RequestRejected(
-                "Mattermost gave no name for the recording.",
-                detail=f"filename is {plain(json.dumps(name))}",
-                status=reply.status,
+                "Mattermost gave no name for the recording.", detail=f"filename is {plain(json.dumps(name))}"
             )
         logger.info("the recording is named {}", stem)
         return stem
@@ -98,7 +93,7 @@ class CallsBot:
         try:
             await self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename")
         except MattermostError as error:
-            return error.status == 404 and not error.words
+            return error.code == PLUGIN_OFF
         return False
 
     async def report_started(self, announce: Callable[[bool], None]) -> None:
@@ -116,7 +111,7 @@ class CallsBot:
             try:
                 await self._report("started", "")
             except RequestRejected as error:
-                if ALREADY_STARTED in error.detail.lower():
+                if meaning(Route.STATUS, error) is Means.ALREADY_STARTED:
                     logger.info("the plugin already knows that the recording has started")
                     return
                 announce(arrived)
@@ -183,19 +178,20 @@ class CallsBot:
         self,
         file: Path,
         *,
-        session_id: str | None,
-        on_session: Callable[[str], None],
+        begun: Begun | None,
+        on_session: Callable[[Begun], None],
         time_left: Callable[[], float],
         on_progress: Callable[[int, int], None],
     ) -> str:
         """Deliver `file` in parts and return its id on the server (contract 2.4, 2.5).
 
-        An upload that was begun for the very same bytes continues with its `session_id`. `on_session` gets
-        the id of each new session, `on_progress` the bytes delivered and the total; the former may step
-        back after a fault. `time_left()` is asked after a failure for the seconds that are left for trying;
-        while bytes flow it is not.
+        An upload that was `begun` for the very same bytes is continued. `on_session` gets what a later process
+        needs for that. `on_progress` gets the bytes delivered and the total whenever the server has confirmed more,
+        or more is on its way than ever before; the former may step back after a fault. `time_left()` is asked after
+        a failure for the seconds that are left for trying; while bytes flow it is not.
 
-        Raises `ServerUnavailable` when no time is left, `AccessRefused` and `RequestRejected` at once,
+        Raises `ServerUnavailable` when no time is left (`SettingInTheWay` if an administrator can help),
+        `AccessRefused` and `RequestRejected` at once,
         `RecordingError` if the file cannot be read or the server stored another number of bytes. The file is
         never touched.
         """
@@ -209,51 +205,26 @@ class CallsBot:
             timing=self._timing,
             sizes=self._sizes,
         )
-        return await upload.run(session_id)
+        return await upload.run(begun)
 
-    async def save(self, file_id: str, time_left: Callable[[], float]) -> None:
+    async def save(self, file_id: str, time_left: Callable[[], float], *, may_be_posted: bool = False) -> None:
         """Have the plugin post the file into the call's thread (contract 2.2, row 7).
 
-        The plugin posts once more at every request, so before each repetition the call's post is asked
-        whether it already shows the recording; where it may not be read, the save is repeated blindly.
-        Repeated as long as `time_left()` returns seconds above zero.
+        The plugin posts once more at every request, so before each repetition the thread is looked at. Repeated as
+        long as `time_left()` returns seconds above zero. `may_be_posted`: an earlier process may have done it, and
+        `posted` could not tell.
         """
-        tries = 0
-
-        async def save() -> None:
-            nonlocal tries
-            tries += 1
-            if tries > 1 and await self._is_posted(patiently=tries < TRIES_BEFORE_BLIND_SAVE):
-                logger.info("the recording was already posted, the reply was lost")
-                return
-            reply = await self._routes.plugin(
-                "post",
-                f"/bot/calls/{self._call_id}/recordings",
-                {"PostID": self._post_id, "FileIDs": [file_id], "JobID": self._recording_id},
-                read_s=self._timing.save_read_s,  # the plugin may wait 10 s for its lock
-            )
-            try:
-                reply.fields()
-            except RequestRejected as error:  # a proxy's page: whether there is a post is not known
-                raise ServerUnavailable(detail=f"save: {reason(error)}") from error
-
-        await retry(save, RetryPolicy("save", self._timing, time_left, self._timing.longest_wait_s))
+        await self._posting.save(file_id, time_left, may_be_posted=may_be_posted)
         logger.info("file {} is posted", file_id)
 
-    async def already_saved(self) -> bool | None:
-        """Tell whether the call's post shows this recording; None if it is not readable. Never raises."""
-        try:
-            return await self._look_at_post()
-        except MattermostError as error:
-            logger.debug("the call's post cannot be read: {}", reason(error))
-            return None
+    async def posted(self, file_id: str | None, time_left: Callable[[], float]) -> Evidence:
+        """Tell whether an earlier process had the recording posted, as file `file_id` if that is known."""
+        return await self._posting.look(file_id, time_left)
 
     async def published_size(self, file_id: str) -> int | None:
         """Return the size in bytes of a file on the server; None if it cannot be read. Never raises."""
         try:
-            info = await self._routes.call(
-                self._routes.driver.files.get_file_metadata, file_id, limit_s=self._timing.call_limit_s
-            )
+            info = await self._routes.stored(file_id)
         except MattermostError as error:
             logger.debug("the published file cannot be looked up: {}", reason(error))
             return None
@@ -264,30 +235,20 @@ class CallsBot:
         line = plain(text.replace(self._token, "***"))
         return line if len(line) <= ERROR_TEXT_LIMIT else line[: ERROR_TEXT_LIMIT - 3] + "..."
 
-    async def _is_posted(self, *, patiently: bool) -> bool:
-        """Tell whether the call's post shows the recording; trouble on the way is raised only if `patiently`."""
-        try:
-            return await self._look_at_post()
-        except MattermostError as error:
-            if patiently and isinstance(error, ServerUnavailable):
-                raise
-            logger.debug("the call's post cannot be read: {}", reason(error))
-            return False
-
-    async def _look_at_post(self) -> bool:
-        entry: Any = await self._routes.call(
-            self._routes.driver.posts.get_post, self._post_id, limit_s=self._timing.call_limit_s
-        )
-        for key in ("props", "recordings", self._recording_id):
-            entry = entry.get(key) if isinstance(entry, dict) else None
-        return isinstance(entry, dict) and bool(entry.get("file_id") or entry.get("post_id"))
+    async def _ask_filename(self) -> str:
+        reply = await self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename")
+        name = reply.fields().get("filename")
+        if not isinstance(name, str):
+            raise reply.foreign("no file name")
+        return name
 
     async def _report(self, status: str, text: str) -> None:
         body = {"JobType": "recording", "Status": status, "omitempty": text, "Error": text}
         try:
-            await self._routes.plugin("post", f"/bot/calls/{self._call_id}/jobs/{self._recording_id}/status", body)
+            route = f"/bot/calls/{self._call_id}/jobs/{self._recording_id}/status"
+            (await self._routes.plugin("post", route, body)).confirm()
         except RequestRejected as error:
-            if error.status == 400 and any(known in error.detail.lower() for known in JOB_OVER_TEXTS):
+            if meaning(Route.STATUS, error) is Means.JOB_OVER:
                 raise JobOver(detail=error.detail, status=error.status) from error
             raise
 
@@ -298,7 +259,10 @@ class CallsBot:
             async with asyncio.timeout(limit_s):
                 return await retry(call, policy)
         except TimeoutError as error:
-            last = f", at last: {policy.last}" if policy.last else ""
+            detail = f"{what}: no success within {limit_s:g} s"
+            if policy.last is None:
+                raise ServerUnavailable("Mattermost did not answer in time.", detail=detail) from error
+            last = policy.last
             raise ServerUnavailable(
-                "Mattermost did not answer in time.", detail=f"{what}: no success within {limit_s:g} s{last}"
+                last.sentence, detail=f"{detail}, at last: {reason(last)}", code=last.code, status=last.status
             ) from error

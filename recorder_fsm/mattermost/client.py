@@ -11,7 +11,6 @@ retried here, and what an answer means for a job is left to `bot`.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
 import ssl
@@ -20,7 +19,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-import attrs
 import requests
 import urllib3.exceptions
 from mattermostdriver import Driver
@@ -31,16 +29,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from recorder_fsm import __version__
 from recorder_fsm.config.address import site_address
-from recorder_fsm.errors import (
-    UNREACHABLE,
-    UNREADABLE,
-    AccessRefused,
-    MattermostError,
-    RequestRejected,
-    ServerUnavailable,
-)
+from recorder_fsm.errors import UNREACHABLE, UNREADABLE, MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.mattermost.answers import READ_BYTES, Reply, plain, refusal
+from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.retry import RetryTiming
-from recorder_fsm.mattermost.upload import ID, PartBody, Session
+from recorder_fsm.mattermost.upload_session import ID, Session
 from recorder_fsm.system.threads import in_daemon_thread
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -107,38 +100,13 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 REPLY_LIMIT_BYTES = 1024 * 1024
-ERROR_TEXT_BYTES = 4096
-READ_BYTES = 1024
+THREAD_LIMIT_BYTES = 32 * 1024 * 1024
+ERROR_TEXT_BYTES = 64 * 1024  # the server's own words in JSON must be read to their end
 IDLE_LIMIT_S = 30.0
-SHOWN_CHARACTERS = 300
 
 
 CONNECTING = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 OBJECT_AT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,]? ?|\w+\(host=[^()]*\): ")
-
-
-@attrs.frozen
-class Reply:
-    """A successful answer: 200 with a body, or 204 without."""
-
-    status: int
-    body: bytes
-
-    def fields(self) -> dict[str, Any]:
-        """Return the body as a JSON object, whatever its Content-Type; raises `RequestRejected`."""
-        try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            start = plain(self.body[:READ_BYTES].decode(errors="replace"))
-            raise RequestRejected(
-                "Mattermost's answer was not understood.",
-                detail=f"{self.status}, not a JSON object: {start}",
-                code=UNREADABLE,
-                status=self.status,
-            )
-        return value
 
 
 class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
@@ -170,6 +138,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         basepath: str | None = None,
         *,
         timeout_s: tuple[float, float] = (5.0, 10.0),
+        most_bytes: int = REPLY_LIMIT_BYTES,
     ) -> Reply:
         """Ask once and return the whole reply; `timeout_s` is for connecting and sending, and for reading.
 
@@ -194,7 +163,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
                 stream=True,
                 proxies=get_environ_proxies(url),
             ) as response:
-                return self._taken(what, response, time.monotonic() + sum(timeout_s))
+                return self._taken(what, response, time.monotonic() + sum(timeout_s), most_bytes)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
             raise self._failure(what, error) from error
         finally:
@@ -212,15 +181,15 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         """Close all connections."""
         self._session.close()
 
-    def _taken(self, what: str, response: requests.Response, until: float) -> Reply:
+    def _taken(self, what: str, response: requests.Response, until: float, most_bytes: int) -> Reply:
         status = response.status_code
-        limit = REPLY_LIMIT_BYTES if status < 300 else ERROR_TEXT_BYTES
+        limit = most_bytes if status < 300 else ERROR_TEXT_BYTES
         body = bytearray()
         for chunk in response.iter_content(READ_BYTES):
             body += chunk
             if len(body) > limit or time.monotonic() > until:
                 if status < 300:
-                    raise RequestRejected(
+                    raise ServerUnavailable(
                         "Mattermost's answer was not understood.",
                         detail=f"{what}: {status}, a reply without end",
                         code=UNREADABLE,
@@ -229,10 +198,8 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
                 break
         if status < 300:
             return Reply(status, bytes(body))
-        text = _message(bytes(body[:ERROR_TEXT_BYTES]))
-        if status < 400:
-            text = f"to {response.headers.get('Location', 'nowhere')}"
-        raise refusal(status, self._masked(f"{what}: {status} {plain(text)}"))
+        text = self._masked(bytes(body[:ERROR_TEXT_BYTES]).decode(errors="replace")).encode()
+        raise refusal(status, text, self._masked(what), self._masked(response.headers.get("Location", "")))
 
     def _failure(self, what: str, error: Exception) -> MattermostError:
         inner = _innermost(error)
@@ -248,40 +215,6 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
 
     def _masked(self, text: str) -> str:
         return text.replace(self.token, "***") if self.token else text
-
-
-def refusal(status: int, detail: str) -> MattermostError:
-    """Return the error for an HTTP status of 300 or more."""
-    if status in (408, 425, 429) or (status >= 500 and status != 501):
-        sentence = f"Mattermost could not answer (error {status})."
-        return ServerUnavailable(sentence, detail=detail, status=status)
-    if status == 401:
-        return AccessRefused("The recorder's access to Mattermost has ended.", detail=detail, status=status)
-    if status == 403:
-        return AccessRefused("Mattermost does not let the recorder do this.", detail=detail, status=status)
-    sentences = {
-        404: "Mattermost does not know this call, or its Calls plugin is off.",
-        413: "A server on the way refuses files of this size.",
-    }
-    redirected = "Mattermost is at another address than the recorder was given." if status < 400 else ""
-    return RequestRejected(redirected or sentences.get(status, ""), detail=detail, status=status)
-
-
-def plain(text: str) -> str:
-    """Return `text` on one line, without control characters, cut to what a log line bears."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."
-
-
-def _message(body: bytes) -> str:
-    """Return the plugin's message out of an error body, or the body's text."""
-    text = body.decode(errors="replace")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    message = value.get("message") if isinstance(value, dict) else None
-    return message if isinstance(message, str) and message else text
 
 
 def _innermost(error: Exception) -> BaseException:
@@ -344,16 +277,33 @@ class PluginRoutes:
                 "Mattermost did not answer in time.", detail=f"no reply within {limit_s:g} s"
             ) from error
 
-    # The three requests of an upload (`uploads.UploadRoutes`).
+    async def thread(self, post_id: str) -> dict[str, Any]:
+        """Return the thread of a post, as the server lists it: all of it, which may be long."""
 
-    async def create(self, filename: str, size: int) -> Session:
-        """Open an upload session for `size` bytes."""
+        def request() -> Reply:
+            return self._client.make_request("get", f"/posts/{post_id}/thread", most_bytes=THREAD_LIMIT_BYTES)
+
+        return (await self.call(request, limit_s=self._timing.call_limit_s)).fields()
+
+    # The requests of an upload (`UploadRoutes`).
+
+    async def create(self, filename: str, size: int, file_id: str) -> Session:
+        """Open an upload session for `size` bytes; "" leaves the file's id to the server."""
         body = {"channel_id": self._call_id, "filename": filename, "file_size": size}
-        return _session(await self.plugin("post", "/bot/uploads", body))
+        if file_id:
+            body["req_file_id"] = file_id
+        return _session(await self.plugin("post", "/bot/uploads", body), file_id)
 
     async def look(self, session_id: str) -> Session:
         """Return an upload session with the server's offset."""
         return _session(await self.plugin("get", f"/bot/uploads/{session_id}"))
+
+    async def stored(self, file_id: str) -> dict[str, Any]:
+        """Return the description of a complete file; whoever uploaded it may always read it."""
+        info: dict[str, Any] = await self.call(
+            self.driver.files.get_file_metadata, file_id, limit_s=self._timing.call_limit_s
+        )
+        return info
 
     async def send(self, session_id: str, body: PartBody) -> dict[str, Any] | None:
         """Send one part; returns the file's description once it is complete, None if more is wanted."""
@@ -372,16 +322,15 @@ class PluginRoutes:
         return None if reply.status == 204 else reply.fields()
 
 
-def _session(reply: Reply) -> Session:
+def _session(reply: Reply, asked: str = "") -> Session:
+    """Read a session; its file has the id that was `asked` for unless the server names another or none."""
     fields = reply.fields()
     session_id, offset, size = (fields.get(key) for key in ("id", "file_offset", "file_size"))
     if not (
         isinstance(session_id, str) and ID.fullmatch(session_id) and isinstance(offset, int) and isinstance(size, int)
     ):
-        raise RequestRejected(
-            "Mattermost's answer was not understood.", detail="not an upload session", status=reply.status
-        )
-    return Session(session_id, offset, size)
+        raise reply.foreign("no upload session")
+    return Session(session_id, offset, size, asked if fields.get("req_file_id", asked) == asked else "")
 
 
 def _address(site_url: str) -> dict[str, Any]:

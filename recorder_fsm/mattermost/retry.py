@@ -32,7 +32,10 @@ class RetryTiming:
     """Waits in seconds, and how many rounds without progress are tried.
 
     `settle_s` lies between two looks at an upload whose state is in doubt, `watch_s` between two looks at a
-    part on its way. `stall_s` without a byte sent or an answer given ends a part.
+    part on its way. `stall_s` without a byte sent or an answer given ends a part. An offset without progress is
+    believed after `cut_looks` where a part was cut, after `lag_looks` where the server had promised progress: caches
+    and replicas lag. `post_settle_s` lies between two of the `post_looks` for a post that may have been made: the
+    plugin waits up to 10 s for its lock before it makes one.
     """
 
     first_wait_s: float = 0.5
@@ -46,9 +49,13 @@ class RetryTiming:
     call_limit_s: float = 20.0
     send_s: float = 30.0
     stall_s: float = 180.0
-    looks: int = 6
-    stuck_rounds: int = 6
+    cut_looks: int = 4
+    lag_looks: int = 15
+    post_settle_s: float = 2.0
+    post_looks: int = 7
+    stuck_rounds: int = 4
     busy_rounds: int = 24
+    perhaps_busy_rounds: int = 6
     new_sessions: int = 4
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -93,17 +100,19 @@ class RetryPolicy:
     left_s: Callable[[], float]
     longest_wait_s: float
     failures: int = 0
-    last: str = ""
+    last: MattermostError | None = None
     """What went wrong last."""
 
     def __call__(self, error: Exception) -> float | None:
         """Return the seconds to wait after `error`, or None to give up."""
-        left = self.left_s() if isinstance(error, ServerUnavailable) else 0.0
+        if not isinstance(error, ServerUnavailable):
+            return None
+        left = self.left_s()
         if left <= 0:
             return None
         wait = min(self.timing.wait_s(self.failures, self.longest_wait_s), left)
         self.failures += 1
-        self.last = reason(error)
+        self.last = error
         logger.warning("{}: {}; next try in {:.1f} s", self.what, reason(error), wait)
         return wait
 

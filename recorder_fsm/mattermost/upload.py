@@ -2,126 +2,50 @@
 
 Owns the order of requests and the decision what to do after each answer (contract 2.4 and 2.5); the requests
 themselves belong to `client`. The server appends every part at an offset of its own that the client cannot choose, so
-nothing is ever sent before the server's offset is known for sure.
+nothing is ever sent before the server's offset is known for sure. The session asks for a file id of our own: with it a
+file can be found whose last answer was lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, Protocol, Self
+from typing import Any, NoReturn
 
-import attrs
 from loguru import logger
 
 from recorder_fsm.errors import (
-    UNREADABLE,
     AccessRefused,
     MattermostError,
     RecordingError,
     RequestRejected,
     ServerUnavailable,
+    SettingInTheWay,
 )
+from recorder_fsm.mattermost.answers import Means, Route, meaning
+from recorder_fsm.mattermost.part_body import PartBody
+from recorder_fsm.mattermost.parts import Parts, in_words
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
-
-ID = re.compile(r"[A-Za-z0-9]{1,64}")  # of a session or a file: it comes from outside and goes into a path
-
-
-@attrs.frozen
-class Session:
-    """An upload session as the server describes it; sizes in bytes."""
-
-    id: str
-    offset: int
-    size: int
-
-
-class UploadRoutes(Protocol):
-    """The three requests of an upload, each made once; they raise kinds of `MattermostError`."""
-
-    async def create(self, filename: str, size: int) -> Session: ...
-
-    async def look(self, session_id: str) -> Session: ...
-
-    async def send(self, session_id: str, body: PartBody) -> dict[str, Any] | None:
-        """Send a part; returns the file's description once the file is complete, else None."""
-
-
-class Abandoned(Exception):
-    """The part is no longer wanted."""
-
-
-class PartBody:
-    """A bounded piece of a file as the body of a request; read in the sending thread, watched from the loop.
-
-    `sent` counts the bytes that were read for sending. After `abandon()` every read raises, so a thread that is
-    still sending stops. Leaving the context closes the file.
-    """
-
-    def __init__(self, path: Path, offset: int, length: int) -> None:
-        self.offset = offset
-        self.length = length
-        self.sent = 0
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._abandoned = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Self:  # requests streams what can be iterated
-        return self
-
-    def __next__(self) -> bytes:
-        if chunk := self.read(64 * 1024):
-            return chunk
-        raise StopIteration
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes; raises `RecordingError` if the file ends before the part does."""
-        if self._abandoned:
-            raise Abandoned
-        left = self.length - self.sent
-        wanted = left if size < 0 else min(size, left)
-        if wanted == 0:
-            return b""
-        try:
-            if self._file is None:
-                self._file = self._path.open("rb")
-                self._file.seek(self.offset)
-            chunk = self._file.read(wanted)
-        except OSError as error:
-            raise RecordingError("The recording could not be read.", detail=str(error)) from error
-        if not chunk:
-            where = self.offset + self.sent
-            raise RecordingError("The recording could not be read.", detail=f"it ends at byte {where}")
-        self.sent += len(chunk)
-        return chunk
-
-    def abandon(self) -> None:
-        """Make every further read fail."""
-        self._abandoned = True
-
+from recorder_fsm.mattermost.upload_session import ID, Begun, Session, UploadRoutes, new_file_id
 
 CUTS_BEFORE_SMALLER_PARTS = 2
+UNKNOWN_ENDS = 2
+AGREEING_LOOKS = 2
+
+
+class SessionGone(Exception):
+    """The server does not know the session: its file is complete, or it was forgotten."""
 
 
 class Upload:
     """One file on its way. `run()` delivers it; the object is used once.
 
     What it knows of the current session: `confirmed` bytes are stored for certain, at most `sent` can
-    be. After a part whose outcome is in doubt the offset counts only when two looks in a row agree: the
+    be. After a part whose outcome is in doubt an offset counts only when several looks in a row agree: the
     server may still be storing bytes of a connection that has died, or a replica may answer with an old
-    offset, and a part sent then would be appended in the wrong place.
+    offset, and a part sent then would be appended in the wrong place. An offset that denies the progress that the
+    server has just promised (204) must be told for much longer.
     """
 
     def __init__(
@@ -130,7 +54,7 @@ class Upload:
         file: Path,
         *,
         max_file_size: Callable[[], Awaitable[int | None]],
-        on_session: Callable[[str], None],
+        on_session: Callable[[Begun], None],
         on_progress: Callable[[int, int], None],
         time_left: Callable[[], float],
         timing: RetryTiming,
@@ -142,16 +66,16 @@ class Upload:
         self._on_session = on_session
         self._on_progress = on_progress
         self._timing = timing
-        self._sizes = sizes
+        self._parts = Parts(sizes)
         self._policy = RetryPolicy("upload", timing, time_left, timing.longest_wait_s)
         self._size = 0
         self._session: Session | None = None
-        self._created = 0
-        self._largest = self._part = sizes.part
+        self._file_id = ""
+        self._created = self._unknown_ends = self._stuck = self._best = 0
         self._begin(0)
 
-    async def run(self, session_id: str | None) -> str:
-        """Deliver the file, continuing `session_id` if the server still has it; returns the file's id."""
+    async def run(self, begun: Begun | None) -> str:
+        """Deliver the file, continuing what was begun if the server still has it; returns the file's id."""
         try:
             self._size = self._file.stat().st_size
         except OSError as error:
@@ -159,42 +83,57 @@ class Upload:
         if self._size == 0:
             raise RecordingError("The recording is empty.", detail=f"{self._file.name} has no bytes")
         try:
-            if session_id is not None:
-                await retry(lambda: self._resume(session_id), self._policy)
+            if begun is not None and (file_id := await retry(lambda: self._resume(begun), self._policy)):
+                return file_id
             return await retry(self._proceed, self._policy)
+        except SettingInTheWay as error:
+            raise SettingInTheWay(
+                f"{error.sentence} The file is kept.", detail=error.detail, status=error.status
+            ) from error
         except ServerUnavailable as error:
             raise ServerUnavailable(
                 "The recording could not be delivered in time; the file is kept.",
-                detail=reason(error),
+                detail=str(error),
                 status=error.status,
             ) from error
 
-    async def _resume(self, session_id: str) -> None:
-        if not ID.fullmatch(session_id):
-            return
+    async def _resume(self, begun: Begun) -> str | None:
+        """Take up the session, or return the file's id where it is complete."""
+        if not ID.fullmatch(begun.session_id):
+            return None
+        self._file_id = begun.file_id if ID.fullmatch(begun.file_id) else ""
         try:
-            session = await self._routes.look(session_id)
+            session = await self._routes.look(begun.session_id)
         except RequestRejected as error:
-            logger.info("upload session {} is gone, a new one is opened: {}", session_id, reason(error))
-            return
+            if self._file_id and (info := await self._found()):
+                logger.info("upload session {} had been completed", begun.session_id)
+                return self._delivered(info)
+            logger.info("upload session {} is gone, a new one is opened: {}", begun.session_id, reason(error))
+            return None
         if session.size != self._size:
-            logger.info("upload session {} is for {} bytes, not {}", session_id, session.size, self._size)
-            return
-        logger.info("upload session {} continues at byte {}", session_id, session.offset)
+            logger.info("upload session {} is for {} bytes, not {}", begun.session_id, session.size, self._size)
+            return None
+        logger.info("upload session {} continues at byte {}", begun.session_id, session.offset)
         self._session = session
         self._begin(self._size)
         self._in_doubt = True
+        return None
 
     async def _proceed(self) -> str:
         """Send parts until the file is complete; a failure that may heal is raised, and leads back here."""
         if self._session is None:
             await self._open()
+        elif self._too_small:
+            self._parts.learn(await self._max_file_size())
         while True:
             session = self._session
             if session is None:
                 raise ServerUnavailable(detail="no upload session")
-            offset = await self._offset(session)
-            info = await self._send(session, offset)
+            try:
+                offset = await self._offset(session)
+                info = await self._send(session, offset)
+            except SessionGone as gone:
+                return await self._ended(str(gone))
             if info is not None:
                 return self._delivered(info)
 
@@ -204,107 +143,118 @@ class Upload:
                 "Mattermost lost the recording's upload again and again; the file is kept.",
                 detail=f"{self._created} upload sessions were used up",
             )
-        limit = await self._max_file_size()
-        if limit is not None:
-            if limit < self._sizes.first_part and limit < self._size:
-                raise RequestRejected(
-                    "Mattermost's file size limit is too small for this recording; the file is kept.",
-                    detail=f"MaxFileSize is {limit} bytes, the file has {self._size}, "
-                    f"and a first part needs {self._sizes.first_part}",
-                )
-            self._largest = min(self._largest, limit)
-            self._part = min(self._part, self._largest)
+        self._parts.learn(await self._max_file_size())
+        file_id = new_file_id()
         try:
-            self._session = await self._routes.create(self._file.name, self._size)
+            session = await self._routes.create(self._file.name, self._size, file_id)
         except RequestRejected as error:
-            if error.code == UNREADABLE:  # a proxy's page in place of the server's answer
-                raise ServerUnavailable(detail=reason(error)) from error
-            raise
+            if error.status != 400:
+                raise
+            logger.info("no upload session with a file id of ours: {}", reason(error))
+            session = await self._routes.create(self._file.name, self._size, "")
+        self._session = session
+        self._file_id = session.file_id
         self._created += 1
         self._begin(0)
-        logger.info("upload session {} opened for {} bytes", self._session.id, self._size)
-        self._on_session(self._session.id)
+        logger.info("upload session {} opened for {} bytes", session.id, self._size)
+        self._on_session(Begun(session.id, session.file_id))
 
     def _begin(self, sent: int) -> None:
         self._confirmed = 0
         self._sent = sent
         self._expected: int | None = None
-        self._in_doubt = False
-        self._accepted = False
-        self._stuck = self._busy = self._cuts = 0
+        self._in_doubt = self._promised = self._broken_promise = self._too_small = False
+        self._looks = AGREEING_LOOKS
+        self._busy = self._cuts = 0
+
+    def _advanced(self, done: int, *, confirmed: bool = False) -> None:
+        """Tell of progress: bytes that the server has confirmed, or more of them on the way than ever before."""
+        if confirmed or done > self._best:
+            self._best = max(self._best, done)
+            self._on_progress(done, self._size)
 
     async def _offset(self, session: Session) -> int:
         """Return the server's offset once it is beyond doubt.
 
-        Raises if it does not move or makes no sense.
+        Raises if it does not move or makes no sense, `SessionGone` if there is none any more.
         """
         if not self._in_doubt:
             return self._confirmed
         previous: int | None = None
-        for look in range(self._timing.looks):
+        agreeing = 0
+        for look in range(2 * self._timing.lag_looks):
             if look:
                 await self._timing.sleep(self._timing.settle_s)
             try:
                 offset = (await self._routes.look(session.id)).offset
             except RequestRejected as error:
-                if error.code == UNREADABLE:
-                    raise ServerUnavailable(detail=reason(error)) from error
-                self._lose_session(reason(error))
+                raise SessionGone(reason(error)) from error
             if not self._confirmed <= offset <= self._sent:
                 logger.debug("the server's offset {} cannot be, it is asked again", offset)
                 previous = None
-            elif offset in (self._expected, previous):
+                continue
+            agreeing = agreeing + 1 if offset == previous else 1
+            previous = offset
+            enough = self._looks if offset == self._confirmed else AGREEING_LOOKS
+            if offset == self._expected or agreeing >= enough:
                 self._settle(offset)
                 return offset
-            else:
-                previous = offset
         return self._lose_session("its offset makes no sense")
 
     def _settle(self, offset: int) -> None:
-        moved, accepted = offset > self._confirmed, self._accepted
-        self._in_doubt = self._accepted = False
+        moved, promised = offset > self._confirmed, self._promised
+        self._in_doubt = self._promised = False
         self._confirmed = self._sent = offset
-        self._on_progress(offset, self._size)
         if moved:
+            self._advanced(offset, confirmed=True)
+            self._broken_promise = False
             self._policy.failures = self._stuck = self._busy = self._cuts = 0
-            self._part = min(self._largest, self._part * 2)
-        elif accepted:  # the server said that it took the part
+            self._parts.went_well()
+        elif promised:
+            self._broken_promise = True
             self._stuck += 1
             if self._stuck >= self._timing.stuck_rounds:
-                if offset == self._size:
-                    self._lose_session("all bytes are there and it does not end")
                 raise RequestRejected(
                     "Mattermost does not store the recording; the file is kept.",
                     detail=f"{self._stuck} parts were accepted at byte {offset} and not kept",
                 )
             raise ServerUnavailable(detail=f"a part was accepted at byte {offset} and not kept")
 
+    def _length(self, offset: int) -> int:
+        length = self._parts.length(offset, self._size)
+        if self._broken_promise and offset + length == self._size:
+            # Had the server kept the part that it denies, the rest of the file would complete it with wrong bytes, and
+            # nobody could tell. A shorter part completes it too early, and that is seen.
+            length -= 1
+            if length < self._parts.least(offset, self._size):
+                self._lose_session("a part was accepted and not kept")
+        return length
+
     async def _send(self, session: Session, offset: int) -> dict[str, Any] | None:
-        length = min(self._part, self._size - offset)
-        if offset == 0:
-            length = min(max(length, self._sizes.first_part), self._size)
+        length = self._length(offset)
+        if length == 0 and self._file_id and (info := await self._found(looks=1)):
+            return info
         body = PartBody(self._file, offset, length)
         self._in_doubt = True
         self._expected = None
+        self._looks = AGREEING_LOOKS
         try:
             info = await self._watched(session, body)
-        except RequestRejected as error:
-            self._refused(error, offset, length)
-            return None
-        except AccessRefused as error:
-            if "session" in error.detail.lower():  # the session is not ours; a missing right sounds different
-                self._lose_session(reason(error))
-            raise
-        except ServerUnavailable:
-            self._cuts += 1
-            if self._cuts % CUTS_BEFORE_SMALLER_PARTS == 0:  # some proxies cut what is too large for them
-                self._part = max(self._part // 2, self._sizes.smallest)
+        except MattermostError as error:
+            if error.status == 413:
+                self._too_large(error, offset, length)
+                return None
+            if isinstance(error, ServerUnavailable):
+                self._cut()
+            elif isinstance(error, RequestRejected | AccessRefused):
+                self._refused(error)
             raise
         finally:
             self._sent = max(self._sent, offset + body.sent)
         if info is None:
             self._expected = offset + length
-            self._accepted = True
+            self._promised = True
+            self._looks = self._timing.lag_looks
         elif offset + length < self._size:
             self._lose_session("it was complete too early, so its bytes are not ours alone")
         return info
@@ -322,32 +272,84 @@ class Upload:
                 seen = body.sent
                 if quiet_s >= self._timing.stall_s:
                     raise ServerUnavailable(detail=f"no byte moved for {quiet_s:g} s at byte {body.offset + seen}")
-                if not quiet_s:
-                    self._on_progress(body.offset + seen, self._size)
+                self._advanced(body.offset + seen)
         finally:
             body.abandon()
             sending.cancel()
 
-    def _refused(self, error: RequestRejected, offset: int, length: int) -> None:
-        """Deal with an answer to a part that is neither success nor trouble on the way."""
-        if error.code == UNREADABLE:
-            raise ServerUnavailable(detail=reason(error)) from error
-        if error.status == 413:
-            first = self._sizes.first_part if offset == 0 else 0
-            smaller = max(length // 2, self._sizes.smallest, first)
-            if smaller >= length:
-                raise error
+    def _cut(self) -> None:
+        """Take note of a part that somebody on the way cut or answered."""
+        self._looks = self._timing.cut_looks
+        self._cuts += 1
+        if self._cuts % CUTS_BEFORE_SMALLER_PARTS == 0:  # some proxies cut what is too large for them
+            self._parts.were_cut()
+
+    def _too_large(self, error: MattermostError, offset: int, length: int) -> None:
+        """Make parts smaller; raises where they cannot be."""
+        if smaller := self._parts.too_large(length, offset, self._size):
             logger.warning("a part of {} bytes is too large for a server on the way, now {}", length, smaller)
-            self._largest = self._part = smaller
             return
+        raise SettingInTheWay(
+            f"A server before Mattermost refuses parts of {in_words(length)}; it must take larger requests.",
+            detail=reason(error),
+            status=413,
+        ) from error
+
+    def _refused(self, error: RequestRejected | AccessRefused) -> NoReturn:
+        """Deal with what the server itself has against a part."""
+        match meaning(Route.UPLOAD_DATA, error):
+            case Means.NOT_OUR_SESSION:  # a missing right sounds different
+                self._lose_session(reason(error))
+            case Means.FIRST_PART_TOO_SMALL:
+                self._too_small = True
+                if not self._parts.limit_in_the_way:  # the part was cut on its way
+                    raise ServerUnavailable(detail=reason(error), status=error.status) from error
+                needed = self._parts.needed_first
+                raise SettingInTheWay(
+                    f"Mattermost's MaxFileSize is too small for this recording; set it to {in_words(needed)} or more.",
+                    detail=f"MaxFileSize is {self._parts.limit or 'unknown'}, a first part needs {needed} bytes: "
+                    f"{reason(error)}",
+                    status=error.status,
+                ) from error
+            case Means.BUSY | Means.PERHAPS_BUSY as means:
+                # An earlier part is still being stored, or the server's replicas disagree.
+                self._busy += 1
+                rounds = self._timing.busy_rounds if means is Means.BUSY else self._timing.perhaps_busy_rounds
+                if self._busy < rounds:
+                    raise ServerUnavailable(detail=reason(error), status=error.status) from error
         if error.status == 404:
-            self._lose_session(reason(error))
-        if error.status != 400 or re.search("first part|invalid upload type", error.detail, re.IGNORECASE):
-            raise error
-        self._busy += 1  # an earlier part is still being stored, or the server's replicas disagree
-        if self._busy >= self._timing.busy_rounds:
-            raise error
-        raise ServerUnavailable(detail=reason(error), status=error.status) from error
+            raise SessionGone(reason(error)) from error
+        raise error
+
+    async def _ended(self, why: str) -> str:
+        """Return the file's id where the session is gone since its file is complete; else the session is lost."""
+        if self._sent >= self._size:
+            if self._file_id and (info := await self._found()):
+                logger.info("the file is complete, the answer to its last part was lost")
+                return self._delivered(info)
+            self._unknown_ends += 1
+            if self._unknown_ends >= UNKNOWN_ENDS:
+                raise RequestRejected(
+                    "Mattermost's answer to the recording's last part does not arrive; the file is kept.",
+                    detail=f"{self._unknown_ends} uploads ended without one; the server may have as many copies that "
+                    f"no post shows: {why}",
+                )
+        return self._lose_session(why)
+
+    async def _found(self, looks: int | None = None) -> dict[str, Any] | None:
+        """Return the description of the file with our id, if there is one; a replica may know of it late."""
+        for look in range(looks or self._timing.lag_looks):
+            if look:
+                await self._timing.sleep(self._timing.settle_s)
+            try:
+                info = await self._routes.stored(self._file_id)
+            except (RequestRejected, AccessRefused) as error:
+                logger.debug("no file {}: {}", self._file_id, reason(error))
+                if error.status != 404:
+                    return None
+            else:
+                return info if info.get("id") == self._file_id else None
+        return None
 
     def _lose_session(self, why: str) -> NoReturn:
         if self._session is not None:
@@ -359,12 +361,12 @@ class Upload:
     def _delivered(self, info: dict[str, Any]) -> str:
         file_id, size = info.get("id"), info.get("size")
         if not isinstance(file_id, str) or not ID.fullmatch(file_id):
-            raise MattermostError("Mattermost's answer was not understood.", detail="a file without an id")
+            raise ServerUnavailable("Mattermost's answer was not understood.", detail="a file without an id")
         if size is not None and size != self._size:
             raise RecordingError(
                 "Mattermost did not store the whole recording; the file is kept.",
                 detail=f"file {file_id} has {size} bytes there and {self._size} here",
             )
-        self._on_progress(self._size, self._size)
+        self._advanced(self._size, confirmed=True)
         logger.info("uploaded {} bytes as file {}", self._size, file_id)
         return file_id

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from recorder_fsm.standin.state import State
 
+PLUGIN = "/plugins/com.mattermost.calls"
 COOKIE = "MMAUTHTOKEN"
 BODY = web.RequestKey("body", str)
 JSON_BODY_LIMIT_BYTES = 1024 * 1024

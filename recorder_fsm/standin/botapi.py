@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from aiohttp import web
 
-from recorder_fsm.standin.access import BodyError, folded, plugin_reply, read_json, require_bot, text_of
+from recorder_fsm.standin.access import PLUGIN, BodyError, folded, plugin_reply, read_json, require_bot, text_of
 from recorder_fsm.standin.calls import Calls
+from recorder_fsm.standin.faults import FAULT
 from recorder_fsm.standin.state import Call, Post, State, StatusReport, StoredFile, new_id
 
-PLUGIN = "/plugins/com.mattermost.calls"
 ID = "[a-z0-9]{26}"
 NAME_LIMIT = 24
 PUBLISHED_NAME_LIMIT_BYTES = 240
@@ -57,7 +57,8 @@ class BotApi:
         except BodyError as problem:
             return plugin_reply(400, f"failed to decode request body: {problem}")
         call = self._state.calls.get(call_id)
-        refusal = refusal_of_status(call, recording_id, job_type, status)
+        kept = self._state.knobs.keeps_ended_jobs
+        refusal = refusal_of_status(call, recording_id, job_type, status, kept=kept)
         if not refusal and call is not None and call.job is not None:
             if status == "started":
                 self._calls.start(call.job)
@@ -88,27 +89,40 @@ class BotApi:
         call = self._state.call_of_post(post_id)
         if call is None:
             return plugin_reply(500, "failed to get call post: resource not found")
-        post = Post(new_id(), call.id, post_id, recording_id, file_ids[0])
+        return self._posted(request, call, recording_id, file_ids[0])
+
+    def _posted(self, request: web.Request, call: Call, recording_id: str, file_id: str) -> web.Response:
+        post = Post(new_id(), call.id, call.post_id, recording_id, file_id)
         self._state.posts.append(post)
-        call.recordings[recording_id] = {"file_id": post.file_id, "post_id": post.id}
         if (stored := self._state.files.get(post.file_id)) is not None:
+            stored.post_id = stored.post_id or post.id
             publish(stored, self._state.data_dir / "published")
+        self._state.changed()
+        fault = request.get(FAULT)
+        if fault is not None and fault.kind == "post_only":
+            return plugin_reply(500, "failed to update call thread: UpdatePost: Unable to update the Post.")
+        call.recordings[recording_id] = {"file_id": post.file_id, "post_id": post.id}
         self._state.changed()
         return plugin_reply(200, "success")
 
 
-def refusal_of_status(call: Call | None, recording_id: str, job_type: str, status: str) -> str:
-    """Return why the plugin refuses a status, in its words, or nothing (contract 2.4)."""
+def refusal_of_status(call: Call | None, recording_id: str, job_type: str, status: str, *, kept: bool = False) -> str:
+    """Return why the plugin refuses a status, in its words, or nothing (contract 2.4).
+
+    `kept`: a plugin that keeps the jobs that have ended.
+    """
     job = call.job if call is not None else None
     refusal = ""
     if call is None or call.end_at:
         refusal = "no call ongoing"
     elif job_type not in JOB_TYPES:
         refusal = "invalid job type"
-    elif job is None or job.end_at or job_type != "recording":  # the calls here have recordings only
+    elif job is None or (job.end_at and not kept) or job_type != "recording":  # the calls here have recordings only
         refusal = "no job ongoing"
     elif job.id != recording_id:
         refusal = "invalid job ID"
+    elif job.end_at and status != "failed":
+        refusal = "job has ended"
     elif status not in {"started", "failed"}:
         refusal = "unsupported status type"
     elif status == "started" and job.start_at:

@@ -83,6 +83,9 @@ class Control:
                 reached = len(calls)
             case "drop_network":
                 reached = self._network.drop(_seconds(body), spare=request)
+            case "crash_plugin":
+                self._network.crash_plugin(_seconds(body))
+                reached = len(calls)
             case "ws_drop":
                 reached = self.drop_websockets(call_id)
             case "page":
@@ -207,7 +210,7 @@ async def _object(request: web.Request) -> dict[str, Any]:
 def _seconds(body: dict[str, Any]) -> float:
     seconds = body.get("seconds")
     if not isinstance(seconds, int | float) or seconds <= 0:
-        raise web.HTTPBadRequest(text="drop_network needs seconds above 0")
+        raise web.HTTPBadRequest(text=f"{body.get('action')} needs seconds above 0")
     return float(seconds)
 
 

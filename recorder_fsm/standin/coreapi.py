@@ -9,6 +9,7 @@ import attrs
 from aiohttp import web
 
 from recorder_fsm.standin.access import (
+    PLUGIN,
     BodyError,
     core_error,
     read_json,
@@ -16,7 +17,7 @@ from recorder_fsm.standin.access import (
     require_core_session,
     require_session,
 )
-from recorder_fsm.standin.botapi import ID, PLUGIN
+from recorder_fsm.standin.botapi import ID
 from recorder_fsm.standin.scene import avatar, everyone
 from recorder_fsm.standin.state import Call, Post, State, StoredFile, ThreadPost, new_id
 from recorder_fsm.standin.uploads import file_info
@@ -53,6 +54,7 @@ class CoreApi:
         return [
             web.get("/api/v4/config/client", self.client_config, name="config"),
             web.get(f"/api/v4/posts/{{post_id:{ID}}}", self.post, name="post"),
+            web.get(f"/api/v4/posts/{{post_id:{ID}}}/thread", self.thread, name="thread"),
             web.post("/api/v4/posts", self.create_post, name="create_post"),
             web.get(f"/api/v4/files/{{file_id:{ID}}}", self.file, name="file"),
             web.get(f"/api/v4/files/{{file_id:{ID}}}/info", self.file_info, name="file_info"),
@@ -87,6 +89,20 @@ class CoreApi:
         if made is None:
             raise core_error(404, "app.post.get.app_error", "Unable to get the post.")
         return web.json_response(recording_post(made, self._state))
+
+    async def thread(self, request: web.Request) -> web.Response:
+        """Reply with a call's post and all posts below it, as Mattermost lists a thread."""
+        require_core_session(request, self._state)
+        call = self._state.call_of_post(request.match_info["post_id"])
+        if call is None:
+            raise core_error(404, "app.post.get.app_error", "Unable to get the post.")
+        posts = [
+            call_post(call, self._state),
+            *(recording_post(post, self._state) for post in self._state.posts if post.call_id == call.id),
+            *(attrs.asdict(post) for post in self._state.thread_posts if post.root_id == call.post_id),
+        ]
+        body = {"order": [post["id"] for post in posts], "posts": {post["id"]: post for post in posts}}
+        return web.json_response(body)
 
     async def create_post(self, request: web.Request) -> web.Response:
         """Take a text for a call's thread; 201 with the post, 400 for one that says nothing or goes nowhere."""

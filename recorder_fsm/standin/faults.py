@@ -1,7 +1,7 @@
 """Faults applied to requests: those that need no knowledge of what the request does.
 
-The others (`cut_at`, `no_progress`, `stale_offset`, `lie_offset`, `busy`, a slow reader) are left in
-`request[FAULT]` for the upload routes.
+The others (`cut_at`, `ends_at`, `no_progress`, `stale_offset`, `lie_offset`, `busy`, `post_only`, a slow reader) are
+left in `request[FAULT]` for the routes that play them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from recorder_fsm.standin.access import PLUGIN
 from recorder_fsm.standin.knobs import Fault
 from recorder_fsm.standin.network import is_ours, reset
 from recorder_fsm.standin.state import State
@@ -45,6 +46,9 @@ class Faults:
         """Play the first fault that strikes this request, or just let it pass."""
         if is_ours(request.path):
             return await handler(request)
+        if self._state.plugin_off and request.path.startswith(PLUGIN):
+            # Mattermost's own answer on the routes of a plugin that does not run (contract 6.13).
+            return web.Response(status=404, text="404 page not found\n", content_type="text/plain")
         fault = self._state.knobs.fault_for(route_name(request), body_bytes(request))
         if fault is None:
             return await handler(request)
@@ -53,7 +57,10 @@ class Faults:
 
     async def _play(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
         match fault.kind:
-            case "status":
+            case "status" | "spoil_reply":
+                if fault.kind == "spoil_reply":
+                    with contextlib.suppress(web.HTTPException):
+                        await handler(request)
                 return web.Response(status=fault.status, text=fault.body, content_type=fault.content_type)
             case "redirect":
                 return web.Response(status=302, headers={"Location": fault.location})

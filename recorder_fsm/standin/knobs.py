@@ -24,6 +24,7 @@ ROUTES = frozenset(
         "save",
         "config",
         "post",
+        "thread",
     }
     | {
         "websocket",
@@ -37,15 +38,18 @@ ROUTES = frozenset(
         "avatar",
         "turn",
     }
-    | {"any"}
+    | {"any", "plugin"}
 )
+NOT_OF_THE_PLUGIN = frozenset({"config", "post", "thread", "websocket", "file", "file_info", "users", "any"})
 KINDS = frozenset(
     {"status", "hang", "slow", "reset", "drop_reply", "cut_at", "no_progress", "stale_offset", "busy"}
-    | {"redirect", "endless", "lie_offset"}
+    | {"redirect", "endless", "lie_offset", "ends_at", "spoil_reply", "post_only"}
 )
 # Kinds that only one route can play, since they change what it does and not whether it is asked.
 KIND_ROUTES = {
     "cut_at": "upload_data",
+    "ends_at": "upload_data",
+    "post_only": "save",
     "no_progress": "upload_data",
     "busy": "upload_data",
     "stale_offset": "upload_get",
@@ -105,7 +109,8 @@ class Fault:
 
     def strikes(self, route: str, body_bytes: int | None) -> bool:
         """Say whether this request gets the fault, and count it; `body_bytes` is None for a chunked body."""
-        if self.route not in {route, "any"} or (self.times and self.used >= self.times):
+        of_plugin = self.route == "plugin" and route in ROUTES - NOT_OF_THE_PLUGIN
+        if not (of_plugin or self.route in {route, "any"}) or (self.times and self.used >= self.times):
             return False
         if self.above_bytes is not None and body_bytes is not None and body_bytes <= self.above_bytes:
             return False
@@ -118,7 +123,12 @@ class Fault:
 
 @attrs.define
 class Knobs:
-    """Hold the server's settings; `max_file_size` in bytes, `start_limit_s` in seconds (None: no limit)."""
+    """Hold the server's settings; `max_file_size` in bytes, `start_limit_s` in seconds (None: no limit).
+
+    `offset_lag_s`: for so long after a part its session tells the offset before it. `own_file_ids`: a session may
+    choose its file's id. `scanner`: why a complete file is rejected, "" takes it. `keeps_ended_jobs`: the plugin is one
+    that knows a job after its end. `fresh_connections`: a websocket that comes back gets a new connection id.
+    """
 
     max_file_size: int = 100 * MIB
     five_mib_rule: bool = True
@@ -127,6 +137,11 @@ class Knobs:
     allow_referer: bool = False
     start_limit_s: float | None = 60.0
     leave_grace_s: float = 10.0
+    offset_lag_s: float = 0.0
+    own_file_ids: bool = True
+    scanner: str = ""
+    keeps_ended_jobs: bool = False
+    fresh_connections: bool = False
     scene: dict[str, Any] = attrs.Factory(dict)
     faults: list[Fault] = attrs.Factory(list)
 

@@ -57,6 +57,12 @@ class Network:
             dropped += 1
         return dropped
 
+    def crash_plugin(self, seconds: float) -> None:
+        """Take the plugin's routes away for `seconds`: its tokens, calls and sessions are as before afterwards."""
+        self._state.plugin_off_until = time.monotonic() + seconds
+        self._state.changed()
+        asyncio.get_running_loop().call_later(seconds + RETURN_MARGIN_S, self._state.changed)
+
     @web.middleware
     async def gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Reset what asks Mattermost while the network is down."""

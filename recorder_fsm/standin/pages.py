@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from recorder_fsm.standin.botapi import PLUGIN
+from recorder_fsm.standin.access import PLUGIN
 from recorder_fsm.standin.state import State
 
 PAGES = Path(__file__).parent / "pages"

@@ -143,6 +143,10 @@ class StandIn:
         """Reset all connections and refuse new ones for `seconds`; returns how many were open."""
         return self._network.drop(seconds)
 
+    def crash_plugin(self, seconds: float) -> None:
+        """Let the plugin's routes answer 404 as those of a plugin that is off, for `seconds`."""
+        self._network.crash_plugin(seconds)
+
     def drop_websockets(self, call_id: str | None = None) -> int:
         """Reset the websockets of a call, or of all; returns how many were open."""
         return self._control.drop_websockets(call_id)

@@ -84,7 +84,11 @@ class Call:
 
 @attrs.define
 class UploadSession:
-    """Hold one upload; its bytes lie in `path`. `previous_offset` is the offset before the last part."""
+    """Hold one upload; its bytes lie in `path`. `previous_offset` is the offset before the last part.
+
+    `moved_at_s` is when the offset moved, in seconds of the monotonic clock. `req_file_id` is the id that the file
+    shall have, "" leaves it to the server.
+    """
 
     id: str
     channel_id: str
@@ -94,6 +98,8 @@ class UploadSession:
     create_at: int = attrs.Factory(now_ms)
     file_offset: int = 0
     previous_offset: int = 0
+    moved_at_s: float = 0.0
+    req_file_id: str = ""
     bytes_received: int = 0
     parts: int = 0
     busy: bool = False
@@ -103,7 +109,7 @@ class UploadSession:
 
 @attrs.define
 class StoredFile:
-    """Hold one complete file; `path` is where its bytes lie, `name` what its uploader called it."""
+    """Hold one complete file; `path` is where its bytes lie, `name` what its uploader called it, `post_id` its post."""
 
     id: str
     name: str
@@ -112,6 +118,7 @@ class StoredFile:
     mime_type: str
     path: Path
     create_at: int = attrs.Factory(now_ms)
+    post_id: str = ""
 
 
 @attrs.define
@@ -175,6 +182,7 @@ class State:
         self.bot_token = new_id()
         self.person_token = new_id()
         self.network_down_until = 0.0
+        self.plugin_off_until = 0.0
         self.closing = asyncio.Event()
         self._next_change = asyncio.Event()
         for folder in FOLDERS:
@@ -193,12 +201,17 @@ class State:
         self.log: list[LogEntry] = []
         self.joins: list[dict[str, str]] = []
         self.network_down_until = 0.0
+        self.plugin_off_until = 0.0
         self.changed()
 
     def changed(self) -> None:
         """Wake everyone in `wait_for`; call it after each change."""
         self._next_change.set()
         self._next_change = asyncio.Event()
+
+    async def next_change(self) -> None:
+        """Wait for the next change of anything."""
+        await self._next_change.wait()
 
     async def wait_for(self, predicate: Callable[[], Any], limit_s: float) -> Any:
         """Return the first true value of `predicate`; raises TimeoutError after `limit_s` seconds."""
@@ -210,6 +223,10 @@ class State:
     @property
     def network_down(self) -> bool:
         return time.monotonic() < self.network_down_until
+
+    @property
+    def plugin_off(self) -> bool:
+        return time.monotonic() < self.plugin_off_until
 
     def call_of_post(self, post_id: str) -> Call | None:
         return next((call for call in self.calls.values() if call.post_id == post_id), None)

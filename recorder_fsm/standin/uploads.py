@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
 
-from recorder_fsm.standin.access import BodyError, plugin_reply, read_json, require_bot
-from recorder_fsm.standin.botapi import ID, PLUGIN
+from recorder_fsm.standin.access import PLUGIN, BodyError, plugin_reply, read_json, require_bot
+from recorder_fsm.standin.botapi import ID
 from recorder_fsm.standin.faults import FAULT
 from recorder_fsm.standin.knobs import MIB, Fault
 from recorder_fsm.standin.network import reset
@@ -53,6 +54,8 @@ class Uploads:
         upload_id = new_id()
         path = self._state.data_dir / "uploads" / upload_id
         session = UploadSession(upload_id, str(channel_id), filename, size, path)
+        if self._state.knobs.own_file_ids:  # the plugin clears other fields, not this one (contract 2.3)
+            session.req_file_id = str(fields.get("req_file_id") or "")
         path.touch()
         self._state.sessions[upload_id] = session
         self._state.changed()
@@ -70,6 +73,8 @@ class Uploads:
             offset = session.previous_offset
         elif fault is not None and fault.kind == "lie_offset":
             offset = fault.at_byte
+        elif time.monotonic() - session.moved_at_s < self._state.knobs.offset_lag_s:
+            offset = session.previous_offset
         return web.json_response({**self._wire(session), "file_offset": offset})
 
     async def data(self, request: web.Request) -> web.Response:
@@ -80,7 +85,7 @@ class Uploads:
             return plugin_reply(404, "Unable to find upload session.")
         fault = request.get(FAULT)
         if session.busy or (fault is not None and fault.kind == "busy"):
-            return plugin_reply(400, "Unable to upload data from more than one request.")
+            return plugin_reply(400, "UploadData: Unable to upload data from more than one request.")
         if fault is not None and fault.kind == "no_progress":
             async for _ in _chunks(request, 0):
                 pass
@@ -92,17 +97,21 @@ class Uploads:
             before = session.file_offset
             longer = await self._take(request, session, fault)
             written = session.file_offset - before
-            session.previous_offset = before
+            session.previous_offset, session.moved_at_s = before, time.monotonic()
             if fault is not None and fault.kind == "cut_at":
                 reset(request)
             rule = self._state.knobs.five_mib_rule
             if rule and before == 0 and written < FIRST_PART_BYTES and written != session.file_size:
                 self._empty(session)
                 return plugin_reply(
-                    400, f"Failed to upload data. First part must be at least {FIRST_PART_BYTES} Bytes."
+                    400, f"UploadData: Failed to upload data. First part must be at least {FIRST_PART_BYTES} Bytes."
                 )
             if session.file_offset < session.file_size:
                 reply = web.Response(status=204)
+            elif why := self._state.knobs.scanner:
+                reply = plugin_reply(
+                    400, f"runPluginsHook: File rejected by plugin. Rejected Filename: {session.filename} Reason: {why}"
+                )
             else:
                 reply = web.json_response(self._complete(session))
         finally:
@@ -119,7 +128,7 @@ class Uploads:
         A client that vanishes looks like the end of its part: what came so far stays (contract 2.5).
         """
         room = min(self._state.knobs.max_file_size, session.file_size - session.file_offset)
-        cut = fault.at_byte if fault is not None and fault.kind == "cut_at" else room
+        cut = fault.at_byte if fault is not None and fault.kind in {"cut_at", "ends_at"} else room
         room = min(room, cut)
         rate = fault.bytes_per_s if fault is not None else 0
         try:
@@ -148,7 +157,7 @@ class Uploads:
         session.file_offset = session.previous_offset = 0
 
     def _complete(self, session: UploadSession) -> dict[str, Any]:
-        file_id = new_id()
+        file_id = session.req_file_id or new_id()
         path = session.path.rename(self._state.data_dir / "files" / file_id)
         mime_type = mimetypes.guess_type(session.filename)[0] or "application/octet-stream"
         stored = StoredFile(file_id, session.filename, session.file_size, session.channel_id, mime_type, path)
@@ -168,7 +177,7 @@ class Uploads:
             "file_size": session.file_size,
             "file_offset": session.file_offset,
             "remote_id": "",
-            "req_file_id": "",
+            "req_file_id": session.req_file_id,
         }
 
 
@@ -178,6 +187,7 @@ def file_info(stored: StoredFile, state: State) -> dict[str, Any]:
         "id": stored.id,
         "user_id": state.bot_id,
         "channel_id": stored.channel_id,
+        **({"post_id": stored.post_id} if stored.post_id else {}),
         "create_at": stored.create_at,
         "update_at": stored.create_at,
         "delete_at": 0,

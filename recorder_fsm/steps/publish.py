@@ -9,6 +9,7 @@ from loguru import logger
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.machine.lifecycle import Event
 from recorder_fsm.machine.runner import Ahead, Happened
+from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.media.output_file import Verified
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.finish import Finish
@@ -32,28 +33,40 @@ class Publish:
             raise RecordingError(detail="there is no finished file")
         self._advanced_at = time.monotonic()  # what counted until now was the recording
         bot, memory, journal = self._job.bot, self._job.memory, self._job.journal
-        file_id = memory.file_id
+        file_id, may_be_posted = memory.file_id, False
+        if not self._job.timeline.segments:  # recorded by an earlier process, which may have had it posted
+            evidence = await bot.posted(file_id, self._time_left_s)
+            if evidence.shown:
+                return await self._published_before(file, file_id or evidence.file_id)
+            may_be_posted = evidence.shown is None and file_id is not None
         if file_id is None:
             file_id = await bot.upload(
                 file.path,
-                session_id=memory.session_id,
-                on_session=lambda session: journal.note("upload_session", id=session),
+                begun=Begun(memory.session_id, memory.session_file_id or "") if memory.session_id else None,
+                on_session=lambda begun: journal.note("upload_session", id=begun.session_id, file_id=begun.file_id),
                 time_left=self._time_left_s,
                 on_progress=self._on_upload_progress,
             )
             journal.note("uploaded", file_id=file_id)
-            await self._save(file, file_id)
-        elif await bot.already_saved():
-            logger.info("an earlier start had published the recording already")
-        else:
-            await self._save(file, file_id)
-        journal.note("saved")
+        await self._check_size(file, file_id)
+        await bot.save(file_id, self._time_left_s, may_be_posted=may_be_posted)
+        return self._done(file, file_id)
+
+    async def _published_before(self, file: Verified, file_id: str) -> Happened:
+        logger.info("an earlier start had published the recording already")
+        if self._job.memory.file_id is None and file_id:
+            await self._check_size(file, file_id)
+        return self._done(file, file_id)
+
+    def _done(self, file: Verified, file_id: str) -> Happened:
+        self._job.journal.note("saved")
         self._job.report.published(file_id, file.size_bytes)
-        self._job.directory.remove(file.path)
+        for path in (file.path, *self._job.directory.segments()):
+            self._job.directory.remove(path)
         logger.info("published {} ({} bytes) as file {}", file.path.name, file.size_bytes, file_id)
         return Happened(Event.PUBLISHED)
 
-    async def _save(self, file: Verified, file_id: str) -> None:
+    async def _check_size(self, file: Verified, file_id: str) -> None:
         size = await self._job.bot.published_size(file_id)
         if size is not None and size != file.size_bytes:
             self._job.journal.note("uploaded", file_id=None)  # the next start uploads it anew
@@ -62,7 +75,6 @@ class Publish:
                 detail=f"the server has {size} bytes, the recording {file.size_bytes}",
                 code="size_differs",
             )
-        await self._job.bot.save(file_id, self._time_left_s)
 
     def _on_upload_progress(self, sent: int, total: int) -> None:
         self._advanced_at = time.monotonic()

@@ -9,6 +9,8 @@ import pytest
 
 from recorder_fsm.errors import AccessRefused, RecordingError, ServerUnavailable
 from recorder_fsm.machine.lifecycle import Event, State
+from recorder_fsm.mattermost.posting import Evidence
+from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.steps.context import GRACE_RESERVE_S
 from recorder_fsm.steps.publish import STALL_S
 from tests.steps.job import ANNOUNCED, NAME, NAMED, Fact, StepJob
@@ -27,11 +29,12 @@ async def test_recording_is_uploaded_measured_and_posted(job: StepJob) -> None:
     job.bot.size = len("video")
     await finished(job)
     assert await job.take(State.UPLOADING) is Event.PUBLISHED
-    assert job.bot.asked == [f"upload {NAME}.mp4 video", "size file-1", "save file-1"]
+    assert job.bot.asked == ["posted None", f"upload {NAME}.mp4 video", "size file-1", "save file-1"]
     assert job.recordings == []
     assert job.context.kept is None
     memory = job.journal.remembered()
-    assert (memory.session_id, memory.file_id, memory.saved) == ("session-1", "file-1", True)
+    assert (memory.session_id, memory.session_file_id) == ("session-1", "file-1")
+    assert (memory.file_id, memory.saved) == ("file-1", True)
     assert job.report()["published"] == {"file_id": "file-1", "size_bytes": len("video")}
 
 
@@ -42,27 +45,65 @@ async def test_nothing_is_published_without_a_finished_file(job: StepJob) -> Non
     assert job.bot.asked == []
 
 
-async def test_upload_that_was_begun_goes_on(job: StepJob) -> None:
-    """With the upload session of the earlier start."""
-    await finished(job, ("upload_session", {"id": "session-0"}))
+@pytest.mark.parametrize("file_id", ["file-0", ""])
+async def test_upload_that_was_begun_goes_on(job: StepJob, file_id: str) -> None:
+    """With the upload session of the earlier start, and the id that its file will have."""
+    details: dict[str, object] = {"id": "session-0", "file_id": file_id} if file_id else {"id": "session-0"}
+    await finished(job, ("upload_session", details))
     await job.take(State.UPLOADING)
-    assert job.bot.session == "session-0"
+    assert job.bot.begun == Begun("session-0", file_id)
 
 
 async def test_upload_that_was_complete_is_not_repeated(job: StepJob) -> None:
     """Only the post is missing."""
     await finished(job, ("uploaded", {"file_id": "file-0"}))
     assert await job.take(State.UPLOADING) is Event.PUBLISHED
-    assert job.bot.asked == ["already saved", "size file-0", "save file-0"]
+    assert job.bot.asked == ["posted file-0", "size file-0", "save file-0"]
 
 
 async def test_recording_that_was_posted_is_not_posted_twice(job: StepJob) -> None:
     """The earlier start died between the post and its note."""
-    job.bot.saved_before = True
+    job.bot.evidence = Evidence(True, "file-0")
     await finished(job, ("uploaded", {"file_id": "file-0"}))
     assert await job.take(State.UPLOADING) is Event.PUBLISHED
-    assert job.bot.asked == ["already saved"]
+    assert job.bot.asked == ["posted file-0"]
     assert job.journal.remembered().saved
+    assert job.recordings == []
+
+
+async def test_recording_that_was_posted_is_not_uploaded_where_the_journal_is_lost(job: StepJob) -> None:
+    """The thread shows it, and its file is as large as ours."""
+    job.bot.evidence, job.bot.size = Evidence(True, "file-0"), len("video")
+    await finished(job)
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert job.bot.asked == ["posted None", "size file-0"]
+    assert job.report()["published"]["file_id"] == "file-0"
+
+
+async def test_file_that_is_not_the_posted_one_is_kept(job: StepJob) -> None:
+    """A post with a file of another size is no reason to remove ours."""
+    job.bot.evidence, job.bot.size = Evidence(True, "file-0"), 1
+    await finished(job)
+    with pytest.raises(RecordingError, match="not complete"):
+        await job.take(State.UPLOADING)
+    assert job.recordings == [f"{NAME}.mp4"]
+
+
+async def test_post_that_nobody_can_tell_of_is_asked_for_once_more(job: StepJob) -> None:
+    """The earlier start may have asked for it; the bot is told so."""
+    job.bot.evidence = Evidence(None)
+    await finished(job, ("uploaded", {"file_id": "file-0"}))
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert job.bot.asked == ["posted file-0", "size file-0", "save file-0 again"]
+
+
+async def test_recording_of_this_process_is_not_looked_for(job: StepJob) -> None:
+    """Nobody but this process can have asked for its post."""
+    job.context.name = NAME
+    job.segment()
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert not any(asked.startswith("posted") for asked in job.bot.asked)
 
 
 async def test_file_of_another_size_is_not_posted_and_uploaded_anew_next_time(tmp_path: Path) -> None:
