@@ -125,6 +125,7 @@ class FakeFiles:
         self.problems: tuple[str, ...] = ()
         self.finalised: list[list[str]] = []
         self.spans: list[Span] = []
+        self.times_left: list[float] = []
         self.whole = True
         self.expected: list[float | None] = []
         self.posters: list[str] = []
@@ -132,6 +133,7 @@ class FakeFiles:
     async def finalise(self, segments: Sequence[Path], final: Path, span: Span, *, time_left_s: float) -> JoinReport:
         assert time_left_s > 0
         self.spans.append(span)
+        self.times_left.append(time_left_s)
         self.finalised.append([segment.name for segment in segments])
         if not segments:
             raise RecordingError("Nothing was recorded.", code="empty")

@@ -9,7 +9,8 @@ import pytest
 
 from recorder_fsm.errors import AccessRefused, MattermostError, RecordingError, ServerUnavailable
 from recorder_fsm.machine.lifecycle import Event, State
-from recorder_fsm.media.join import Gap
+from recorder_fsm.media.join import Gap, Span
+from recorder_fsm.steps.finish import REWRITE_RESERVE_BYTES
 from tests.steps.job import ANNOUNCED, NAME, NAMED, RECORDING_ID, StepJob
 
 
@@ -89,6 +90,80 @@ async def test_only_segment_is_used_where_the_copy_is_not_fit(job: StepJob, how:
     assert await job.take(State.STOPPING) is Event.FILE_READY
     assert job.recordings == [f"{NAME}.mp4"]
     assert (job.path / f"{NAME}.mp4").read_text() == text
+
+
+async def test_file_begins_where_people_could_know_of_it(job: StepJob, recorded: list[float]) -> None:
+    """What was captured before `started` left is not in it, and the clock does not count it."""
+    await job.take(State.INIT)
+    segment = job.segment(ended=False)
+    recorded[0] += 0.75
+    job.context.announce(True)
+    recorded[0] += 5.0
+    job.context.timeline.stopped(segment)
+    segment.ended.set()
+    await job.take(State.STOPPING)
+    assert job.files.spans == [Span(0.75, 5.75)]
+    assert job.files.expected == [5.0]
+    assert job.report()["capture"]["clock_s"] == 5.0
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_next_start_knows_where_the_file_begins(job: StepJob, ended: bool) -> None:
+    """From the journal, whether the earlier process was killed while it captured or later."""
+    job.earlier(NAMED, ("announced", {"possible": True, "head_s": 0.5}))
+    if ended:
+        job.journal.write("capture_ended", seconds=61.5, head_s=0.625)
+    job.file("live.mp4")
+    await job.take(State.INIT)
+    await job.take(State.STOPPING)
+    assert job.files.spans == [Span(0.625, 62.125) if ended else Span(0.5, None)]
+
+
+async def test_rewriting_takes_no_room_that_others_need(job: StepJob) -> None:
+    """The only segment is published as it is, and the report says why."""
+    job.earlier(NAMED, ANNOUNCED)
+    size = job.file("live.mp4").stat().st_size
+    job.directory.free_bytes = lambda: size + job.context.settings.min_free_bytes + REWRITE_RESERVE_BYTES - 1  # type: ignore[method-assign]
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.files.finalised == []
+    assert job.recordings == [f"{NAME}.mp4"]
+    assert any("as it was captured" in note and "bytes are free" in note for note in job.report()["notes"])
+
+
+async def test_segments_that_cannot_be_joined_for_lack_of_room_are_kept(job: StepJob) -> None:
+    """With numbers, so that a person can make room and start the job again."""
+    job.earlier(NAMED, ANNOUNCED)
+    for name in ("live.mp4", "live-2.mp4"):
+        job.file(name)
+    job.directory.free_bytes = lambda: 2**20  # type: ignore[method-assign]
+    await job.take(State.INIT)
+    with pytest.raises(RecordingError, match="1048576 bytes are free") as caught:
+        await job.take(State.STOPPING)
+    assert caught.value.code == "no_room"
+    assert job.recordings == ["live-2.mp4", "live.mp4"]
+
+
+async def test_finishing_leaves_time_to_publish(job: StepJob, clock: list[float]) -> None:
+    """A launcher's grace is for both."""
+    job.earlier(NAMED, ANNOUNCED)
+    job.file("live.mp4")
+    await job.take(State.INIT)
+    job.stop.requested_at = clock[0] - 100
+    await job.take(State.STOPPING)
+    assert job.files.times_left == [job.context.grace_left_s()]
+
+
+async def test_segments_stay_where_the_file_could_not_be_checked(job: StepJob) -> None:
+    """Until it is published; the next start would make it anew."""
+    job.earlier(NAMED, ANNOUNCED)
+    job.file("live.mp4")
+    job.files.whole = False
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    assert job.recordings == [f"{NAME}.mp4", "live.mp4"]
+    assert await job.take(State.UPLOADING) is Event.PUBLISHED
+    assert job.recordings == []
 
 
 @pytest.mark.parametrize("names", [("live.mp4",), ("live.mp4", "live-2.mp4")])

@@ -64,7 +64,7 @@ def test_empty_room_is_quiet_when_it_has_been_for_a_while() -> None:
     [
         attrs.evolve(EMPTY, packets=8),
         attrs.evolve(EMPTY, energy=1.0 + 2 * VOICE_ENERGY_PER_S * EVERY_S),
-        attrs.evolve(EMPTY, changes=14),
+        attrs.evolve(EMPTY, changes=30),
         attrs.evolve(EMPTY, level_dbfs=QUIET_DBFS),
         None,
     ],
@@ -79,8 +79,8 @@ def test_one_sign_of_people_begins_anew(sign: Signs | None) -> None:
 
 
 def test_clock_of_the_page_is_no_sign_of_people() -> None:
-    """It changes every minute, whoever is there."""
-    assert look(watch_over(Plugin(True)), *[attrs.evolve(EMPTY, changes=9 + number) for number in range(4)])[-1]
+    """It changes every second, whoever is there."""
+    assert look(watch_over(Plugin(True)), *[attrs.evolve(EMPTY, changes=9 + 5 * number) for number in range(4)])[-1]
 
 
 def test_time_in_which_nobody_looked_is_not_quiet() -> None:
