@@ -86,8 +86,11 @@ class Calls:
         self._end_job(job)
 
     def stop_recording(self, recording_id: str) -> None:
-        """End a job as its host does: the job is over, then the page is told. Raises `NoSuchCallError`."""
-        job = self._state.find_job(recording_id)
+        """End a job as its host does: the job is over, then the page is told. Raises `NoSuchCallError`.
+
+        A plugin that is off hears no host.
+        """
+        job = self._state.find_job(recording_id) if not self._state.plugin_off else None
         if job is None:
             raise NoSuchCallError(f"there is no recording {recording_id}")
         self._end_job(job)
@@ -103,15 +106,20 @@ class Calls:
         self._state.changed()
 
     def everyone_leaves(self, call_id: str) -> None:
-        """Let all people leave; the job ends when the bot has followed them."""
+        """Let all people leave; the job ends when the bot has followed them. A plugin that is off does not see it."""
         call = self.find(call_id)
         call.everyone_left = True
-        if call.job is not None:
+        if call.job is not None and not self._state.plugin_off:
             self._hub.to_bot("job_stop", {"job_id": call.job.id})
         self._state.changed()
 
     def bot_left(self, job: Job) -> None:
-        """End a job whose bot went away, without an error; the call too if nobody else is there."""
+        """End a job whose bot went away, without an error; the call too if nobody else is there.
+
+        A plugin that drains has closed its database already: it ends nothing any more.
+        """
+        if self._state.plugin_off:
+            return
         call = self._state.calls.get(job.call_id)
         if call is not None and call.everyone_left:
             call.end_at = call.end_at or now_ms()

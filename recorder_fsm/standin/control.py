@@ -13,11 +13,12 @@ from aiohttp.typedefs import Handler
 
 from recorder_fsm.standin.access import BodyError, read_json
 from recorder_fsm.standin.calls import DEMO_CALL_ID, Calls, NoSuchCallError
+from recorder_fsm.standin.draining import Draining
 from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.knobs import KnobError, Knobs
 from recorder_fsm.standin.network import Network, reset
 from recorder_fsm.standin.scene import scene_of
-from recorder_fsm.standin.state import State
+from recorder_fsm.standin.state import Call, Job, State
 
 GUARDED = frozenset({"control", "knobs", "log", "state", "calls", "reset"})
 
@@ -26,12 +27,20 @@ class Control:
     """Serve /standin/control, knobs, log, state, calls and reset; `restart` brings the first state back."""
 
     def __init__(
-        self, state: State, hub: Hub, calls: Calls, network: Network, restart: Callable[[], Awaitable[None]]
+        self,
+        state: State,
+        hub: Hub,
+        calls: Calls,
+        network: Network,
+        *,
+        draining: Draining,
+        restart: Callable[[], Awaitable[None]],
     ) -> None:
         self._state = state
         self._hub = hub
         self._calls = calls
         self._network = network
+        self._draining = draining
         self._restart = restart
 
     def routes(self) -> list[web.RouteDef]:
@@ -73,7 +82,7 @@ class Control:
                     self._calls.end_call(call.id)
                 reached = len(calls)
             case "stop_recording":
-                live = [call.job for call in calls if call.job is not None and not call.job.end_at]
+                live = self._live_jobs(calls)
                 for job in live:
                     self._calls.stop_recording(job.id)
                 reached = len(live)
@@ -83,8 +92,8 @@ class Control:
                 reached = len(calls)
             case "drop_network":
                 reached = self._network.drop(_seconds(body), spare=request)
-            case "crash_plugin":
-                self._network.crash_plugin(_seconds(body))
+            case "crash_plugin" | "deactivate_plugin":
+                self._end_plugin(str(action), body)
                 reached = len(calls)
             case "ws_drop":
                 reached = self.drop_websockets(call_id)
@@ -93,6 +102,18 @@ class Control:
             case _:
                 raise web.HTTPBadRequest(text=f"unknown action {action!r}")
         return web.json_response({"reached": reached})
+
+    def _live_jobs(self, calls: list[Call]) -> list[Job]:
+        """Return the jobs that a host may stop; raises Mattermost's 404 where the plugin is off."""
+        if self._state.plugin_off:
+            raise web.HTTPNotFound(text="404 page not found")
+        return [call.job for call in calls if call.job is not None and not call.job.end_at]
+
+    def _end_plugin(self, action: str, body: dict[str, Any]) -> None:
+        if action == "crash_plugin":
+            self._network.crash_plugin(_seconds(body))
+        else:
+            self._draining.begin(back_after_s=_seconds(body), revoke=bool(body.get("revoke")))
 
     def drop_websockets(self, call_id: str | None) -> int:
         """Reset the sockets of all who joined the call; they may come back within the grace."""

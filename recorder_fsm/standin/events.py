@@ -23,10 +23,14 @@ KEPT_EVENTS = 128
 
 @attrs.define(eq=False)
 class Connection:
-    """Hold one connection: who, which call it joined, and its sequence of events."""
+    """Hold one connection: who, which call it joined, and its sequence of events.
+
+    `first_id` is the id with which its client joined: another one where it came back on a new connection.
+    """
 
     user: str
     id: str = attrs.Factory(new_id)
+    first_id: str = attrs.field(default=attrs.Factory(lambda self: self.id, takes_self=True))
     call_id: str = ""
     recording_id: str = ""
     next_seq: int = 0

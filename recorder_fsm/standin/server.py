@@ -20,6 +20,7 @@ from recorder_fsm.standin.calls import Calls
 from recorder_fsm.standin.channel import Channel
 from recorder_fsm.standin.control import Control
 from recorder_fsm.standin.coreapi import CoreApi
+from recorder_fsm.standin.draining import Draining
 from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.faults import Faults
 from recorder_fsm.standin.knobs import Fault, KnobError, Knobs
@@ -65,9 +66,12 @@ class StandIn:
             argv=recorder_argv,
         )
         self._network = Network(self.state)
+        self._draining = Draining(self.state, self.hub)
         self._websocket = Websocket(self.state, self.hub, self.calls)
         self._core = CoreApi(self.state)
-        self._control = Control(self.state, self.hub, self.calls, self._network, self.restart)
+        self._control = Control(
+            self.state, self.hub, self.calls, self._network, draining=self._draining, restart=self.restart
+        )
         self._channel = Channel(self.state, self.calls, self.launcher, "")
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -147,6 +151,10 @@ class StandIn:
         """Let the plugin's routes answer 404 as those of a plugin that is off, for `seconds`."""
         self._network.crash_plugin(seconds)
 
+    def deactivate_plugin(self, *, back_after_s: float = 1.0, revoke: bool = False) -> None:
+        """Let the plugin drain, go, and come back after `back_after_s`; see `Draining`."""
+        self._draining.begin(back_after_s=back_after_s, revoke=revoke)
+
     def drop_websockets(self, call_id: str | None = None) -> int:
         """Reset the websockets of a call, or of all; returns how many were open."""
         return self._control.drop_websockets(call_id)
@@ -170,6 +178,7 @@ class StandIn:
     def _forget_timers(self) -> None:
         self.calls.forget_timers()
         self._websocket.forget_timers()
+        self._draining.cancel()
 
     def _application(self) -> web.Application:
         log, faults = RequestLog(self.state), Faults(self.state)

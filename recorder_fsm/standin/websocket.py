@@ -88,7 +88,8 @@ class Websocket:
     def _open(
         self, request: web.Request, socket: web.WebSocketResponse, user: str
     ) -> tuple[Connection, asyncio.Task[None]]:
-        connection = self._hub.resumable(request.query.get("connection_id", ""), user)
+        known = "" if self._state.knobs.fresh_connections else request.query.get("connection_id", "")
+        connection = self._hub.resumable(known, user)
         if connection is None:
             connection = self._hub.add(user)
             connection.attach(socket, request, 0)
@@ -109,6 +110,8 @@ class Websocket:
             connection.reply({"status": "OK", "data": {"text": "pong"}, "seq_reply": seq})
         elif action == f"{PREFIX}join":
             self._join(connection, data if isinstance(data, dict) else {})
+        elif action == f"{PREFIX}reconnect":
+            self._rejoin(connection, data if isinstance(data, dict) else {})
         elif action == f"{PREFIX}leave":
             self._leave(connection)
         else:
@@ -137,10 +140,25 @@ class Websocket:
         )
         self._state.changed()
 
+    def _rejoin(self, connection: Connection, data: dict[str, Any]) -> None:
+        """Let a client that came back on a new connection go on with its session, while that is kept."""
+        previous = self._hub.connections.get(str(data.get("prevConnID", "")))
+        if previous is None or previous.user != connection.user or not previous.call_id:
+            return
+        if (timer := self._leave_timers.pop(previous.id, None)) is not None:
+            timer.cancel()
+        connection.call_id, connection.recording_id = previous.call_id, previous.recording_id
+        connection.first_id = str(data.get("originalConnID", ""))
+        del self._hub.connections[previous.id]
+        if (job := self._state.find_job(connection.recording_id)) is not None:
+            job.bot_connection_id = connection.id
+        self._state.changed()
+
     def _leave(self, connection: Connection) -> None:
         job = self._state.find_job(connection.recording_id)
         connection.call_id = connection.recording_id = ""
-        if job is not None and job.bot_connection_id == connection.id:
+        # The plugin compares what it stored with the id of the join: a new connection has another one (contract 6.11).
+        if job is not None and job.bot_connection_id == connection.first_id:
             self._calls.bot_left(job)
         self._state.changed()
 

@@ -20,6 +20,8 @@ BLACK_AFTER_S = 10.0
 FROZEN_AFTER_S = 75.0
 """The page's own clock changes every minute."""
 CHANGES_THAT_SHOW = 5
+IDLE_CHANGES_PER_S = 2.0
+"""A page in which nothing happens may show a clock with seconds."""
 BEHIND_S = 5.0
 BLIND_AFTER_S = 15.0
 """Of a time in which nobody looked, because the recorder stood still or the page was busy, nothing is said."""
@@ -54,7 +56,7 @@ class Signs:
             and self.level_dbfs < QUIET_DBFS
             and self.packets == last.packets
             and self.energy - last.energy <= VOICE_ENERGY_PER_S * (self.at_s - last.at_s)
-            and 0 <= self.changes - last.changes < CHANGES_THAT_SHOW
+            and 0 <= self.changes - last.changes <= IDLE_CHANGES_PER_S * (self.at_s - last.at_s)
         )
 
 

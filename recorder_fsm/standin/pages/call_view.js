@@ -47,6 +47,13 @@ export class CallView {
     return this.#root;
   }
 
+  // Nobody is there to talk; the clock goes on.
+  rest() {
+    this.#timers.forEach(clearInterval);
+    this.#talking.replaceChildren();
+    this.#tiles.forEach((tile) => tile.remove());
+  }
+
   unmount() {
     cancelAnimationFrame(this.#frame);
     this.#timers.forEach(clearInterval);

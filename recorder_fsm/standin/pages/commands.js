@@ -13,8 +13,9 @@ const TROUBLES = {
   alert: () => window.alert("The stand-in shows an alert."),
   open_window: () => window.open("about:blank", "_blank", "popup"),
   navigate_away: () => location.assign("/"),
-  flood_console: (_, { lines }) => floodConsole(lines ?? 10_000),
+  flood_console: (_, { lines, error }) => floodConsole(lines ?? 10_000, error),
   silence: ({ stage }) => stage.sound.mute(),
+  everybody_gone: ({ stage }) => stage.everybodyGone(),
   blank: ({ stage }) => stage.view.root.append(element("div", { class: "blank" })),
 };
 

@@ -50,6 +50,13 @@ export class Stage {
     this.#player.play().catch(() => {});
   }
 
+  // All others leave or are cut off: nothing is received any more, and the picture stands still.
+  everybodyGone() {
+    this.sound.mute();
+    this.#loopback?.close();
+    this.view.rest?.();
+  }
+
   stop() {
     this.sound.stop();
     this.#shared?.stop();
