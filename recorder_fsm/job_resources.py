@@ -85,7 +85,7 @@ class JobResources:
             origin=settings.origin,
             ca_file=settings.tls_ca_cert_file,
         )
-        return Browser(lambda: self._driver.playwright, launch, self._look_at_the_fault)
+        return Browser(lambda: self._driver.playwright, launch, self._look_at_the_fault, self._report.note)
 
     async def _look_at_the_fault(self, page: CallPage) -> None:
         """Keep what a person will ask for, while the page is still there; the capture has ended before."""

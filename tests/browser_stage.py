@@ -162,6 +162,10 @@ async def no_look(_: CallPage) -> None:
     """Nobody looks at a fault."""
 
 
+def no_note(_: str) -> None:
+    """Nobody reads notes."""
+
+
 @attrs.define
 class Held:
     """All of it, up; `told` is what the page said by the hook's binding."""
@@ -299,5 +303,5 @@ async def held() -> AsyncIterator[Held]:
             Driver() as driver,
         ):
             how = launch(runtime, there.origin, display.env, audio.env)
-            async with Browser(lambda: driver.playwright, how, no_look) as browser:
+            async with Browser(lambda: driver.playwright, how, no_look, no_note) as browser:
                 yield Held(there, display, audio, driver, browser, runtime, told)

@@ -49,8 +49,14 @@ async def tab() -> FakeTab:
 
 
 @pytest.fixture
-async def page(tab: FakeTab) -> CallPage:
-    return CallPage(tab, WIDTH, HEIGHT)
+def notes() -> list[str]:
+    """What the report is to have."""
+    return []
+
+
+@pytest.fixture
+async def page(tab: FakeTab, notes: list[str]) -> CallPage:
+    return CallPage(tab, WIDTH, HEIGHT, notes.append)
 
 
 def say(page: CallPage, kind: str, detail: object = None) -> None:
@@ -564,6 +570,14 @@ async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> No
     assert not done
     say(page, "close")
     await closed
+
+
+async def test_screen_that_the_recorder_had_to_show_is_noted_once(page: CallPage, notes: list[str]) -> None:
+    """People who ask why the first second of a shared screen is missing find it in the report."""
+    assert notes == []
+    for _ in range(3):
+        say(page, "screen_restored")
+    assert notes == [call_page.SCREEN_RESTORED]
 
 
 async def test_wrong_size_of_the_page_is_said_once(tab: FakeTab, page: CallPage, log: list[str]) -> None:

@@ -38,7 +38,7 @@ from recorder_fsm.resources import browser as browser_module
 from recorder_fsm.resources.browser import Browser
 from recorder_fsm.resources.display import Display
 from recorder_fsm.resources.driver import Driver
-from tests.browser_stage import TONES_HZ, Held, eventually, held, launch, no_look, site
+from tests.browser_stage import TONES_HZ, Held, eventually, held, launch, no_look, no_note, site
 from tests.programs import ENV, HEIGHT, WIDTH, child, soon, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -197,7 +197,7 @@ async def test_launch_that_fails_says_why() -> None:
         async with site() as there, Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display:
             how = launch(runtime, there.origin, display.env, {"DISPLAY": ":9999"})
             with pytest.raises(BrowserError, match=r"Missing X server|cannot open display|ozone"):
-                await Browser(lambda: Driver().playwright, how, no_look).__aenter__()
+                await Browser(lambda: Driver().playwright, how, no_look, no_note).__aenter__()
         await gone(runtime)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
@@ -36,6 +37,9 @@ FROZEN_LIMIT_S = 12.0
 LEAVE_LIMIT_S = 2.0
 RESTORE_LIMIT_S = 5.0
 LAST_WORD_S = 1.0
+SCREEN_RESTORED = (
+    "the call page received a shared screen without showing it; the recorder let it show it after a second"
+)
 
 
 class Loading(Protocol):
@@ -88,11 +92,13 @@ class Left:
 
 
 class CallPage:
-    """One page, from the first address to the last word of its client."""
+    """One page, from the first address to the last word of its client. `note` is for the job's report."""
 
-    def __init__(self, tab: Tab, width: int, height: int) -> None:
+    def __init__(self, tab: Tab, width: int, height: int, note: Callable[[str], None]) -> None:
         self._tab = tab
         self._size = (width, height)
+        self._note = note
+        self._screen_restored = False
         self._wrong_size: tuple[int, int] | None = None
         self._joined = asyncio.Event()
         self._client_seen = asyncio.Event()
@@ -199,6 +205,11 @@ class CallPage:
             self._client_seen.set()
         elif kind == "connect":
             self._joined.set()
+        elif kind == "screen_restored":
+            logger.warning(SCREEN_RESTORED)
+            if not self._screen_restored:
+                self._note(SCREEN_RESTORED)
+            self._screen_restored = True
         elif kind == "close" and not self._left.done():
             if not self._leaving:
                 logger.info("the call page closed its client{}", f": {detail}" if detail else "")

@@ -32,7 +32,8 @@ from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
-HOOKS = [Path(__file__).parent.parent / "browser" / name for name in ("audio_hook.js", "page_hook.js")]
+HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "page_hook.js")
+HOOKS = [Path(__file__).parent.parent / "browser" / name for name in HOOK_NAMES]
 BINDING = "__recorderFsmTell"
 
 LAUNCH_LIMIT_S = 15.0
@@ -64,7 +65,7 @@ class Browser:
     """Holds Chromium with one page; ready when the page can be told where to go; ends by closing, or is killed.
 
     `playwright` gives the driver that is held now. `look_at_fault` is called with the page when the browser is stopped
-    for a fault, while the page is still there.
+    for a fault, while the page is still there; `note` with what a person should know of the recording.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class Browser:
         playwright: Callable[[], Playwright],
         launch: Launch,
         look_at_fault: Callable[[CallPage], Awaitable[None]],
+        note: Callable[[str], None],
     ) -> None:
         self._playwright = playwright
         self._launch = launch
         self._look_at_fault = look_at_fault
+        self._note = note
         self._devtools: DevTools | None = None
         self._chromium: ChildProcess | None = None
         self._bridge: Bridge | None = None
@@ -204,7 +207,7 @@ class Browser:
         target_id = await _first_page(root)
         session = await devtools.attach(target_id)
         tab = ChromiumTab(session, self._page_of_driver)
-        page = CallPage(tab, self._launch.width, self._launch.height)
+        page = CallPage(tab, self._launch.width, self._launch.height, self._note)
         listen_to_console(session, page.console.heard)
         await refuse_dialogs(session)
         await listen_to_hook(

@@ -44,8 +44,11 @@ function crash() {
   document.body.getBoundingClientRect();
 }
 
-function floodConsole(lines) {
+function floodConsole(lines, error) {
   for (let i = 0; i < lines; i += 1) {
     console.log(`line ${i} of ${lines}: ${"noise ".repeat(20)}`);
+  }
+  if (error) {
+    console.error(error);
   }
 }

@@ -39,7 +39,8 @@ export class Loopback {
       }
     }
     await this.#sender.setLocalDescription();
-    await this.#receiver.setRemoteDescription(this.#sender.localDescription);
+    const { type, sdp } = this.#sender.localDescription;
+    await this.#receiver.setRemoteDescription({ type, sdp: namedAsByThePlugin(sdp, tracks) });
     await this.#receiver.setLocalDescription();
     await this.#sender.setRemoteDescription(this.#receiver.localDescription);
     return arrived;
@@ -49,4 +50,11 @@ export class Loopback {
     this.#sender.close();
     this.#receiver.close();
   }
+}
+
+// The plugin names the track of a shared screen so that its receiver can tell.
+function namedAsByThePlugin(sdp, tracks) {
+  return tracks
+    .filter((track) => track.kind === "video")
+    .reduce((text, { id }) => text.replaceAll(id, `screen_${id}`), sdp);
 }

@@ -3,6 +3,7 @@
 // Order as in the real page: REST prefetch, `window.callsClient`, view, init. With a token in the fragment it is a
 // recorder's page. Without one a person is looking: at the call that `call_id` names, or at a scene with no call behind.
 
+import { chatter } from "./chatter.js";
 import { CallsClient, RoomCallsClient } from "./calls_client.js";
 import { obey } from "./commands.js";
 import { element, icon } from "./dom.js";
@@ -58,6 +59,7 @@ async function join(config, scene, faults) {
       root.append(element("p", { class: "over" }, "The call has ended."));
     }
   };
+  client.on("connect", chatter);
   client.on("close", closed);
   client.on("command", (data) => obey({ client, stage }, data));
   if (scene.v2) {

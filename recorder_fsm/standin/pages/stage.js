@@ -13,6 +13,7 @@ export class Stage {
   #shared = null;
   #screen = null;
   #loopback = null;
+  #lateMap_s;
   #player = element("audio", { autoplay: true, hidden: true });
 
   constructor(parent, { scene, avatar }) {
@@ -24,6 +25,7 @@ export class Stage {
       this.#screen.muted = true;
       this.#shared.start();
     }
+    this.#lateMap_s = scene.page_faults?.late_map_s ?? 0;
     this.#loopback = scene.rtc ? new Loopback() : null;
     const parts = { scene, sound: this.sound, screen: this.#screen, avatar };
     this.view = scene.mode === "pattern" ? new PatternView(parent, parts) : new CallView(parent, parts);
@@ -35,8 +37,15 @@ export class Stage {
     if (!this.#loopback) {
       return;
     }
+    // What each track is for comes by another way than the track. As the real page, this one does not look again.
+    let mapped = !this.#lateMap_s;
+    setTimeout(() => (mapped = true), this.#lateMap_s * 1000);
     const sent = [this.sound.track, this.#shared?.captureTrack()].filter(Boolean);
     for (const track of await this.#loopback.connect(sent)) {
+      if (track.kind === "video" && !mapped) {
+        console.error("unexpected video track type", track.id);
+        continue;
+      }
       const player = track.kind === "audio" ? this.#player : this.#screen;
       player.srcObject = new MediaStream([track]);
       player.play().catch((error) => console.debug("waiting for a click:", error.name));
