@@ -256,3 +256,67 @@ def test_knobs_come_back_as_they_were_given() -> None:
     assert (knobs.max_file_size, knobs.faults[0].skip) == (5, 2)
     with pytest.raises(KnobError, match="max_size"):
         Knobs.from_json({"max_size": 5})
+
+
+async def test_spoilt_reply_comes_after_the_deed(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """What was asked is done, and somebody else answers."""
+    standin.set_faults({"route": "status", "kind": "spoil_reply", "status": 504, "body": "<html>"})
+    reply = await start_job(bot_client, ids)
+    assert (reply.status, await reply.text()) == (504, "<html>")
+    assert [one.reply for one in standin.state.statuses] == [200]
+
+
+async def test_part_that_ends_early_is_answered_as_one_that_ended(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """A FIN in mid-body: 204 and the offset says how far; under 5 MiB of a first part it is 400 and nothing stays."""
+    url = await upload_url(standin, bot_client, ids)
+    standin.set_faults({"route": "upload_data", "kind": "ends_at", "at_byte": 7, "times": 2})
+    assert (await bot_client.post(url, data=b"helloworld")).status == 204
+    assert await offset(bot_client, url) == 7
+    standin.state.knobs.five_mib_rule = True
+    body = {"channel_id": ids.call_id, "filename": "a.mp4", "file_size": 10}
+    first = (await (await bot_client.post(f"{PLUGIN}/bot/uploads", json=body)).json())["id"]
+    refused = await bot_client.post(f"{PLUGIN}/bot/uploads/{first}", data=b"helloworld")
+    assert (refused.status, "First part" in await refused.text()) == (400, True)
+    assert await offset(bot_client, f"{PLUGIN}/bot/uploads/{first}") == 0
+
+
+async def test_post_alone_is_made_before_the_save_fails(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """The plugin posts first and updates the call's post then: that may fail, and the post stays."""
+    standin.set_faults({"route": "save", "kind": "post_only"})
+    body = {"PostID": ids.post_id, "FileIDs": ["f" * 26], "JobID": ids.recording_id}
+    reply = await bot_client.post(f"{PLUGIN}/bot/calls/{ids.call_id}/recordings", json=body)
+    assert (reply.status, "failed to update call thread" in await reply.text()) == (500, True)
+    assert [post.recording_id for post in standin.state.posts] == [ids.recording_id]
+    call_post = await (await bot_client.get(f"/api/v4/posts/{ids.post_id}")).json()
+    assert call_post["props"]["recordings"] == {ids.recording_id: {}}
+
+
+async def test_fault_of_the_plugin_spares_the_servers_own_routes(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """`plugin` is every route of the plugin, and none of Mattermost's."""
+    standin.set_faults({"route": "plugin", "kind": "status", "status": 503, "times": 0})
+    assert (await bot_client.get(filename_url(ids))).status == 503
+    assert (await bot_client.get(f"{PLUGIN}/version")).status == 503
+    assert (await bot_client.get(f"/api/v4/posts/{ids.post_id}")).status == 200
+
+
+async def test_crashed_plugin_comes_back_as_it_was(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """Its routes answer Mattermost's plain 404 for a while; the token and the sessions live on (contract 6.13)."""
+    url = await upload_url(standin, bot_client, ids)
+    assert (await bot_client.post(url, data=b"hello")).status == 204
+    action = {"action": "crash_plugin", "seconds": 0.2}
+    assert (await bot_client.post("/standin/control", json=action)).status == 200
+    reply = await bot_client.get(url)
+    assert (reply.status, await reply.text(), reply.content_type) == (404, "404 page not found\n", "text/plain")
+    assert (await bot_client.get("/api/v4/config/client?format=old")).status == 200
+    await standin.wait_for(lambda: not standin.state.plugin_off)
+    assert await offset(bot_client, url) == 5

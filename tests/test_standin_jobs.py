@@ -190,3 +190,29 @@ async def test_new_call_post_has_an_empty_recording(bot_client: aiohttp.ClientSe
     """The call post lists a job from its start, with nothing in it."""
     post = await (await bot_client.get(f"/api/v4/posts/{ids.post_id}")).json()
     assert post["props"]["recordings"] == {ids.recording_id: {}}
+
+
+async def test_ended_job_that_is_kept_says_that_it_has_ended(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """Plugins that keep their jobs have a text of their own, and still take `failed`."""
+    standin.state.knobs.keeps_ended_jobs = True
+    standin.stop_recording(ids.recording_id)
+    assert await report(bot_client, ids) == (400, "job has ended")
+    assert await report(bot_client, ids, Status="failed") == (200, "success")
+
+
+async def test_thread_has_the_calls_post_and_all_below_it(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """As Mattermost lists it: ids in order, posts by id; the recording's post names its job."""
+    assert (await save(bot_client, ids))[0] == 200
+    await bot_client.post(
+        "/api/v4/posts", json={"channel_id": ids.call_id, "root_id": ids.post_id, "message": "No audio."}
+    )
+    thread = await (await bot_client.get(f"/api/v4/posts/{ids.post_id}/thread")).json()
+    call, recording, text = (thread["posts"][one] for one in thread["order"])
+    assert call["id"] == ids.post_id
+    assert recording["props"]["recording_id"] == ids.recording_id
+    assert text["message"] == "No audio."
+    assert (await bot_client.get(f"/api/v4/posts/{'x' * 26}/thread")).status == 404

@@ -253,3 +253,36 @@ async def test_two_recordings_of_one_name_are_both_published(
         await bot_client.post(f"/plugins/com.mattermost.calls/bot/calls/{ids.call_id}/recordings", json=body)
     found = {path.name: path.read_bytes() for path in (standin.data_dir / "published").iterdir()}
     assert found == {"a.mp4": b"11", "a-2.mp4": b"22"}
+
+
+async def test_session_chooses_its_files_id(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
+    """`req_file_id` is kept by the session and becomes the file's id; a knob takes that away."""
+    for own, wanted in ((True, "y" * 26), (False, "")):
+        standin.state.knobs.own_file_ids = own
+        session = await (await create(bot_client, ids, 2, req_file_id="y" * 26)).json()
+        assert session["req_file_id"] == wanted
+        info = await (await bot_client.post(f"{UPLOADS}/{session['id']}", data=b"hi")).json()
+        assert (info["id"] == "y" * 26) is own
+
+
+async def test_offset_lags_behind_each_part(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
+    """For so long after a part the session tells the offset before it."""
+    standin.state.knobs.offset_lag_s = 60.0
+    upload_id = await opened(bot_client, ids, 10)
+    for part in (b"he", b"llo"):
+        await bot_client.post(f"{UPLOADS}/{upload_id}", data=part)
+    assert await offset(bot_client, upload_id) == 2
+    standin.state.knobs.offset_lag_s = 0.0
+    assert await offset(bot_client, upload_id) == 5
+
+
+async def test_scanner_rejects_a_complete_file_in_its_own_words(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """400 with the reason, no file, and the session stays."""
+    standin.state.knobs.scanner = "infected"
+    upload_id = await opened(bot_client, ids, 2)
+    reply = await bot_client.post(f"{UPLOADS}/{upload_id}", data=b"hi")
+    assert (reply.status, "Reason: infected" in await reply.text()) == (400, True)
+    assert standin.state.files == {}
+    assert await offset(bot_client, upload_id) == 2
