@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 
 import attrs
 from loguru import logger
@@ -30,9 +30,9 @@ from recorder_fsm.system.process import kill_orphans
 from recorder_fsm.system.signals import StopRequest
 
 EXIT_NOTHING_LEFT = 0
-"""Nothing worth keeping is on the volume: the launcher may delete it (contract 4.1)."""
+"""Nothing worth keeping is on the volume: the launcher may delete it, and the log (contract 4.1)."""
 EXIT_KEEP = 1
-"""The job never began, or its recording waits on the volume."""
+"""The job never began, or its recording waits on the volume, or it failed and nobody could be told but by its log."""
 SHORTEST_MASKED_TOKEN = 8
 POST_LIMIT_S = 5.0
 TELL_LIMIT_S = 60.0
@@ -140,12 +140,13 @@ class _Job:
         for listener in (_journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
         resources = JobResources(settings, directory, self.env, report, job.timeline)
+        herald = _Herald(bot, silent=recover_only)
         runner = Runner(
             lifecycle,
             steps_of(job, RecordingFiles(self.env)),
             resources.specs(),
             self.stop,
-            tell=partial(_tell, bot),
+            tell=herald.tell,
             budgets={Budget.START: job.start_left_s, Budget.GRACE: job.grace_left_s},
         )
         try:
@@ -156,27 +157,56 @@ class _Job:
                 logger.warning("{} processes of the job had to be killed at the end", killed)
         if not outcome.change.transition.keeps:
             job.discard()
-        code = EXIT_NOTHING_LEFT
-        if kept := job.kept:
-            code = EXIT_KEEP
-            logger.error("the recording is kept in {}; start the same job again to publish it", kept)
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
         state = lifecycle.state.value
+        code = _exit_code(lifecycle.state, job.kept, cause, unheard=herald.unheard)
+        for name, lines in logs.left_out().items():
+            logger.warning("{} lines were left out of {}: nobody took them", lines, name)
+            report.note(f"{lines} lines were left out of {name}")
         report.write(directory.report, exit_code=code, state=state, cause=cause, redact=self.redact)
         logger.info("ended {} with code {}; the report is {}", state, code, directory.report)
         return code
 
 
-async def _tell(bot: CallsBot, audience: Audience, sentence: str) -> None:
-    """Tell those whom the transition says one sentence; never raises.
+class _Herald:
+    """Tells people what happened to the job, and remembers whether that was heard.
 
-    `failed` without a text ends the plugin's job without an error, and nothing where it has ended (contract 6.11).
+    `silent`: a job that is recovered ended long ago, and has nothing to tell a call.
     """
-    logger.info("telling the {}: {}", audience.value, sentence or "the recording is over")
-    if audience is Audience.THREAD:
-        await bot.post_in_thread(sentence, POST_LIMIT_S)
-    else:
-        await bot.report_failed(sentence, TELL_LIMIT_S)
+
+    def __init__(self, bot: CallsBot, *, silent: bool) -> None:
+        self._bot = bot
+        self._silent = silent
+        self.unheard = False
+        """Whether nobody took the last that was to be told: the server could not be reached, or refused it."""
+
+    async def tell(self, audience: Audience, sentence: str) -> None:
+        """Tell those whom the transition says one sentence; never raises.
+
+        `failed` without a text ends the plugin's job without an error, and nothing where it has ended (contract 6.11).
+        """
+        logger.info("telling the {}: {}", audience.value, sentence or "the recording is over")
+        if audience is Audience.THREAD:
+            await self._bot.post_in_thread(sentence, POST_LIMIT_S)
+        elif not self._silent:
+            self.unheard = True  # until it is heard: this call may be cancelled
+            self.unheard = not await self._bot.report_failed(sentence, TELL_LIMIT_S)
+
+
+def _exit_code(state: State, kept: Path | None, cause: RecorderError | None, *, unheard: bool) -> int:
+    """Return the exit code of a job that ended, and say why where that is not plain."""
+    if state is State.DONE:
+        if kept is not None:
+            logger.warning("the recording is published, but {} could not be removed: remove it by hand", kept)
+        return EXIT_NOTHING_LEFT
+    if kept is not None:
+        logger.error("the recording is kept in {}; start the same job again to publish it", kept)
+        return EXIT_KEEP
+    if unheard:
+        logger.error("nobody could be told; the exit code keeps this log for those who look for it")
+        return EXIT_KEEP
+    # The directory cannot be used: that is for the operator to mend, as a wrong setting is.
+    return EXIT_KEEP if isinstance(cause, DirectoryError) and cause.code == DirectoryError.code else EXIT_NOTHING_LEFT
 
 
 async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import stat
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -220,6 +224,82 @@ def test_recordings_are_those_that_hold_something(tmp_path: Path) -> None:
     names = ["A.mp4", "Call.mp4", "live.mp4", "live-2.mp4"]
     assert [path.name for path in recordings_in(tmp_path)] == names
     assert recordings_in(tmp_path / "missing") == []
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A file system that nobody can write, with a job's directory on it that holds a recording."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    volume = tmp_path / "volume"
+    job = volume / "job"
+    job.mkdir(parents=True)
+    for name in ("live.mp4", "live-2.mp4", "Call.mp4"):
+        (job / name).write_text(name)
+    subprocess.run(["mount", "--bind", "-o", "ro", volume, volume], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", volume], check=True)
+    yield job
+    subprocess.run(["umount", volume], check=True)
+
+
+def test_recording_in_a_directory_that_cannot_be_written_can_be_worked_with(read_only: Path) -> None:
+    """There are links to what is in it; they can be renamed and removed, and what they lead to stays."""
+    with JobDirectory(read_only) as directory:
+        assert directory.read_only
+        assert [path.name for path in directory.segments()] == ["live.mp4", "live-2.mp4"]
+        assert [path.read_text() for path in directory.segments()] == ["live.mp4", "live-2.mp4"]
+        assert (directory.workspace / "Call.mp4").read_text() == "Call.mp4"
+        directory.segments()[0].replace(directory.workspace / "Other.mp4")
+        directory.remove(directory.workspace / "Call.mp4")
+        assert [path.name for path in directory.segments()] == ["live-2.mp4"]
+        assert directory.free_bytes() > 0
+        runtime = directory.runtime
+    assert not runtime.exists()
+    assert len(recordings_in(read_only)) == 3
+
+
+def test_file_that_cannot_be_removed_is_said(read_only: Path, log: list[str]) -> None:
+    """What is published already is no reason to fail."""
+    with JobDirectory(read_only) as directory:
+        directory.remove(read_only / "live.mp4")
+        directory.remove(directory.workspace / "missing.mp4")
+    assert any("live.mp4 could not be removed: Read-only file system" in line for line in log)
+    assert not any("missing.mp4" in line for line in log)
+
+
+def test_directory_that_can_be_written_is_its_own_workspace(tmp_path: Path) -> None:
+    """No copies, no links: what is made is where the next start looks."""
+    with JobDirectory(tmp_path / "job") as directory:
+        assert not directory.read_only
+        assert directory.workspace == directory.path
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.ENOLCK])
+def test_lock_that_the_system_refuses_costs_no_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str], number: int
+) -> None:
+    """A file system without locks, or a seccomp filter: it is said, and the job goes on."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with JobDirectory(tmp_path / "job") as directory:
+        directory.segment(1).write_bytes(b"recorded")
+    assert any("nothing keeps a second recorder out" in line for line in log)
+
+
+def test_free_space_that_the_system_does_not_tell_is_no_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """statvfs(3) may be refused, too."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with JobDirectory(tmp_path / "job") as directory:
+        monkeypatch.setattr(os, "statvfs", refuse)
+        assert directory.free_bytes() > 2**40
 
 
 def test_foreign_paths_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

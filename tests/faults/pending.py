@@ -88,7 +88,7 @@ def leave(
         {"fact": "moved", "event": "call_joined", "to": "browser_joined", "cause": "", "keeps": True},
         {"fact": "capture_started", "begin_s": 1795365107.061},
         {"fact": "moved", "event": "capture_started", "to": "recording", "cause": "", "keeps": True},
-        {"fact": "announced", "possible": True},
+        {"fact": "announced", "possible": True, "head_s": 0.0},
         *more,
     ]
     at = datetime.now(UTC).isoformat()
@@ -99,7 +99,7 @@ def leave(
 
 FINISHED: Sequence[dict[str, Any]] = (
     {"fact": "moved", "event": "call_ended", "to": "stopping", "cause": "", "keeps": True},
-    {"fact": "capture_ended", "seconds": 6.0},
+    {"fact": "capture_ended", "seconds": 6.0, "head_s": 0.0},
     {"fact": "file_ready", "file": f"{NAME}.mp4", "bytes": 1},
     {"fact": "moved", "event": "file_ready", "to": "uploading", "cause": "", "keeps": True},
 )
@@ -107,21 +107,23 @@ FINISHED: Sequence[dict[str, Any]] = (
 
 
 @asynccontextmanager
-async def restarted(row: Row, standin: StandIn, ids: CallIds, data: Path, **more: str) -> AsyncIterator[Fault]:
+async def restarted(
+    row: Row, standin: StandIn, ids: CallIds, data: Path, *, user: int | None = None, **more: str
+) -> AsyncIterator[Fault]:
     """The same job started again."""
-    async with launched(job_environment(standin.url, ids, data, **more), ids, data) as run:
+    async with launched(job_environment(standin.url, ids, data, **more), ids, data, user=user) as run:
         yield Fault(row, standin, run)
 
 
 @asynccontextmanager
 async def recovering(
-    standin: StandIn, ids: CallIds, data: Path, *arguments: str, **more: str
+    standin: StandIn, ids: CallIds, data: Path, *arguments: str, user: int | None = None, **more: str
 ) -> AsyncIterator[RecorderProcess]:
     """`recorder-fsm recover`: it has the token and the site, and nothing else of the job."""
     environment = job_environment(standin.url, ids, data, **more)
     for name in ("CALL_ID", "POST_ID", "RECORDING_ID"):
         environment.pop(name)
-    async with launched(environment, ids, data, arguments=("recover", *arguments)) as run:
+    async with launched(environment, ids, data, user=user, arguments=("recover", *arguments)) as run:
         yield run
 
 

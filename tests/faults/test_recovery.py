@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,10 +225,11 @@ async def test_saved_but_not_known_is_not_saved_twice(
 ) -> None:
     """A recorder killed before it heard that its post exists: the next start looks, and makes no second one."""
     made = row("U8", "killed after the post, before its reply; started again")
-    standin.set_faults({"route": "save", "kind": "drop_reply"}, {"route": "post", "kind": "hang"})
+    standin.set_faults({"route": "save", "kind": "drop_reply"}, {"route": "thread", "kind": "hang", "skip": 1})
     leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED)
     async with restarted(Row("", ""), standin, ids, data) as fault:
-        await standin.wait_for(lambda: standin.requests("post"), 20)
+        await standin.wait_for(lambda: len(standin.requests("thread")) == 2, 20)
+        assert len(standin.state.posts) == 1
         fault.run.process.kill()
         await fault.run.process.wait()
     async with restarted(made, standin, ids, data) as fault:
@@ -292,7 +296,7 @@ async def test_recover_says_what_it_lacks(
     folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
     if missing == "CALL_ID":
         remove(folder)
-    emptied = {"AUTH_TOKEN": ""} if missing == "AUTH_TOKEN" else {}
+    emptied: dict[str, Any] = {"AUTH_TOKEN": ""} if missing == "AUTH_TOKEN" else {}
     async with recovering(standin, ids, data, str(data), **emptied) as run:
         made.exit_code = await run.exit_code()
         assert made.exit_code == 1, run.text
@@ -302,13 +306,146 @@ async def test_recover_says_what_it_lacks(
 
 
 async def test_recover_without_anything_says_so(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
-    """No pending recording, or no such directory, is no fault."""
+    """No pending recording is no fault; a person reads how much was looked at before they delete the volume."""
     made = row("S10", "`recover` with nothing there")
-    async with recovering(standin, ids, data, str(data / "nowhere")) as run:
+    (data / "lost+found").mkdir(mode=0o000)
+    (data / ("a" * 26)).mkdir()
+    async with recovering(standin, ids, data, str(data)) as run:
         made.exit_code = await run.exit_code()
         assert made.exit_code == 0, run.text
-        assert "nothing is left to recover" in run.text
+        assert "2 directories were looked at, nothing is left to recover" in run.text
     made.noticed, made.published = "nothing to do", "nothing"
+
+
+@pytest.mark.parametrize("place", ["nowhere", "file"])
+async def test_recover_of_no_directory_is_a_fault(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, place: str
+) -> None:
+    """A wrong path must not read like an empty volume."""
+    made = row("S10", f"`recover` of a path that is {'a file' if place == 'file' else 'not there'}")
+    (data / "file").write_text("")
+    async with recovering(standin, ids, data, DATA_DIR=str(data / place)) as run:
+        made.exit_code = await run.exit_code()
+        assert made.exit_code == 1, run.text
+        assert f"{data / place}: {'Not a directory' if place == 'file' else 'No such file or directory'}" in run.text
+        assert "nothing is left" not in run.text
+    made.noticed, made.published = "said", "nothing"
+
+
+# --- what belongs to somebody else ------------------------------------------------------------------------------------
+
+OTHER = 65534
+"""Whoever runs the recorder here: neither root nor the owner of what was left."""
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A volume that everybody may look into, and nobody but root may write."""
+    with tempfile.TemporaryDirectory(prefix="volume-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
+
+
+def of_root(folder: Path, mode: int, **files: int) -> Path:
+    """Give the directory and its files those permissions, by name without extension (all others 0644)."""
+    for file in folder.iterdir():
+        file.chmod(files.get(file.stem, 0o644))
+    folder.chmod(mode)
+    return folder
+
+
+UNREADABLE = {"the volume": 0o755, "the directory": 0o700, "names alone": 0o744, "the recording": 0o755}
+
+
+@needs_root
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_recover_says_what_it_may_not_read(
+    standin: StandIn, ids: CallIds, shared: Path, row: MakeRow, small_clip: Clip, what: str
+) -> None:
+    """What belongs to another user is not taken for nothing: it is named with its cure, and the code is 1."""
+    made = row("S10", f"`recover` may not read {what}")
+    folder = leave(shared, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    of_root(folder, UNREADABLE[what], live=0o600 if what == "the recording" else 0o644)
+    if what == "the volume":
+        shared.chmod(0o700)
+    async with recovering(standin, ids, shared, user=OTHER, HOME="/") as run:
+        made.exit_code = await run.exit_code()
+    assert made.exit_code == 1, run.text
+    assert "belongs to user 0" in run.text
+    assert f"chown -R {OTHER}" in run.text
+    assert "nothing is left" not in run.text
+    assert (folder / "live.mp4").exists()
+    assert standin.state.posts == []
+    made.noticed, made.published = "said", "kept"
+
+
+@needs_root
+@pytest.mark.parametrize("foreign", ["recorder", "journal", "report"])
+async def test_foreign_file_keeps_no_recording_from_being_published(
+    standin: StandIn, ids: CallIds, shared: Path, row: MakeRow, small_clip: Clip, foreign: str
+) -> None:
+    """A log, journal or report of another user in a directory of our own: the recording counts."""
+    made = row("S10", f"the {'log' if foreign == 'recorder' else foreign} belongs to another user")
+    folder = leave(shared, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    for name in ("recorder.log", "report.json"):
+        (folder / name).write_text("")
+    of_root(folder, 0o755, **{foreign: 0o600})
+    for path in (folder, folder / "live.mp4"):
+        os.chown(path, OTHER, OTHER)
+    async with restarted(made, standin, ids, shared, user=OTHER, HOME="/") as fault:
+        made.exit_code = await fault.run.exit_code()
+        assert made.exit_code == 0, fault.run.text
+        posted_once(standin, ids, small_clip)
+        assert list(folder.glob("*.mp4*")) == []
+    made.noticed, made.published, made.left = "pending_found", "all of it, once", int(not nothing_runs(shared))
+    assert made.left == 0
+
+
+@needs_root
+@pytest.mark.parametrize("files", ["a segment", "two segments", "a finished file"])
+async def test_recording_in_a_directory_that_cannot_be_written_is_published_once(
+    standin: StandIn, ids: CallIds, shared: Path, row: MakeRow, small_clip: Clip, files: str
+) -> None:
+    """It cannot be removed or noted there: that is said, and a second look finds the post."""
+    made = row("S10", f"`recover`, twice, of {files} in a directory that cannot be written")
+    live = small_clip.live.read_bytes()
+    left = {
+        "a segment": {"live.mp4": live},
+        "two segments": {"live.mp4": live, "live-2.mp4": live},
+        "a finished file": {f"{NAME}.mp4": small_clip.bytes},
+    }[files]
+    folder = of_root(leave(shared, ids, standin.url, left), 0o755)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for _ in range(2):
+        async with recovering(standin, ids, shared, user=OTHER, HOME="/") as run:
+            made.exit_code = await run.exit_code()
+            assert made.exit_code == 0, run.text
+            assert "could not be removed" in run.text
+    path = published(standin, ids)
+    if files != "two segments":
+        assert path.read_bytes() == small_clip.bytes
+    assert [file.name for file in standin.state.files.values()][-1] == f"{NAME}.mp4"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    made.noticed, made.published, made.left = "said", "all of it, once", int(not nothing_runs(shared))
+    assert made.left == 0
+
+
+@needs_root
+async def test_directory_that_cannot_be_written_holds_no_new_recording(
+    standin: StandIn, ids: CallIds, shared: Path, row: MakeRow
+) -> None:
+    """With nothing to publish there, the job does not begin: the call is told, and the code is 1."""
+    made = row("S10", "a directory of another user, with nothing in it")
+    folder = shared / ids.recording_id
+    folder.mkdir(mode=0o755)
+    async with restarted(made, standin, ids, shared, user=OTHER, HOME="/") as fault:
+        made.exit_code = await fault.run.exit_code()
+        assert made.exit_code == 1, fault.run.text
+        assert "data directory" in fault.told()
+        fault.nothing_published()
+    made.noticed, made.left = "directory", int(not nothing_runs(shared))
+    assert made.left == 0
 
 
 async def test_journal_of_a_real_job_is_as_these_tests_have_it(standin: StandIn, data: Path) -> None:
@@ -318,7 +455,8 @@ async def test_journal_of_a_real_job_is_as_these_tests_have_it(standin: StandIn,
         await fault.ends(0)
         real = keys(fault.run.job_dir)
     other = standin.create_call()
-    done = [{"fact": "upload_session", "id": ""}, {"fact": "uploaded", "file_id": ""}, {"fact": "saved"}]
+    session = {"fact": "upload_session", "id": "", "file_id": ""}
+    done = [session, {"fact": "uploaded", "file_id": ""}, {"fact": "saved"}]
     ours = keys(leave(data, other, standin.url, {}, *FINISHED, *done))
     assert {fact: real[fact] for fact in ours} == ours
 

@@ -168,7 +168,7 @@ async def test_read_only_volume_is_named(standin: StandIn, read_only_volume: Pat
 
 
 async def unwritable(made: Row, standin: StandIn, run: RecorderProcess, place: str) -> None:
-    assert made.exit_code == 0, run.text
+    assert made.exit_code == 1, run.text
     errors = [line["message"] for line in run.lines if line["level"] == "ERROR"]
     assert len(errors) == 1, run.text
     assert place in errors[0]
@@ -177,6 +177,69 @@ async def unwritable(made: Row, standin: StandIn, run: RecorderProcess, place: s
     fault.nothing_published()
     made.noticed, made.left = "directory", len(orphans(place))
     assert made.left == 0
+
+
+# --- who was told -----------------------------------------------------------------------------------------------------
+
+UNHEARD: dict[str, dict[str, Any]] = {
+    "is not answered": {"kind": "hang", "times": 0},
+    "gets a 502": {"kind": "status", "status": 502, "times": 0},
+    "gets a 401": {"kind": "status", "status": 401, "body": "Unauthorized", "times": 0},
+    "is reset": {"kind": "reset", "times": 0},
+}
+
+
+@pytest.mark.parametrize("answer", UNHEARD)
+async def test_failure_that_nobody_hears_keeps_its_log(start: Any, row: MakeRow, tmp_path: Path, answer: str) -> None:
+    """With 0 the launcher would remove the log, which is all that tells why there is no recording."""
+    made = row("S2", f"chromium missing, and `failed` {answer}")
+    async with start(made, PATH=path_without(tmp_path / "bin", "chromium")) as fault:
+        fault.standin.set_faults({"route": "status", **UNHEARD[answer]})
+        await fault.ends(1)
+        fault.nothing_published()
+        assert fault.run.report["exit_code"] == 1
+        in_report(fault)
+
+
+@pytest.mark.parametrize("answer", ["is heard, its reply lost", "is for a job that is over"])
+async def test_failure_that_is_known_to_the_plugin_needs_no_log(
+    start: Any, row: MakeRow, tmp_path: Path, answer: str
+) -> None:
+    """Whoever asks the plugin learns that the job has ended: nothing is left to keep."""
+    made = row("S2", f"chromium missing, and `failed` {answer}")
+    async with start(made, PATH=path_without(tmp_path / "bin", "chromium")) as fault:
+        if "over" in answer:
+            fault.standin.stop_recording(fault.run.ids.recording_id)
+        else:
+            fault.standin.set_faults({"route": "status", "kind": "drop_reply"})
+        await fault.ends(0)
+        fault.nothing_published()
+        in_report(fault)
+
+
+async def test_start_without_a_server_keeps_its_log(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """Nobody listens at SITE_URL: the job fails in time, and nobody can be told."""
+    made = row("S4", "nobody listens at SITE_URL")
+    ids = standin.create_call()
+    async with launched(job_environment("http://127.0.0.1:9", ids, data), ids, data) as run:
+        fault = Fault(made, standin, run)
+        await fault.ends(1)
+        in_report(fault)
+    made.published = "nothing"
+    assert standin.state.log == []
+
+
+async def test_signal_without_a_server_keeps_its_log(standin: StandIn, ids: CallIds, data: Path, row: MakeRow) -> None:
+    """SIGTERM at the start, while the server answers nothing: nobody knows why there is no recording."""
+    made = row("S8", "SIGTERM: the server answers nothing")
+    standin.set_faults({"route": "any", "kind": "hang", "times": 0})
+    async with recorder(standin, ids, data) as run:
+        await standin.wait_for(lambda: standin.requests("filename"), START_BUDGET_S)
+        run.signal(signal.SIGTERM)
+        fault = Fault(made, standin, run)
+        await fault.ends(1)
+        fault.nothing_published()
+    made.noticed = "stop_requested"
 
 
 # Chromium 140 on a host that forbids user namespaces.
