@@ -137,7 +137,7 @@ class _Job:
             recover_only=recover_only,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
-        for listener in (_journal_change(journal), _log_change, _context_change, _report_change(report)):
+        for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
         resources = JobResources(settings, directory, self.env, report, job.timeline)
         herald = _Herald(bot, silent=recover_only)

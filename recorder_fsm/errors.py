@@ -8,7 +8,8 @@
     |   +-- AudioError          PulseAudio
     |   +-- BrowserError        Chromium or its driver
     |   +-- CaptureError        ffmpeg
-    +-- CallError               the call page did not join, or left by itself
+    +-- CallError               the call page did not join
+    |   +-- CallLost            it left by itself
     +-- RecordingError          the file cannot be finished or is not fit to publish
     +-- DeadlineError           a step took longer than it may
     +-- MattermostError         the server
@@ -92,6 +93,17 @@ class CaptureError(ProgramError):
 class CallError(RecorderError):
     code = "call"
     sentence = "The recorder could not join the call."
+
+
+class CallLost(CallError):
+    """The call was lost after it was joined. `quiet_s`: for how long nothing had come from it, 0 where not known."""
+
+    code = "call_lost"
+    sentence = "The recorder lost the call."
+
+    def __init__(self, *, detail: str, quiet_s: float) -> None:
+        super().__init__(detail=detail)
+        self.quiet_s = quiet_s
 
 
 class RecordingError(RecorderError):

@@ -12,7 +12,7 @@ import pytest
 from recorder_fsm.browser import call_page
 from recorder_fsm.browser.call_page import CallPage, PageSigns
 from recorder_fsm.browser.page_answer import SENTENCES, Answer
-from recorder_fsm.errors import BrowserError, CallError
+from recorder_fsm.errors import BrowserError, CallError, CallLost
 from tests.fakes import FakeTab, for_ever
 from tests.programs import until
 
@@ -415,6 +415,19 @@ async def test_close_with_a_reason_is_a_loss(tab: FakeTab, page: CallPage, detai
     assert cause is not None
     assert cause.code == "call_lost"
     assert f"the page said: {words}" in str(cause)
+
+
+@pytest.mark.parametrize(
+    ("told", "quiet_s"), [(14.5, 14.5), (None, 0.0), (-1, 0.0), ("long", 0.0), ([], 0.0), (float("nan"), 0.0)]
+)
+async def test_loss_says_for_how_long_nothing_came(tab: FakeTab, page: CallPage, told: object, quiet_s: float) -> None:
+    """As the page's hook has it; what is no time is not known."""
+    say(page, "connect")
+    tab.probes = [JOINED]
+    page.told(json.dumps({"kind": "close", "detail": "rtc peer close", "at": 0, "quiet_s": told}))
+    cause = await page.closed()
+    assert isinstance(cause, CallLost)
+    assert cause.quiet_s == quiet_s
 
 
 async def test_only_the_first_close_counts(tab: FakeTab, page: CallPage) -> None:

@@ -18,7 +18,7 @@ from loguru import logger
 
 from recorder_fsm.browser.console import Console
 from recorder_fsm.browser.page_answer import SENTENCES, Answer
-from recorder_fsm.errors import BrowserError, CallError, RecorderError
+from recorder_fsm.errors import BrowserError, CallError, CallLost, RecorderError
 from recorder_fsm.system.clock import Stopwatch, running_timeout, running_wait
 
 LOAD_LIMIT_S = 10.0
@@ -86,9 +86,13 @@ class PageSigns:
 
 @attrs.frozen
 class Left:
-    """The client closed: `reason` is None where the end was asked for (call ended, recording stopped)."""
+    """The client closed: `reason` is None where the end was asked for (call ended, recording stopped).
+
+    `quiet_s`: for how long nothing had come from the call by then; None where the page does not know.
+    """
 
     reason: str | None
+    quiet_s: float | None = None
 
 
 class CallPage:
@@ -146,7 +150,7 @@ class CallPage:
         left = self._left.result() if self._left.done() else Left("nothing: its client vanished")
         if left.reason is None:
             return None
-        return CallError("The recorder lost the call.", detail=f"the page said: {left.reason}", code="call_lost")
+        return CallLost(detail=f"the page said: {left.reason}", quiet_s=left.quiet_s or 0.0)
 
     async def frozen(self) -> str:
         """Wait until the page stops answering; returns how that was noticed. A busy page only answers late.
@@ -213,7 +217,13 @@ class CallPage:
         elif kind == "close" and not self._left.done():
             if not self._leaving:
                 logger.info("the call page closed its client{}", f": {detail}" if detail else "")
-            self._left.set_result(Left(str(detail) if detail is not None else None))
+            quiet_s = heard.get("quiet_s")
+            self._left.set_result(
+                Left(
+                    str(detail) if detail is not None else None,
+                    float(quiet_s) if isinstance(quiet_s, int | float) and quiet_s >= 0 else None,
+                )
+            )
 
     async def _load(self, url: str, limit_s: float) -> None:
         try:

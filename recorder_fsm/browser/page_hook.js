@@ -8,11 +8,13 @@
   let everSeen = false;
   let abandoned = false;
   const peers = [];
+  const SAMPLE_MS = 1000;
+  const IDLE_CHANGES = 2; // a clock, in one sample
   let changes = 0;
 
-  const tell = (kind, detail = null) => {
+  const tell = (kind, detail = null, more = {}) => {
     if (abandoned) return;
-    const told = window.__recorderFsmTell?.(JSON.stringify({ kind, detail, at: Date.now() }));
+    const told = window.__recorderFsmTell?.(JSON.stringify({ kind, detail, at: Date.now(), ...more }));
     told?.catch?.(() => {}); // the recorder may have gone
   };
 
@@ -29,8 +31,11 @@
     heard.add(client);
     everSeen = true;
     tell("client");
-    client.on("connect", () => tell("connect"));
-    client.on("close", (reason) => tell("close", reasonOf(reason)));
+    client.on("connect", () => {
+      tell("connect");
+      setInterval(takeSample, SAMPLE_MS);
+    });
+    client.on("close", (reason) => tell("close", reasonOf(reason), { quiet_s: quietSeconds() }));
     for (const name of ["reconnecting", "reconnected"]) client.on(name, () => tell(name));
   };
 
@@ -67,10 +72,12 @@
     attributes: true,
   });
 
+  const openPeers = () => peers.map((ref) => ref.deref()).filter((one) => one && one.connectionState !== "closed");
+
   const signs = async () => {
     let energy = 0;
     let packets = 0;
-    for (const peer of peers.map((ref) => ref.deref()).filter((one) => one && one.connectionState !== "closed")) {
+    for (const peer of openPeers()) {
       for (const stat of (await peer.getStats()).values()) {
         if (stat.type !== "inbound-rtp") continue;
         packets += stat.packetsReceived ?? 0;
@@ -78,6 +85,36 @@
       }
     }
     return { energy, packets, changes };
+  };
+
+  // When something came last, sampled while the call lasts: of a connection that turns out to be lost, nobody says since
+  // when. Whatever a peer connection receives counts, keep-alives too, and a page in which more moves than its clock.
+  let sampled = null;
+  let sampling = false;
+  const takeSample = async () => {
+    if (sampling) return;
+    sampling = true;
+    try {
+      let came = 0;
+      let known = false;
+      for (const peer of openPeers()) {
+        for (const stat of (await peer.getStats()).values()) {
+          known ||= stat.type === "candidate-pair";
+          if (stat.type === "transport" || stat.type === "inbound-rtp") came += stat.packetsReceived ?? 0;
+          if (stat.type === "candidate-pair") came += (stat.responsesReceived ?? 0) + (stat.requestsReceived ?? 0);
+        }
+      }
+      const at = performance.now();
+      const moved = !sampled || (known && came !== sampled.came) || changes - sampled.changes > IDLE_CHANGES;
+      sampled = { at, came, changes, movedAt: moved ? at : sampled.movedAt, known: known || Boolean(sampled?.known) };
+    } finally {
+      sampling = false;
+    }
+  };
+  // Null where it is not certain: no connection that could be asked, or a page that hung.
+  const quietSeconds = () => {
+    const now = performance.now();
+    return sampled?.known && now - sampled.at < 3 * SAMPLE_MS ? (now - sampled.movedAt) / 1000 : null;
   };
 
   // The safety net, asked every few seconds: the two booleans that are the page's contract with its recorder.

@@ -222,6 +222,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_E.STEP_FAILED, _S.UPLOADING, _S.FAILED),
 )  # fmt: skip
 
+
 @attrs.frozen
 class Change:
     """A transition that was made, and the error behind it (None where the event says it all)."""

@@ -103,8 +103,8 @@ class Progress:
     """What the encoder reported so far: frames written, position in seconds, bytes written, speed against real time.
 
     `level_dbfs` is the audio of the last second (root mean square), `loudest_dbfs` its highest peak so far, `heard_s`
-    the number of seconds that were not silent, of `measured_s`; `power` the sum of their mean squares. `black`: the
-    frame is black now.
+    the number of seconds that were not silent, of `measured_s`, `heard_until_s` the end of the last of them; `power`
+    the sum of their mean squares. `black`: the frame is black now.
     """
 
     frames: int = 0
@@ -116,6 +116,7 @@ class Progress:
     loudest_dbfs: float = -math.inf
     power: float = 0.0
     heard_s: int = 0
+    heard_until_s: int = 0
     measured_s: int = 0
     black: bool = False
 
@@ -140,7 +141,9 @@ class Progress:
         self.level_dbfs, peak_dbfs = float(match[1]), float(match[2])
         self.power += 10 ** (self.level_dbfs / 10)
         self.measured_s += 1
-        self.heard_s += self.level_dbfs > SILENCE_DBFS
+        if self.level_dbfs > SILENCE_DBFS:
+            self.heard_s += 1
+            self.heard_until_s = self.measured_s
         self.loudest_dbfs = max(self.loudest_dbfs, peak_dbfs)
         return True
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import attrs
 
 from recorder_fsm.config.settings import Settings
-from recorder_fsm.machine.lifecycle import START_BUDGET_S
+from recorder_fsm.errors import CallLost
+from recorder_fsm.machine.lifecycle import START_BUDGET_S, Change
 from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.storage.job_dir import JobDirectory, recordings_in
@@ -32,6 +33,7 @@ class JobContext:
 
     `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known;
     `announced`: a `started` of this process may have reached the server, so people may know of the recording.
+    `quiet_s`: for how long nothing had come from the call when it was lost.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class JobContext:
     recover_only: bool = False
     timeline: Timeline = attrs.Factory(Timeline)
     announced: bool = False
+    quiet_s: float = 0.0
     memory: Remembered = attrs.field(init=False)
     name: str = attrs.field(init=False)
 
@@ -63,6 +66,11 @@ class JobContext:
         if self.directory.is_segment(final):  # a call of that name must not be written over itself
             final = self.directory.workspace / f"{self.settings.recording_id}.mp4"
         return final
+
+    def changed(self, change: Change) -> None:
+        """Take what finishing must know of the end of a recording."""
+        if isinstance(change.cause, CallLost):
+            self.quiet_s = change.cause.quiet_s
 
     def announce(self, possible: bool) -> None:
         """Write down, before a `started` leaves us, that people may know of the recording, or that they cannot.

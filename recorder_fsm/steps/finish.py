@@ -21,6 +21,10 @@ from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
 REWRITE_RESERVE_BYTES = 64 * 1024 * 1024
 """Left to the other jobs on the volume while a file is rewritten: what they write in a minute at a high rate."""
 
+KEPT_OF_TAIL_S = 1.0
+SHORTEST_TAIL_S = 3.0
+"""People do not mind less: a picture that stands still for a moment before it ends."""
+
 
 class Finish:
     """The step that makes the file. `file` is what it made."""
@@ -39,6 +43,10 @@ class Finish:
             for segment in segments:
                 await segment.ended.wait()
             expected_s, head_s = self._job.timeline.elapsed_s, self._job.timeline.head_s
+            if tail_s := self._empty_tail_s(expected_s):
+                expected_s -= tail_s
+                logger.warning("the last {:.1f} s are left out: nothing came from the call any more", tail_s)
+                self._job.report.note(f"the last {tail_s:.1f} s are left out: the call was lost, and nothing came")
             self._job.report.capture_ended(expected_s, self._job.timeline.progress.facts())
             self._job.journal.note("capture_ended", seconds=round(expected_s, 3), head_s=round(head_s, 3))
         if not self._job.name:
@@ -49,6 +57,15 @@ class Finish:
         self._job.report.file_ready(self.file.facts(), time.monotonic() - began)
         self._job.journal.note("file_ready", file=self.file.path.name, bytes=self.file.size_bytes)
         return Happened(Event.FILE_READY)
+
+    def _empty_tail_s(self, captured_s: float) -> float:
+        """Return how much of the end holds nothing: from a second after something came last to the loss of the call."""
+        if not self._job.quiet_s:
+            return 0.0
+        last, head_s = self._job.timeline.segments[-1], self._job.timeline.head_s
+        heard_until_s = last.from_s + last.progress.heard_until_s - head_s
+        tail_s = min(self._job.quiet_s, captured_s - heard_until_s) - KEPT_OF_TAIL_S
+        return tail_s if tail_s >= SHORTEST_TAIL_S and captured_s - tail_s >= KEPT_OF_TAIL_S else 0.0
 
     async def _finished_file(self, expected_s: float | None, span: Span) -> Verified:
         """Return the file to publish: the finished one, or the only segment where that alone is fit."""

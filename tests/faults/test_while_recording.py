@@ -299,6 +299,30 @@ async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, 
         assert "max disconnected time" in fault.run.report["cause"]["detail"]
 
 
+@pytest.mark.parametrize("talking", [True, False], ids=["talking", "silent"])
+async def test_end_in_which_nothing_came_is_not_published(
+    standin: StandIn, data: Path, row: MakeRow, talking: bool
+) -> None:
+    """A connection that was cut long before the page gave up: the file ends where the last media came."""
+    made = row("R9 tail", f"connection cut, given up 12 s later, while people {'talk' if talking else 'are silent'}")
+    async with recording(made, standin, data, seconds=6, scene={"mode": "call", "rtc": True}) as fault:
+        ids = fault.run.ids
+        if not talking:
+            standin.page_command(ids.call_id, "silence")
+            await fault.run.recorded(14)
+        fault.inject(lambda: standin.page_command(ids.call_id, "cut_off"))
+        cut_s = fault.at - capture_begin(fault.run.job_dir)
+        await fault.run.recorded(cut_s + 12)
+        standin.page_command(ids.call_id, "rtc_loss")
+        await fault.noticed("call_lost", 16.0)
+        await fault.ends(0)
+        path = await fault.published()
+        duration_s = (await measure.probe(path)).duration_s
+        assert cut_s - 0.5 <= duration_s <= cut_s + 4.0, fault.run.text
+        assert any("are left out" in note for note in fault.run.report["notes"])
+        assert abs(duration_s - fault.run.report["capture"]["clock_s"]) <= 0.2
+
+
 @pytest.fixture
 def small_volume(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 48 MiB."""

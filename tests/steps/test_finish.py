@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.errors import AccessRefused, MattermostError, RecordingError, ServerUnavailable
-from recorder_fsm.machine.lifecycle import Event, State
+from recorder_fsm.errors import AccessRefused, CallLost, MattermostError, RecordingError, ServerUnavailable
+from recorder_fsm.machine.lifecycle import Change, Event, State, Transition
 from recorder_fsm.media.join import Gap, Span
 from recorder_fsm.steps.finish import REWRITE_RESERVE_BYTES
 from tests.steps.job import ANNOUNCED, NAME, NAMED, RECORDING_ID, StepJob
@@ -66,6 +66,39 @@ async def test_report_adds_the_segments_up_and_names_the_gaps(job: StepJob, reco
     assert report["gaps"] == [{"what": "video", "at_s": 3.0, "length_s": 1.25}]
     assert report["file"]["name"] == f"{NAME}.mp4"
     assert report["notes"] == ["live.mp4 was cut short", "a defect"]
+
+
+@pytest.mark.parametrize(
+    ("quiet_s", "heard_until_s", "left_out_s"),
+    [
+        (15.0, 10, 14.0),
+        (15.0, 20, 9.0),  # something was heard after the last that is known to have come
+        (0.0, 10, 0.0),
+        (3.9, 10, 0.0),
+        (15.0, 30, 0.0),
+        (900.0, 0, 29.0),
+    ],
+)
+async def test_end_in_which_nothing_came_is_left_out(
+    job: StepJob, recorded: list[float], quiet_s: float, heard_until_s: int, left_out_s: float
+) -> None:
+    """A second after the last that came stays; nothing that was heard is cut, and a restart would cut the same."""
+    job.context.announce(True)
+    segment = job.segment(ended=False)
+    recorded[0] += 30.0
+    segment.progress.heard_until_s = heard_until_s
+    job.context.timeline.stopped(segment)
+    segment.ended.set()
+    lost = Transition(Event.CALL_LOST, State.RECORDING, State.STOPPING)
+    job.context.changed(Change(lost, CallLost(detail="rtc peer close", quiet_s=quiet_s)))
+    await job.take(State.STOPPING)
+    assert job.files.spans == [Span(0.0, 30.0 - left_out_s)]
+    assert job.files.expected == [30.0 - left_out_s]
+    assert job.journal.remembered().capture_s == 30.0 - left_out_s
+    notes = [note for note in job.report()["notes"] if "left out" in note]
+    assert notes == (
+        [f"the last {left_out_s:.1f} s are left out: the call was lost, and nothing came"] * bool(left_out_s)
+    )
 
 
 async def test_segments_of_a_killed_start_become_one_file(job: StepJob) -> None:

@@ -16,6 +16,7 @@ const TROUBLES = {
   flood_console: (_, { lines, error }) => floodConsole(lines ?? 10_000, error),
   silence: ({ stage }) => stage.sound.mute(),
   everybody_gone: ({ stage }) => stage.everybodyGone(),
+  cut_off: ({ stage }) => stage.cutOff(),
   blank: ({ stage }) => stage.view.root.append(element("div", { class: "blank" })),
 };
 

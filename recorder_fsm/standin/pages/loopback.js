@@ -46,6 +46,11 @@ export class Loopback {
     return arrived;
   }
 
+  // Send nothing any more; who receives is still there.
+  cut() {
+    this.#sender.close();
+  }
+
   close() {
     this.#sender.close();
     this.#receiver.close();

@@ -66,6 +66,12 @@ export class Stage {
     this.view.rest?.();
   }
 
+  // The network to the call is gone, and the page does not know it yet.
+  cutOff() {
+    this.#loopback?.cut();
+    this.view.rest?.();
+  }
+
   stop() {
     this.sound.stop();
     this.#shared?.stop();
