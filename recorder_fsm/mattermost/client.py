@@ -11,11 +11,12 @@ retried here, and what an answer means for a job is left to `bot`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -51,6 +52,17 @@ SOCKET_OPTIONS = [
 ]
 
 
+def accepted(options: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Return those options that this system takes: a connection without one of them is better than none."""
+    taken = []
+    with socket.socket() as probe:
+        for option in options:
+            with contextlib.suppress(OSError):  # a seccomp filter, or a kernel that knows it not
+                probe.setsockopt(*option)
+                taken.append(option)
+    return taken
+
+
 class Bearer(AuthBase):
     """Sets the token's header. An auth object, since requests would else look for the host in `.netrc`."""
 
@@ -66,7 +78,7 @@ class CarefulAdapter(HTTPAdapter):
     """Notices dead connections soon, and verifies servers against one TLS context made by `trust`."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
-        self._options: dict[str, Any] = {"socket_options": SOCKET_OPTIONS}
+        self._options: dict[str, Any] = {"socket_options": accepted(SOCKET_OPTIONS)}
         if context is not None:
             self._options["ssl_context"] = context
         super().__init__(max_retries=0)

@@ -28,6 +28,7 @@ import attrs
 
 from recorder_fsm.media.fragments import NOT_A_KEY, Run, Segment, Track, inspect
 from recorder_fsm.media.mp4_index import FRAME, RATE, Samples, VideoSamples, head
+from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run as run_program
 
 SILENT_FRAME = bytes.fromhex("211004608c1c")
@@ -291,7 +292,7 @@ def _write(plan: _Plan, paths: Sequence[Path], target: Path) -> None:
         for data in _read(plan.pieces, [source.fileno() for source in sources]):
             out.write(data)
         out.flush()
-        os.fsync(out.fileno())
+        sync(out.fileno())
 
 
 def _read(pieces: Iterable[Piece], sources: Sequence[int]) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from loguru import logger
 from recorder_fsm.errors import ProgramError, RecordingError
 from recorder_fsm.media.join import ALL, JoinError, JoinReport, Span, join_beside, part_of
 from recorder_fsm.media.probe import decode_command, poster_command, probe_command, remux_command
+from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run
 from recorder_fsm.system.threads import in_daemon_thread
 
@@ -224,6 +225,6 @@ def _end_s(stream: Mapping[str, str]) -> float:
 def _to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDWR)
     try:
-        os.fsync(handle)
+        sync(handle)
     finally:
         os.close(handle)

@@ -17,6 +17,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.system.disk import sync
 
 
 @attrs.define
@@ -65,7 +66,7 @@ class Journal:
             try:
                 # A fact that a crash cut in half has no newline: start a line of our own.
                 os.write(handle, (("\n" if _cut(self._path) else "") + line + "\n").encode())
-                os.fsync(handle)
+                sync(handle)
             finally:
                 os.close(handle)
         except OSError as error:

@@ -25,6 +25,7 @@ from loguru import logger
 
 from recorder_fsm.errors import ProgramError
 from recorder_fsm.system.clock import running_timeout, running_wait
+from recorder_fsm.system.parent_death import dying_with_us
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
@@ -52,15 +53,6 @@ def find_program(name: str) -> str:
             code="program_missing",
         )
     return path
-
-
-def dying_with_us(argv: Sequence[str]) -> list[str]:
-    """Prefix `argv` so that the kernel kills the program when its parent ends (prctl(2), PR_SET_PDEATHSIG).
-
-    `setpriv` execs the program, so the process id stays the same. The parent is the thread that forks; asyncio forks
-    in the loop's thread, which here is the main one.
-    """
-    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
 class ChildProcess:
@@ -258,17 +250,28 @@ def _lives(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and waits for its parent does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+    except psutil.NoSuchProcess:
         return False
+    except psutil.Error:  # it is there, and /proc does not show it (hidepid)
+        return True
 
 
 def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
     """Return the id of our first child, grandchild ... whose command line is accepted."""
-    for process in psutil.Process().children(recursive=True):
+    # One by one: psutil's own search ends at the first process of another user where /proc hides those (hidepid).
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if accept(process.cmdline()):
+            if accept(process.cmdline()) and _descends_from_us(process):
                 return process.pid
     return None
+
+
+def _descends_from_us(process: psutil.Process) -> bool:
+    while (parent := process.ppid()) > 1:
+        if parent == os.getpid():
+            return True
+        process = psutil.Process(parent)
+    return False
 
 
 def kill(pid: int | None) -> None:
