@@ -129,10 +129,22 @@ async def _attached(name: str, ids: CallIds, env: dict[str, str], *words: str) -
     return Container(name, process, ids)
 
 
-def offloader_profile(directory: Path) -> tuple[str, str]:
-    """Write calls-offloader's allow-list (contract 4.5) as a profile; returns the options that select it."""
-    names = (HERE / "offloader_syscalls.txt").read_text().split()
+def offloader_profile(directory: Path, version: str = "") -> tuple[str, str]:
+    """Write calls-offloader's allow-list (contract 4.5) as a profile; returns the options that select it.
+
+    That of `version`, or the present one.
+    """
+    names = [name for name in _names("offloader_syscalls.txt") if name not in offloader_lacks(version)]
     rules = [{"name": name, "action": "SCMP_ACT_ALLOW", "args": None} for name in names]
     path = directory / "offloader-seccomp.json"
     path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
     return ("--security-opt", f"seccomp={path}")
+
+
+def offloader_lacks(version: str) -> list[str]:
+    """Return what the allow-list of an older calls-offloader lacks that the present one has."""
+    return _names("offloader_syscalls_since_0.9.5.txt") if version == "0.9.4" else []
+
+
+def _names(file: str) -> list[str]:
+    return (HERE / file).read_text().split()

@@ -10,7 +10,7 @@ NOT_KNOWN_HERE = (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def sync(descriptor: int) -> None:
-    """See what was written onto the disk; raises `OSError` where that fails, not where the system knows no such call."""
+    """See what was written onto the disk; raises `OSError` where that fails, but not where there is no such call."""
     try:
         os.fsync(descriptor)
     except OSError as error:

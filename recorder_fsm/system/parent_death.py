@@ -1,7 +1,7 @@
 """How programs that we start die with us, however we die (prctl(2), PR_SET_PDEATHSIG).
 
-Nothing but the kernel can see to that after SIGKILL. Where it does not, programs are started all the same: the next start
-of the job ends what the one before it left.
+Nothing but the kernel can see to that after SIGKILL. Where it does not, programs are started all the same: the next
+start of the job ends what the one before it left.
 """
 
 from __future__ import annotations

@@ -267,11 +267,9 @@ def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
 
 
 def _descends_from_us(process: psutil.Process) -> bool:
-    while (parent := process.ppid()) > 1:
-        if parent == os.getpid():
-            return True
+    while (parent := process.ppid()) not in (0, os.getpid()):
         process = psutil.Process(parent)
-    return False
+    return parent != 0
 
 
 def kill(pid: int | None) -> None:
