@@ -117,7 +117,7 @@ async def test_driver_starts_though_it_cannot_die_with_us(tmp_path: Path) -> Non
 async def test_own_processes_are_found_where_those_of_others_are_hidden(hidden: str) -> None:
     """A /proc that shows each user their own alone: what descends from us is found, watched and killed."""
     of_root = "sleep 60 > /dev/null 2>&1 &"
-    as_nobody = f'exec setpriv --reuid {NOBODY} --clear-groups -- "$@"'
+    as_nobody = f'exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups -- "$@"'
     inside = f"mount -t proc -o {hidden} proc /proc || exit 1; {of_root} {as_nobody}"
     output = await output_of(
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", inside, "sh"),
