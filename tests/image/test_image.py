@@ -12,6 +12,7 @@ import pytest
 
 from bench.harness.containers import (
     HARDENED,
+    IMAGE,
     OFFLOADER,
     SECCOMP,
     Container,
@@ -69,11 +70,15 @@ async def assert_sandboxed(run: Container, user: str = "calls") -> None:
     assert not any("--no-sandbox" in one[4] for one in all_of_them)
 
 
-async def test_job_of_the_offloader_is_recorded(standin: StandIn, tmp_path: Path) -> None:
-    """Under its seccomp list, with 64 MB of shared memory, to a SIGTERM with 300 s of grace: published, exit 0."""
+@pytest.mark.parametrize("version", ["0.9.4", "0.9.5"])
+async def test_job_of_the_offloader_is_recorded(standin: StandIn, tmp_path: Path, version: str) -> None:
+    """Under its seccomp list, with 64 MB of shared memory, to a SIGTERM with 300 s of grace: published, exit 0.
+
+    v0.9.0 to v0.9.4 refuse system calls that the others allow; 0.9.0 is the least that the plugin takes.
+    """
     ids = standin.create_call()
     env = job(f"{standin.url}/", ids, TZ="Europe/Berlin", EXTRA_CHROMIUM_ARGS="--mute-nothing --lang=de")
-    async with container(*OFFLOADER, *offloader_profile(tmp_path), env=env, ids=ids) as run:
+    async with container(*OFFLOADER, *offloader_profile(tmp_path, version), env=env, ids=ids) as run:
         await run.recorded(3)
         await assert_sandboxed(run)
         running = await processes(run)
@@ -150,6 +155,61 @@ async def test_another_container_recovers_the_volume(standin: StandIn) -> None:
     await published(standin, ids, 3)
 
 
+UNFRIENDLY = """
+cd /data/{job} && chown -R root:root . && chmod -R go-rwx . && ln -s /etc/passwd link && ln -s / root
+"""
+
+
+async def on_the_volume_of(run: Container, script: str) -> None:
+    """Run a script as root on the container's volume, as an operator would who looks at it."""
+    await docker("run", "--rm", "--volume", f"{run.name}:/data", "--entrypoint", "sh", IMAGE, "-c", script)
+
+
+async def test_what_root_has_looked_at_is_recovered_by_the_next_start(standin: StandIn) -> None:
+    """A directory with all that is in it belongs to root since: it is given back, links are not followed."""
+    ids = standin.create_call()
+    async with container(*OURS, env=job(standin.url, ids), ids=ids) as run:
+        await run.recorded(4)
+        await docker("kill", "--signal", "KILL", run.name)
+        await run.exit_code()
+        await on_the_volume_of(run, UNFRIENDLY.format(job=ids.recording_id))
+        again = await started_again(run)
+        assert await again.exit_code() == 0, again.text
+        files = await again.files()
+        assert {info.uid for info in files.values()} == {1000}
+        assert files["link"].issym()
+        assert "/etc" not in await docker("diff", run.name)
+    await published(standin, ids, 3)
+
+
+async def test_recover_says_what_it_may_not_read(standin: StandIn) -> None:
+    """`recover` takes nobody's directory away: it names what it cannot read and how to mend it, and ends with 1."""
+    ids = standin.create_call()
+    async with container(*OURS, env=job(standin.url, ids), ids=ids) as run:
+        await run.recorded(3)
+        await docker("kill", "--signal", "KILL", run.name)
+        await run.exit_code()
+        await on_the_volume_of(run, UNFRIENDLY.format(job=ids.recording_id))
+        mount, token = ("--volume", f"{run.name}:/data"), {"AUTH_TOKEN": ids.token}
+        async with container(*mount, env=token, ids=ids, volume=False, command=("recover",)) as other:
+            assert await other.exit_code() == 1, other.text
+        assert f"chown -R 1000 /data/{ids.recording_id}" in other.text
+        await on_the_volume_of(run, f"chown -R 1000 /data/{ids.recording_id}")
+        async with container(*mount, env=token, ids=ids, volume=False, command=("recover",)) as other:
+            assert await other.exit_code() == 0, other.text
+    await published(standin, ids, 2)
+
+
+async def test_data_directory_that_cannot_be_made_keeps_its_log(standin: StandIn) -> None:
+    """A read-only volume: the call is told, and the code is 1: the launcher keeps what was said (contract 1.2)."""
+    ids = standin.create_call()
+    options = (*OURS, "--tmpfs", "/data:ro")
+    async with container(*options, env=job(standin.url, ids), ids=ids, volume=False) as run:
+        assert await run.exit_code() == 1, run.text
+    assert "could not be prepared: mkdir" in run.text
+    assert [one.status for one in standin.state.statuses] == ["failed"]
+
+
 async def test_memory_that_runs_out_loses_nothing(standin: StandIn) -> None:
     """Whatever the kernel kills, what was recorded is published: at once, or by the next start."""
     ids = standin.create_call()
@@ -170,7 +230,7 @@ async def test_memory_that_runs_out_loses_nothing(standin: StandIn) -> None:
 async def test_full_volume_is_refused_at_the_start(standin: StandIn) -> None:
     """Below MIN_FREE_BYTES nothing begins; the call is told, and there is nothing to keep."""
     ids = standin.create_call()
-    async with container(*OURS, *small_volume(100), env=job(standin.url, ids), ids=ids, volume=False) as run:
+    async with container(*OURS, *small_volume(8), env=job(standin.url, ids), ids=ids, volume=False) as run:
         assert await run.exit_code() == 0, run.text
     assert "MIN_FREE_BYTES" in run.text
     assert [one.status for one in standin.state.statuses] == ["failed"]
