@@ -193,7 +193,7 @@ class CallPage:
         self._leaving = True
         self.console.tell_left_out()
         with contextlib.suppress(TimeoutError, BrowserError):
-            async with asyncio.timeout(LEAVE_LIMIT_S):
+            async with running_timeout(LEAVE_LIMIT_S):
                 await self._tab.evaluate("window.__recorderFsm?.leave()")
 
     def told(self, message: str) -> None:
@@ -278,7 +278,7 @@ class CallPage:
     async def _abandoned(self) -> bool:
         """Have the page tell nothing more before another is loaded; False where it has just made its client."""
         try:
-            async with asyncio.timeout(POLL_S):
+            async with running_timeout(POLL_S):
                 return await self._tab.evaluate("window.__recorderFsm?.abandon()") is not False
         except (TimeoutError, BrowserError):
             return True
@@ -295,7 +295,7 @@ class CallPage:
     async def _probe(self) -> dict[str, Any] | None:
         """Return what the hook's probe says; None while the page loads or does not answer."""
         try:
-            async with asyncio.timeout(POLL_S):
+            async with running_timeout(POLL_S):
                 value = await self._tab.evaluate("window.__recorderFsm?.probe()")
         except (TimeoutError, BrowserError):
             return None

@@ -24,6 +24,7 @@ from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.upload import Upload
 from recorder_fsm.mattermost.upload_session import Begun
+from recorder_fsm.system.clock import Stopwatch, running_timeout
 
 ERROR_TEXT_LIMIT = 200
 
@@ -253,11 +254,12 @@ class CallsBot:
             raise
 
     async def _retry(self, what: str, call: Callable[[], Awaitable[T]], limit_s: float, longest_wait_s: float) -> T:
-        until = asyncio.get_running_loop().time() + limit_s
-        policy = RetryPolicy(what, self._timing, lambda: until - asyncio.get_running_loop().time(), longest_wait_s)
+        began = Stopwatch()
+        policy = RetryPolicy(what, self._timing, lambda: limit_s - began.elapsed_s(), longest_wait_s)
         try:
-            async with asyncio.timeout(limit_s):
-                return await retry(call, policy)
+            with began.ticking():
+                async with running_timeout(limit_s):
+                    return await retry(call, policy)
         except TimeoutError as error:
             detail = f"{what}: no success within {limit_s:g} s"
             if policy.last is None:

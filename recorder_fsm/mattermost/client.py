@@ -10,7 +10,6 @@ retried here, and what an answer means for a job is left to `bot`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import socket
@@ -35,6 +34,7 @@ from recorder_fsm.mattermost.answers import READ_BYTES, Reply, plain, refusal
 from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.mattermost.upload_session import ID, Session
+from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.threads import in_daemon_thread
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -282,7 +282,7 @@ class PluginRoutes:
     async def call(self, func: Callable[[*Ts], T], *args: *Ts, limit_s: float) -> T:
         """Run a blocking request with a limit on its whole time, whatever the server dribbles."""
         try:
-            async with asyncio.timeout(limit_s):
+            async with running_timeout(limit_s):
                 return await in_daemon_thread(func, *args)
         except TimeoutError as error:
             raise ServerUnavailable(

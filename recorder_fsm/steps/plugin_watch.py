@@ -51,7 +51,7 @@ class PluginWatch:
         One answer of another kind, or none, and one sign of people, begin anew.
         """
         off = False
-        async with Stopwatch().ticking() as since:
+        with Stopwatch().ticking() as since:
             while True:
                 await asyncio.sleep(ASK_EVERY_S)
                 if not (self.quiet and await self._is_off() and self.quiet):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from loguru import logger
 
 from recorder_fsm.errors import RecordingError
@@ -13,6 +11,7 @@ from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.media.output_file import Verified
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.finish import Finish
+from recorder_fsm.system.clock import Stopwatch
 
 STALL_S = 1200.0
 """Without a stop signal there is no known end of the grace: give up after so long without any progress."""
@@ -24,14 +23,19 @@ class Publish:
     def __init__(self, job: JobContext, finish: Finish) -> None:
         self._job = job
         self._finish = finish
-        self._advanced_at = 0.0
+        self._still = Stopwatch()
+        """Since something advanced."""
 
     async def publish(self, _: Ahead) -> Happened:
         """Upload the file, have it posted, and remove it."""
         file = self._finish.file
         if file is None:
             raise RecordingError(detail="there is no finished file")
-        self._advanced_at = time.monotonic()  # what counted until now was the recording
+        self._still.restart()  # what counted until now was the recording
+        with self._still.ticking():
+            return await self._publish(file)
+
+    async def _publish(self, file: Verified) -> Happened:
         bot, memory, journal = self._job.bot, self._job.memory, self._job.journal
         file_id, may_be_posted = memory.file_id, False
         if not self._job.timeline.segments:  # recorded by an earlier process, which may have had it posted
@@ -77,9 +81,9 @@ class Publish:
             )
 
     def _on_upload_progress(self, sent: int, total: int) -> None:
-        self._advanced_at = time.monotonic()
+        self._still.restart()
         logger.debug("uploaded {} of {} bytes", sent, total)
 
     def _time_left_s(self) -> float:
         """Return how long publishing may still take: until nothing advances, and never beyond a launcher's grace."""
-        return min(self._advanced_at + STALL_S - time.monotonic(), self._job.grace_left_s())
+        return min(STALL_S - self._still.elapsed_s(), self._job.grace_left_s())

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 TICK_S = 0.5
@@ -46,21 +46,21 @@ class Stopwatch:
         """Count from zero again."""
         self._seconds, self._asked_at = 0.0, now_s()
 
-    @asynccontextmanager
-    async def ticking(self) -> AsyncIterator[Self]:
-        """Ask by itself while the block runs, for those who ask seldom."""
+    @contextmanager
+    def ticking(self) -> Iterator[Self]:
+        """Ask by itself while the block runs, for those who ask seldom; in a running event loop."""
+        loop = asyncio.get_running_loop()
 
-        async def tick() -> None:
-            while True:
-                await asyncio.sleep(TICK_S)
-                self.elapsed_s()
+        def tick() -> None:
+            nonlocal handle
+            self.elapsed_s()
+            handle = loop.call_later(TICK_S, tick)
 
-        task = asyncio.create_task(tick(), name="stopwatch")
+        handle = loop.call_later(TICK_S, tick)
         try:
             yield self
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            handle.cancel()
 
 
 @asynccontextmanager

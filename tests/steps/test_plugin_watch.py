@@ -122,10 +122,10 @@ async def test_plugin_that_comes_back_is_not_gone(quick: None, monkeypatch: pyte
         def ticking(self) -> Since:
             return self
 
-        async def __aenter__(self) -> Since:
+        def __enter__(self) -> Since:
             return self
 
-        async def __aexit__(self, *_: object) -> None:
+        def __exit__(self, *_: object) -> None:
             pass
 
         def restart(self) -> None:

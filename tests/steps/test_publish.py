@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from recorder_fsm.mattermost.posting import Evidence
 from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.steps.context import GRACE_RESERVE_S
 from recorder_fsm.steps.publish import STALL_S
+from recorder_fsm.system import clock as clock_module
 from tests.steps.job import ANNOUNCED, NAME, NAMED, Fact, StepJob
 
 
@@ -140,26 +142,53 @@ async def test_failed_upload_keeps_the_file(job: StepJob) -> None:
     assert not job.journal.remembered().saved
 
 
-async def test_upload_of_a_long_recording_has_all_its_time(job: StepJob, clock: list[float]) -> None:
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time for which the recorder ran, in seconds; what a test adds, it ran."""
+    now = [1000.0]
+    monkeypatch.setattr(clock_module, "now_s", lambda: now[0])
+    monkeypatch.setattr(clock_module, "LATE_S", math.inf)
+    return now
+
+
+async def test_upload_does_not_count_a_time_in_which_the_recorder_stood_still(
+    job: StepJob, ran: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of standstill is no hour without progress: the next failure is worth another try."""
+    monkeypatch.setattr(clock_module, "LATE_S", 1.0)
+    left: list[float] = []
+
+    def upload(_: object) -> None:
+        ran[0] += 3600
+        left.append(job.bot.time_left())
+
+    await finished(job)
+    job.bot.uploading = upload
+    await job.take(State.UPLOADING)
+    assert left == [pytest.approx(STALL_S - 1)]
+
+
+async def test_upload_of_a_long_recording_has_all_its_time(job: StepJob, ran: list[float]) -> None:
     """The hour before its begin was the recording, and no hour without progress."""
     await finished(job)
-    clock[0] += 3600
+    assert job.context
+    ran[0] += 3600
     left: list[float] = []
     job.bot.uploading = lambda _: left.append(job.bot.time_left())
     await job.take(State.UPLOADING)
     assert left == [pytest.approx(STALL_S)]
 
 
-async def test_upload_gives_up_when_nothing_advances_and_not_while_it_does(job: StepJob, clock: list[float]) -> None:
+async def test_upload_gives_up_when_nothing_advances_and_not_while_it_does(job: StepJob, ran: list[float]) -> None:
     """Its time follows the progress, not the total."""
     left: list[float] = []
 
     def upload(on_progress: Callable[[int, int], None]) -> None:
         for _ in range(5):
-            clock[0] += STALL_S - 1
+            ran[0] += STALL_S - 1
             left.append(job.bot.time_left())
             on_progress(1, 2)
-        clock[0] += STALL_S + 1
+        ran[0] += STALL_S + 1
         left.append(job.bot.time_left())
 
     job.bot.uploading = upload
