@@ -55,7 +55,7 @@ async def frozen_page(monkeypatch: pytest.MonkeyPatch) -> None:
     page.told('{"kind": "connect"}')
     answers = 0
 
-    async def evaluate(_: str) -> Any:
+    async def evaluate(expression: str) -> Any:
         nonlocal answers
         answers += 1
         if answers == 1:

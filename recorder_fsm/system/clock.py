@@ -50,17 +50,19 @@ class Stopwatch:
     def ticking(self) -> Iterator[Self]:
         """Ask by itself while the block runs, for those who ask seldom; in a running event loop."""
         loop = asyncio.get_running_loop()
+        handle: asyncio.TimerHandle | None = None
 
         def tick() -> None:
             nonlocal handle
             self.elapsed_s()
             handle = loop.call_later(TICK_S, tick)
 
-        handle = loop.call_later(TICK_S, tick)
+        tick()
         try:
             yield self
         finally:
-            handle.cancel()
+            if handle is not None:
+                handle.cancel()
 
 
 @asynccontextmanager

@@ -78,7 +78,7 @@ async def test_plugin_that_crashes_in_a_pause_ends_nothing(standin: StandIn, dat
         await fault.published()
 
 
-ENDS: dict[str, tuple[str, dict[str, str], Callable[[Fault], Any]]] = {
+ENDS: dict[str, tuple[str, dict[str, Any], Callable[[Fault], Any]]] = {
     "SIGTERM": ("SIGTERM", {}, lambda fault: fault.run.signal(signal.SIGTERM)),
     "limit": ("MAX_DURATION_SECONDS=12", {"MAX_DURATION_SECONDS": "12"}, lambda _: None),
 }
