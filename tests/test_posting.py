@@ -121,6 +121,17 @@ async def test_look_that_only_fails_is_passed_over(standin: StandIn, bot: CallsB
     assert len(standin.requests("thread")) >= PATIENT_LOOKS
 
 
+@pytest.mark.parametrize("done", [True, False], ids=["posted", "not posted"])
+async def test_long_outage_in_the_middle_of_the_save_is_outwaited(standin: StandIn, bot: CallsBot, done: bool) -> None:
+    """While nobody answers, nothing is known, and nothing is asked for twice."""
+    standin.set_faults(
+        {"route": "save", "kind": "drop_reply" if done else "reset"},
+        {"route": "any", "kind": "status", "status": 502, "times": 60},
+    )
+    await bot.save(FILE, plenty)
+    assert posts_and_saves(standin) == (1, 1 if done else 2)
+
+
 async def test_save_is_repeated_blindly_once(standin: StandIn, bot: CallsBot) -> None:
     """Where nothing may be read, a lost reply is worth one more post, and not ten."""
     standin.set_faults({"route": "save", "kind": "reset"}, *UNREADABLE)
@@ -183,7 +194,7 @@ async def test_posted_tells_yes_no_and_unknown(standin: StandIn, bot: CallsBot) 
 async def test_posted_outwaits_trouble(standin: StandIn, bot: CallsBot) -> None:
     """Killed after the post, then one bad answer to the look: no reason for a second post."""
     await bot.save(FILE, plenty)
-    standin.set_faults({"route": "any", "kind": "status", "status": 502, "times": 7})
+    standin.set_faults({"route": "any", "kind": "status", "status": 502, "times": 70})
     assert (await bot.posted(FILE, plenty)).shown is True
     standin.set_faults({"route": "any", "kind": "status", "status": 502, "times": 0})
     with pytest.raises(ServerUnavailable):

@@ -19,7 +19,7 @@ from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.retry import RetryPolicy, RetryTiming, reason, retry
 
 PATIENT_LOOKS = 6
-"""A witness that only fails is passed over after so many looks."""
+"""A witness that fails so often, while others can be heard, is passed over."""
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class Posting:
 
     async def _evidence(self, file_id: str | None) -> Evidence:
         trouble: ServerUnavailable | None = None
-        found = Evidence(None)
+        found, heard = Evidence(None), False
         witnesses: list[Callable[[], Awaitable[Evidence]]] = [self._thread, self._call_post]
         if file_id is not None:
             witnesses.append(lambda: self._file(file_id))
@@ -118,12 +118,14 @@ class Posting:
                 trouble = error
             except MattermostError as error:
                 logger.debug("not to be read: {}", reason(error))
+                heard = True
             else:
+                heard = True
                 if evidence.shown or (evidence.shown is False and trouble is None):
                     return evidence
                 found = evidence if evidence.shown is not None else found
-        if trouble is not None and self._failed_looks < PATIENT_LOOKS:
-            self._failed_looks += 1
+        if trouble is not None and (not heard or self._failed_looks < PATIENT_LOOKS):
+            self._failed_looks += heard
             raise trouble
         return found
 
