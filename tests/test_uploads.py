@@ -325,9 +325,10 @@ async def test_session_asks_for_a_file_id_of_ours(standin: StandIn, small: Uploa
 
 async def test_file_that_is_complete_though_its_session_lives_is_found(standin: StandIn, small: Uploader) -> None:
     """A server that died between the file and its session has both."""
+    full = json.dumps({"id": "s" * 26, "file_offset": SIZE, "file_size": SIZE})
     standin.set_faults(
         {"route": "upload_data", "kind": "drop_reply", "skip": 9},
-        {"route": "upload_get", "kind": "lie_offset", "at_byte": SIZE, "skip": 9, "times": 3},
+        {"route": "upload_get", "kind": "status", "status": 200, "body": full, "skip": 9, "times": 3},
     )
     assert small.arrived(await small.run())
     assert len(small.parts()) == 10
@@ -398,6 +399,18 @@ async def test_promise_that_is_denied_for_long_never_spoils_the_file(standin: St
         one = Uploader(standin, tmp_path, size, SMALL)
         assert one.arrived(await one.run())
         one.bot.close()
+
+
+async def test_last_part_that_is_denied_for_long_never_spoils_the_file(standin: StandIn, tmp_path: Path) -> None:
+    """It ended early and the offset lags: the rest, sent again, would complete the file with wrong bytes."""
+    standin.set_faults(
+        {"route": "upload_data", "kind": "ends_at", "at_byte": 200, "skip": 1},
+        {"route": "upload_get", "kind": "stale_offset", "skip": 1, "times": QUICK.lag_looks},
+    )
+    one = Uploader(standin, tmp_path, 1500, SMALL)
+    assert one.arrived(await one.run())
+    assert len(one.sessions) == 2
+    one.bot.close()
 
 
 @pytest.mark.parametrize("at_byte", [0, 400, 1000])
