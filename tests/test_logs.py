@@ -453,6 +453,25 @@ def test_launcher_that_stops_reading_does_not_change_the_exit_code() -> None:
     assert (process.returncode, complaint) == (3, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_process_without_standard_descriptors_logs_to_nobody(closed: str, tmp_path: Path) -> None:
+    """A launcher may leave them closed: no file of ours gets their numbers, and nothing is written into one."""
+    code = (
+        "from recorder_fsm.storage import logs; from loguru import logger; from pathlib import Path; import sys\n"
+        f"path, redact = Path({str(tmp_path / 'log')!r}), logs.Redactor()\n"
+        "with logs.own_output():\n"
+        "    end = logs.add_file(path, level='DEBUG', form='text', redact=redact)\n"
+        "    print('printed'); logger.info('logged'); end()\n"
+        "sys.exit(3)"
+    )
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code]
+    done = subprocess.run(words, timeout=20, check=False, capture_output=True)
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert "logged" in (tmp_path / "log").read_text()
+    assert (b"logged" in done.stdout) is (">&-" not in closed.replace("2>&-", ""))
+
+
 STRAY = {
     "print": "print('stray', {token!r})",
     "standard error": "print('stray', {token!r}, file=sys.stderr)",

@@ -46,6 +46,7 @@ LAST_LINES_LIMIT_S = 2.0
 STRAY_LIMIT_S = 0.5
 """A child that outlives the job may hold the pipe open."""
 STANDARD_OUTPUT = "standard output"
+FIRST_OWN_DESCRIPTOR = 3
 
 _ICE_PASSWORD = re.compile(r"(ice-pwd:)[^\s\\\"']+")
 _WARNING = logging.WARNING
@@ -204,10 +205,10 @@ def own_output() -> Iterator[None]:
     that is always read, and becomes lines of the log. So nobody waits for a reader, secrets are masked there too, and a
     reader who has gone does not change the exit code. The last lines have `LAST_LINES_LIMIT_S`.
     """
-    try:
-        _output.descriptor = os.dup(1)
-    except OSError:  # there is none
-        _output.descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < FIRST_OWN_DESCRIPTOR:
+        pass  # one that we were started without: no file of ours may get its number
+    os.close(descriptor)
+    _output.descriptor = os.dup(1)
     read_end, write_end = os.pipe()
     for number in (1, 2):
         os.dup2(write_end, number)
