@@ -1,0 +1,54 @@
+"""The image's entrypoint, outside of an image, as an ordinary user (`tests/image` has the rest)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ENTRYPOINT = Path(__file__).parent.parent / "deploy" / "entrypoint"
+NOBODY = 65534
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody may write, with a program in the place of the recorder that says that it ran."""
+    with tempfile.TemporaryDirectory(prefix="entrypoint-") as name:
+        path = Path(name)
+        recorder = path / "recorder-fsm"
+        recorder.write_text('#!/bin/sh\necho "$RECORDING_ID" > "$TMPDIR/ran"\n')
+        for one in (path, recorder):
+            one.chmod(0o777)
+        yield path
+
+
+def test_entrypoint_does_not_wait_for_whoever_reads_it(folder: Path) -> None:
+    """It has something to say, and standard error is a full pipe that nobody reads: the recorder starts."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    while True:
+        try:
+            os.write(write_end, b".")
+        except BlockingIOError:
+            break
+    os.set_blocking(write_end, True)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder), "HOME": "/"}
+    user = NOBODY if os.geteuid() == 0 else None
+    done = subprocess.run(
+        ["sh", str(ENTRYPOINT)],
+        env=environment,
+        cwd=folder,
+        stdout=write_end,
+        stderr=write_end,
+        user=user,
+        timeout=60,
+        check=False,
+    )
+    for descriptor in (read_end, write_end):
+        os.close(descriptor)
+    assert done.returncode == 0
+    assert len((folder / "ran").read_text()) == len("a" * 26 + "\n")
