@@ -585,6 +585,13 @@ async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> No
     await closed
 
 
+async def test_notice_to_the_call_is_heard(page: CallPage) -> None:
+    """It says that people have seen that they are recorded."""
+    assert not page.notice_given.is_set()
+    say(page, "notice")
+    assert page.notice_given.is_set()
+
+
 async def test_screen_that_the_recorder_had_to_show_is_noted_once(page: CallPage, notes: list[str]) -> None:
     """People who ask why the first second of a shared screen is missing find it in the report."""
     assert notes == []

@@ -106,8 +106,8 @@ def test_json_that_is_no_fact_is_passed_over(path: Path, line: str) -> None:
         {"fact": "upload_session", "id": 5},
         {"fact": "moved", "to": 1, "event": None, "keeps": None},
         {"fact": "moved", "keeps": 0},
-        {"fact": "announced", "possible": "yes"},
-        {"fact": "announced", "possible": 1},
+        {"fact": "announced", "notice": True},
+        {"fact": "announced", "notice": "yes"},
         {"fact": "announced"},
     ],
     ids=str,
@@ -171,7 +171,7 @@ def test_memory_adds_up_over_starts(path: Path) -> None:
     journal.write("named", name="Call_x")
     journal.note("moved", event="display_ready", to="display_up", cause="", keeps=True)
     journal.note("moved", event="capture_started", to="recording", cause="", keeps=True)
-    journal.note("announced", possible=True)
+    journal.note("announced", notice="given")
     journal.note("capture_ended", seconds=12.5)
     journal.note("moved", event="call_ended", to="stopping", cause="", keeps=True)
     journal.note("file_ready", file="Call_x.mp4", bytes=1)
@@ -197,8 +197,8 @@ def test_upload_of_another_size_is_forgotten(path: Path) -> None:
 
 Fact = tuple[str, dict[str, object]]
 STARTED: Fact = ("process_started", {"runtime": "/run/x"})
-TRIED: Fact = ("announced", {"possible": True})
-IN_VAIN: Fact = ("announced", {"possible": False})
+TRIED: Fact = ("announced", {"notice": "given"})
+IN_VAIN: Fact = ("announced", {"notice": "none"})
 ON: Fact = ("moved", {"keeps": True})
 GIVEN_UP: Fact = ("moved", {"keeps": False})
 FOUND: Fact = ("moved", {"event": "pending_found", "to": "stopping", "keeps": True})

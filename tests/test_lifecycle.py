@@ -59,7 +59,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "step_failed": "stopping",
         "job_refused": "failed",
     },
-    "stopping": {"file_ready": "uploading", "step_failed": "failed"},
+    "stopping": {"file_ready": "uploading", "nobody_told": "failed", "step_failed": "failed"},
     "uploading": {"published": "done", "step_failed": "failed"},
     "done": {},
     "failed": {},

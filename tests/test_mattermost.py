@@ -17,6 +17,7 @@ import pytest
 
 from recorder_fsm.errors import AccessRefused, JobOver, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.standin import CallIds, StandIn
 from tests.answers import FOREIGN, OFF, OWN, own, some
@@ -176,7 +177,7 @@ async def test_filename_gives_up_in_time_when_the_server_hangs(standin: StandIn,
 
 async def test_started_goes_out_with_the_wire_keys(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
     """The plugin gets the keys of contract 2.3 and starts the job."""
-    told: list[bool] = []
+    told: list[Notice] = []
     await bot.report_started(told.append)
     (entry,) = standin.requests("status")
     assert json.loads(entry.body or "") == {
@@ -188,23 +189,23 @@ async def test_started_goes_out_with_the_wire_keys(standin: StandIn, ids: CallId
     job = standin.state.find_job(ids.recording_id)
     assert job is not None
     assert job.start_at
-    assert told == [True]
+    assert set(told) == {Notice.GIVEN}
 
 
 async def test_started_is_announced_before_the_first_try_may_leave(standin: StandIn, bot: CallsBot) -> None:
     """Whoever is killed in the middle of the request has written it down."""
     requests: list[int] = []
     await bot.report_started(lambda _: requests.append(len(standin.requests("status"))))
-    assert requests == [0]
+    assert requests[0] == 0
 
 
 async def test_started_whose_reply_is_lost_is_success(standin: StandIn, bot: CallsBot) -> None:
     """`job has already started` on the second try means that the first one was heard (S7)."""
-    told: list[bool] = []
+    told: list[Notice] = []
     standin.set_faults({"route": "status", "kind": "drop_reply"})
     await bot.report_started(told.append)
     assert [report.reply for report in standin.state.statuses] == [200, 400]
-    assert set(told) == {True}
+    assert set(told) == {Notice.GIVEN}
 
 
 async def test_started_that_is_refused_says_that_the_job_is_over(standin: StandIn) -> None:
@@ -213,10 +214,10 @@ async def test_started_that_is_refused_says_that_the_job_is_over(standin: StandI
         one = standin.create_call()
         end(one.call_id if end != standin.stop_recording else one.recording_id)
         bot = bot_for(standin.url, one)
-        told: list[bool] = []
+        told: list[Notice] = []
         with pytest.raises(JobOver) as caught:
             await bot.report_started(told.append)
-        assert told == [True, False]
+        assert told == [Notice.GIVEN, Notice.NONE]
         assert caught.value.status == 400
         bot.close()
 
@@ -224,17 +225,20 @@ async def test_started_that_is_refused_says_that_the_job_is_over(standin: StandI
 @pytest.mark.parametrize(
     ("fault", "known"),
     [
-        ({"kind": "status", "status": 502}, True),
-        ({"kind": "reset"}, True),
-        ({"kind": "status", "status": 429}, False),
+        ({"kind": "status", "status": 502}, Notice.DOUBTED),
+        ({"kind": "status", "status": 404, "body": "404 page not found"}, Notice.DOUBTED),
+        ({"kind": "status", "status": 504}, Notice.GIVEN),
+        ({"kind": "reset"}, Notice.GIVEN),
+        ({"kind": "drop_reply"}, Notice.GIVEN),
+        ({"kind": "status", "status": 429}, Notice.NONE),
     ],
-    ids=["502", "reset", "429"],
+    ids=["502", "404 of a server whose plugin is off", "504", "reset", "reply lost", "429"],
 )
 async def test_started_that_may_have_been_heard_is_told_apart(
-    standin: StandIn, ids: CallIds, bot: CallsBot, fault: dict[str, Any], known: bool
+    standin: StandIn, ids: CallIds, bot: CallsBot, fault: dict[str, Any], known: Notice
 ) -> None:
-    """Where a try may have reached the plugin before the job was over, people may know of the recording."""
-    told: list[bool] = []
+    """A try without an answer may have been taken; one that a proxy answered was not, as far as one can know."""
+    told: list[Notice] = []
     standin.set_faults({"route": "status", **fault})
     standin.stop_recording(ids.recording_id)
     with pytest.raises(JobOver):
@@ -244,11 +248,11 @@ async def test_started_that_may_have_been_heard_is_told_apart(
 
 async def test_started_that_cannot_have_reached_the_server_is_no_try(ids: CallIds) -> None:
     """Nobody listens: it is tried until it is given up, and nobody knew of the recording."""
-    told: list[bool] = []
+    told: list[Notice] = []
     several = asyncio.Event()
 
-    def announce(possible: bool) -> None:
-        told.append(possible)
+    def announce(notice: Notice) -> None:
+        told.append(notice)
         if len(told) == 6:
             several.set()
 
@@ -259,7 +263,21 @@ async def test_started_that_cannot_have_reached_the_server_is_no_try(ids: CallId
     reporting.cancel()
     await asyncio.wait({reporting})
     bot.close()
-    assert told[:6] == [True, False] * 3
+    assert told[:6] == [Notice.GIVEN, Notice.NONE] * 3
+
+
+async def test_started_that_is_given_up_without_an_answer_may_have_been_heard(
+    standin: StandIn, ids: CallIds, bot: CallsBot
+) -> None:
+    """Also where the try before it was answered by a proxy."""
+    told: list[Notice] = []
+    standin.set_faults({"route": "status", "kind": "status"}, {"route": "status", "kind": "hang"})
+    reporting = asyncio.create_task(bot.report_started(told.append))
+    await standin.wait_for(lambda: len(standin.requests("status")) == 2, 20)
+    assert told[-1] is Notice.DOUBTED
+    reporting.cancel()
+    await asyncio.wait({reporting})
+    assert told[-1] is Notice.GIVEN
 
 
 async def test_started_is_tried_until_there_is_an_answer(standin: StandIn, bot: CallsBot) -> None:
@@ -308,11 +326,11 @@ async def test_started_that_cannot_heal_is_tried_once(
     standin: StandIn, bot: CallsBot, fault: dict[str, Any], error: type[MattermostError]
 ) -> None:
     """And nobody knows of the recording."""
-    told: list[bool] = []
+    told: list[Notice] = []
     standin.set_faults({"route": "status", "kind": "status", "times": 0, **fault})
     with pytest.raises(error):
         await bot.report_started(told.append)
-    assert (told, len(standin.requests("status"))) == ([True, False], 1)
+    assert (told, len(standin.requests("status"))) == ([Notice.GIVEN, Notice.NONE], 1)
 
 
 async def test_post_in_the_thread_is_one_clean_line(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:

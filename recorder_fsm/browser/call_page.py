@@ -96,7 +96,10 @@ class Left:
 
 
 class CallPage:
-    """One page, from the first address to the last word of its client. `note` is for the job's report."""
+    """One page, from the first address to the last word of its client. `note` is for the job's report.
+
+    `notice_given`: the plugin has told everybody in the call that a recording runs.
+    """
 
     def __init__(self, tab: Tab, width: int, height: int, note: Callable[[str], None]) -> None:
         self._tab = tab
@@ -106,6 +109,7 @@ class CallPage:
         self._wrong_size: tuple[int, int] | None = None
         self._joined = asyncio.Event()
         self._client_seen = asyncio.Event()
+        self.notice_given = asyncio.Event()
         self._left: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
         self._leaving = False
         self.console = Console()
@@ -209,6 +213,8 @@ class CallPage:
             self._client_seen.set()
         elif kind == "connect":
             self._joined.set()
+        elif kind == "notice":
+            self.notice_given.set()
         elif kind == "screen_restored":
             logger.warning(SCREEN_RESTORED)
             if not self._screen_restored:

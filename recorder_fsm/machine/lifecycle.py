@@ -54,6 +54,7 @@ class Event(enum.Enum):
     DISK_LOW = "disk_low"
     LIMIT_REACHED = "limit_reached"
     FILE_READY = "file_ready"
+    NOBODY_TOLD = "nobody_told"
     PUBLISHED = "published"
     STEP_FAILED = "step_failed"
 
@@ -109,7 +110,7 @@ STATES: Mapping[State, StatePolicy] = {
     _S.DISPLAY_UP: StatePolicy(_STAGE, ahead=_S.BROWSER_JOINED, limit_s=25.0, budget=Budget.START),
     _S.BROWSER_JOINED: StatePolicy(_IN_CALL, ahead=_S.RECORDING, limit_s=20.0, budget=Budget.START),
     _S.RECORDING: StatePolicy((*_IN_CALL, _R.CAPTURE)),
-    _S.STOPPING: StatePolicy(limit_s=240.0, budget=Budget.GRACE),
+    _S.STOPPING: StatePolicy(limit_s=1800.0, budget=Budget.GRACE),
     # Its own end is that nothing moves any more, which the step notices (`steps.publish`).
     _S.UPLOADING: StatePolicy(budget=Budget.GRACE),
     _S.DONE: StatePolicy(),
@@ -189,6 +190,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     *_each((_E.STOP_REQUESTED, _E.LIMIT_REACHED, _E.PLUGIN_GONE), _S.RECORDING, _S.STOPPING, tells=_PLUGIN),
     Transition(_E.FILE_READY, _S.STOPPING, _S.UPLOADING),
     Transition(_E.PUBLISHED, _S.UPLOADING, _S.DONE),
+    # Nobody is shown a recording of which nobody was told; a person who knows better publishes it by `recover`.
+    Transition(_E.NOBODY_TOLD, _S.STOPPING, _S.FAILED),
     # What a restart overcomes costs seconds, and the recording goes on.
     Transition(_E.CAPTURE_LOST, _S.RECORDING, _S.RECORDING, when=_RESTARTS_LEFT,
                restarts=(_R.CAPTURE,), failed_restart=_E.CAPTURE_LOST),

@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from loguru import logger
 
-from recorder_fsm.errors import PLUGIN_OFF, UNREACHABLE, JobOver, MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.errors import PLUGIN_OFF, JobOver, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.answers import Means, Route, meaning, plain
 from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.file_names import safe_stem
+from recorder_fsm.mattermost.notice import Notice, notice_after
 from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.upload import Upload
@@ -97,33 +98,33 @@ class CallsBot:
             return error.code == PLUGIN_OFF
         return False
 
-    async def report_started(self, announce: Callable[[bool], None]) -> None:
+    async def report_started(self, announce: Callable[[Notice], None]) -> None:
         """Report that the recording has started; the first try is immediate (contract 2.2, 4.3).
 
-        Retried until there is an answer. `announce(True)` is called before a try that may reach the server,
-        `announce(False)` when it is certain that none has. Raises `JobOver` if the job has ended, another
+        Retried until there is an answer. `announce` is called before a try that may be the first to be heard, and with
+        what all tries together say after one that failed. Raises `JobOver` if the job has ended, another
         `MattermostError` for an answer that will not change.
         """
-        arrived = False
+        notice = Notice.NONE
 
         async def report() -> None:
-            nonlocal arrived
-            announce(True)
+            nonlocal notice
+            if notice is Notice.NONE:
+                announce(Notice.GIVEN)
             try:
                 await self._report("started", "")
-            except RequestRejected as error:
+            except asyncio.CancelledError:
+                announce(Notice.GIVEN)  # it has no answer
+                raise
+            except MattermostError as error:
                 if meaning(Route.STATUS, error) is Means.ALREADY_STARTED:
                     logger.info("the plugin already knows that the recording has started")
+                    announce(Notice.GIVEN)
                     return
-                announce(arrived)
+                notice = max(notice, notice_after(error))
+                announce(notice)
                 raise
-            except ServerUnavailable as error:
-                arrived = arrived or (error.code != UNREACHABLE and error.status != 429)
-                announce(arrived)
-                raise
-            except MattermostError:
-                announce(arrived)
-                raise
+            announce(Notice.GIVEN)
 
         await retry(report, RetryPolicy("started", self._timing, lambda: math.inf, self._timing.longest_start_wait_s))
         logger.info("reported started")

@@ -32,7 +32,7 @@ from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
-HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "page_hook.js")
+HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
 HOOKS = [Path(__file__).parent.parent / "browser" / name for name in HOOK_NAMES]
 BINDING = "__recorderFsmTell"
 

@@ -70,6 +70,10 @@ class Faults:
                 await self._pause(HANG_LIMIT_S if fault.kind == "hang" else 0)
                 reset(request)
                 return web.Response()
+            case "late_reply":
+                reply = await handler(request)
+                await self._pause(fault.delay_s)
+                return reply
             case "drop_reply":
                 return await _without_reply(request, handler)
         await self._pause(fault.delay_s)

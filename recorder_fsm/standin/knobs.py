@@ -43,7 +43,7 @@ ROUTES = frozenset(
 NOT_OF_THE_PLUGIN = frozenset({"config", "post", "thread", "websocket", "file", "file_info", "users", "any"})
 KINDS = frozenset(
     {"status", "hang", "slow", "reset", "drop_reply", "cut_at", "no_progress", "stale_offset", "busy"}
-    | {"redirect", "endless", "lie_offset", "ends_at", "spoil_reply", "post_only"}
+    | {"redirect", "endless", "lie_offset", "ends_at", "spoil_reply", "late_reply", "post_only"}
 )
 # Kinds that only one route can play, since they change what it does and not whether it is asked.
 KIND_ROUTES = {

@@ -13,6 +13,7 @@ from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import CallLost
 from recorder_fsm.machine.lifecycle import START_BUDGET_S, Change
 from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.storage.job_dir import JobDirectory, recordings_in
 from recorder_fsm.storage.journal import Journal, Remembered
@@ -32,7 +33,7 @@ class JobContext:
     """One job. `began` is the start of the process, in seconds of the monotonic clock.
 
     `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known;
-    `announced`: a `started` of this process may have reached the server, so people may know of the recording.
+    `notice`: whether people may know of a recording of this process.
     `quiet_s`: for how long nothing had come from the call when it was lost.
     """
 
@@ -45,7 +46,7 @@ class JobContext:
     began: float
     recover_only: bool = False
     timeline: Timeline = attrs.Factory(Timeline)
-    announced: bool = False
+    notice: Notice = Notice.NONE
     quiet_s: float = 0.0
     memory: Remembered = attrs.field(init=False)
     name: str = attrs.field(init=False)
@@ -72,19 +73,29 @@ class JobContext:
         if isinstance(change.cause, CallLost):
             self.quiet_s = change.cause.quiet_s
 
-    def announce(self, possible: bool) -> None:
-        """Write down, before a `started` leaves us, that people may know of the recording, or that they cannot.
+    @property
+    def announced(self) -> bool:
+        """Whether a `started` of this process may have left us for the plugin: then the recording exists."""
+        return self.notice is not Notice.NONE
+
+    @property
+    def untold(self) -> bool:
+        """Whether the recording exists, and nobody can be thought to have been told of it."""
+        return self.notice is Notice.DOUBTED if self.timeline.segments else self.memory.doubted
+
+    def announce(self, notice: Notice) -> None:
+        """Write down, before a `started` leaves us, that people may know of the recording; or what is known since.
 
         The recording begins with the first one that may be heard.
         """
-        if possible == self.announced:
+        if notice is self.notice:
             return
-        if possible:
-            self.journal.note("announced", possible=True, head_s=round(self.timeline.captured_s, 3))
-            self.timeline.begin()  # once more, since the disk takes its time
-        else:
-            self.journal.note("announced", possible=False)
-        self.announced = possible
+        begins = not self.announced
+        head_s = self.timeline.captured_s if begins else self.timeline.head_s
+        self.journal.note("announced", notice=notice.name.lower(), head_s=round(head_s, 3))
+        if begins:
+            self.timeline.begin()  # after the disk, which takes its time
+        self.notice = notice
 
     def least_free_bytes(self) -> int:
         """Return how much must stay free: MIN_FREE_BYTES, or what is written in the time that stopping takes."""

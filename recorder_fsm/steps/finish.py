@@ -25,6 +25,9 @@ KEPT_OF_TAIL_S = 1.0
 SHORTEST_TAIL_S = 3.0
 """People do not mind less: a picture that stands still for a moment before it ends."""
 
+NOBODY_TOLD = "Nobody in the call was told of this recording; it is kept, and not published."
+NOBODY_TOLD_DETAIL = "Mattermost never took `started`; `recorder-fsm recover` publishes it all the same"
+
 
 class Finish:
     """The step that makes the file. `file` is what it made."""
@@ -56,6 +59,10 @@ class Finish:
         self.file = await self._finished_file(expected_s, Span(head_s, end_s))
         self._job.report.file_ready(self.file.facts(), time.monotonic() - began)
         self._job.journal.note("file_ready", file=self.file.path.name, bytes=self.file.size_bytes)
+        if self._job.untold and not self._job.recover_only:
+            return Happened(
+                Event.NOBODY_TOLD, RecordingError(NOBODY_TOLD, detail=NOBODY_TOLD_DETAIL, code="nobody_told")
+            )
         return Happened(Event.FILE_READY)
 
     def _empty_tail_s(self, captured_s: float) -> float:

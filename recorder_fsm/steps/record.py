@@ -14,6 +14,7 @@ from recorder_fsm.errors import DirectoryError, JobOver
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import ResourceStack
 from recorder_fsm.machine.runner import Ahead, Happened
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.encode import LONGEST_STILL_S
 from recorder_fsm.resources.capture import Capture
 from recorder_fsm.steps.context import JobContext
@@ -34,10 +35,15 @@ class Record:
         self._monitor = Monitor()
         self._plugin = PluginWatch(job.bot.plugin_is_off)
         self._rounds = 0
+        self._known = Notice.NONE
 
     async def record(self, ahead: Ahead) -> Happened:
         """Do all side by side; returns what ends the recording."""
-        doing: list[Coroutine[Any, Any, Happened | None]] = [self._watch(ahead.resources), self._watch_plugin()]
+        doing: list[Coroutine[Any, Any, Happened | None]] = [
+            self._watch(ahead.resources),
+            self._watch_plugin(),
+            self._watch_notice(ahead.resources),
+        ]
         if not self._reported:
             doing.append(self._report_started())
         tasks = {asyncio.create_task(one) for one in doing}
@@ -54,10 +60,10 @@ class Record:
 
     async def _report_started(self) -> Happened | None:
         """Report `started`, for as long as it takes: a healthy capture is not thrown away for a busy server."""
-        heard = self._job.announced  # a try that a restart interrupted may have been
+        self._known = self._job.notice  # by the tries before a restart
 
-        def announce(possible: bool) -> None:
-            self._job.announce(possible or heard)
+        def announce(notice: Notice) -> None:
+            self._job.announce(max(notice, self._known))
 
         try:
             await self._job.bot.report_started(announce)
@@ -67,6 +73,13 @@ class Record:
         self._reported = True
         self._job.report.started(time.monotonic() - self._job.began, self._job.timeline.elapsed_s)
         return None
+
+    async def _watch_notice(self, resources: ResourceStack) -> None:
+        """Take the page's word that people were told, where the reply to `started` says nothing yet."""
+        await resources[Resource.BROWSER].page.notice_given.wait()
+        if self._job.announced:
+            self._known = Notice.GIVEN
+            self._job.announce(Notice.GIVEN)
 
     async def _watch(self, resources: ResourceStack) -> Happened:
         timeline, settings = self._job.timeline, self._job.settings

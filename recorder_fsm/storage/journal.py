@@ -24,9 +24,9 @@ from recorder_fsm.system.disk import sync
 class Remembered:
     """What earlier processes of this job wrote down; an attribute is None where they did not get that far.
 
-    `announced`: `started` may have left us, so people may know of a recording. `discarded`: it was decided since that
-    the recording is not kept. `capture_s`: length of the recording by the clock, in seconds; `head_s`: how much the
-    segments hold in front of its begin.
+    `announced`: `started` may have left us, so people may know of a recording; `doubted`: nobody seems to have heard
+    it. `discarded`: it was decided since that the recording is not kept. `capture_s`: length of the recording by the
+    clock, in seconds; `head_s`: how much the segments hold in front of its begin.
     """
 
     starts: int = 0
@@ -36,6 +36,7 @@ class Remembered:
     post_id: str | None = None
     name: str | None = None
     announced: bool = False
+    doubted: bool = False
     discarded: bool = False
     capture_s: float | None = None
     head_s: float = 0.0
@@ -114,7 +115,9 @@ class Journal:
                 case "named":
                     memory.name = _text(fact, "name")
                 case "announced":
-                    memory.announced = fact.get("possible") is True
+                    notice = _text(fact, "notice")
+                    memory.announced = notice in ("given", "doubted")
+                    memory.doubted = notice == "doubted"
                     memory.head_s = _number(fact, "head_s") or 0.0
                     captured_here, memory.discarded = True, False
                 case "capture_started":

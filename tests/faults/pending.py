@@ -88,7 +88,7 @@ def leave(
         {"fact": "moved", "event": "call_joined", "to": "browser_joined", "cause": "", "keeps": True},
         {"fact": "capture_started", "begin_s": 1795365107.061},
         {"fact": "moved", "event": "capture_started", "to": "recording", "cause": "", "keeps": True},
-        {"fact": "announced", "possible": True, "head_s": 0.0},
+        {"fact": "announced", "notice": "given", "head_s": 0.0},
         *more,
     ]
     at = datetime.now(UTC).isoformat()

@@ -15,6 +15,7 @@ from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource, State
 from recorder_fsm.machine.runner import Ahead, Happened, Step
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.mattermost.posting import Evidence
 from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.media.join import Gap, JoinReport, Span
@@ -32,12 +33,12 @@ RECORDING_ID = JOB["RECORDING_ID"]
 
 Fact = tuple[str, dict[str, object]]
 NAMED: Fact = ("named", {"name": NAME})
-ANNOUNCED: Fact = ("announced", {"possible": True})
-NOT_ANNOUNCED: Fact = ("announced", {"possible": False})
+ANNOUNCED: Fact = ("announced", {"notice": "given"})
+NOT_ANNOUNCED: Fact = ("announced", {"notice": "none"})
 REFUSED: Fact = ("moved", {"event": "job_refused", "to": "failed", "cause": "", "keeps": False})
 KEPT: Fact = ("moved", {"event": "step_failed", "to": "failed", "cause": "", "keeps": True})
 
-Announce = Callable[[bool], None]
+Announce = Callable[[Notice], None]
 
 
 class FakeBot:
@@ -102,14 +103,14 @@ class FakeBot:
 
 async def started_at_once(announce: Announce) -> None:
     """Be heard at the first try."""
-    announce(True)
+    announce(Notice.GIVEN)
 
 
-def refused(error: Exception, *, heard: bool = False) -> Callable[[Announce], Awaitable[None]]:
+def refused(error: Exception, *, heard: Notice = Notice.NONE) -> Callable[[Announce], Awaitable[None]]:
     """Return tries that end with `error`; `heard`: one of them may have reached the server."""
 
     async def starting(announce: Announce) -> None:
-        announce(True)
+        announce(Notice.GIVEN)
         announce(heard)
         raise error
 
@@ -161,6 +162,7 @@ class FakePage:
 
     def __init__(self) -> None:
         self.joined: list[tuple[str, float]] = []
+        self.notice_given = asyncio.Event()
         self.now: PageSigns | None = PageSigns(0.0, 0, 0)
 
     async def join(self, url: str, limit_s: float) -> None:

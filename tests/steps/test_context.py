@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.machine.lifecycle import START_BUDGET_S
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.steps.context import GRACE_RESERVE_S
 from tests.steps.job import NAME, NAMED, RECORDING_ID, StepJob
 
@@ -55,12 +56,25 @@ async def test_name_of_an_earlier_start_is_known_at_once(job: StepJob) -> None:
 
 async def test_announcement_is_noted_when_it_changes_and_only_then(job: StepJob) -> None:
     """Each try announces, and a hundred tries are two facts."""
-    for possible in (False, True, True, False, False, True):
-        job.context.announce(possible)
-        assert job.context.announced is possible
-        assert job.journal.remembered().announced is possible
-    noted = [fact["possible"] for fact in job.journal.facts() if fact["fact"] == "announced"]
-    assert noted == [True, False, True]
+    none, doubted, given = Notice
+    for notice in (none, given, given, none, none, given, doubted, doubted, given):
+        job.context.announce(notice)
+        memory = job.journal.remembered()
+        assert job.context.announced is memory.announced is (notice is not none)
+        assert memory.doubted is (notice is doubted)
+    noted = [fact["notice"] for fact in job.journal.facts() if fact["fact"] == "announced"]
+    assert noted == ["given", "none", "given", "doubted", "given"]
+
+
+async def test_recording_begins_with_the_first_try_that_may_be_heard(job: StepJob, recorded: list[float]) -> None:
+    """Not with one that cannot have been, and not again with a later one; the next start knows it, too."""
+    job.segment(ended=False)
+    for notice, passes_s in ((Notice.GIVEN, 1.0), (Notice.NONE, 2.0), (Notice.GIVEN, 4.0), (Notice.DOUBTED, 8.0)):
+        job.context.announce(notice)
+        recorded[0] += passes_s
+    job.context.announce(Notice.GIVEN)
+    assert job.context.timeline.head_s == job.journal.remembered().head_s == 3.0
+    assert job.context.timeline.elapsed_s == 12.0
 
 
 async def test_discard_removes_what_this_process_captured_and_nothing_else(job: StepJob) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from recorder_fsm.errors import AccessRefused, CallLost, MattermostError, RecordingError, ServerUnavailable
 from recorder_fsm.machine.lifecycle import Change, Event, State, Transition
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.join import Gap, Span
 from recorder_fsm.steps.finish import REWRITE_RESERVE_BYTES
 from tests.steps.job import ANNOUNCED, NAME, NAMED, RECORDING_ID, StepJob
@@ -83,7 +84,7 @@ async def test_end_in_which_nothing_came_is_left_out(
     job: StepJob, recorded: list[float], quiet_s: float, heard_until_s: int, left_out_s: float
 ) -> None:
     """A second after the last that came stays; nothing that was heard is cut, and a restart would cut the same."""
-    job.context.announce(True)
+    job.context.announce(Notice.GIVEN)
     segment = job.segment(ended=False)
     recorded[0] += 30.0
     segment.progress.heard_until_s = heard_until_s
@@ -130,7 +131,7 @@ async def test_file_begins_where_people_could_know_of_it(job: StepJob, recorded:
     await job.take(State.INIT)
     segment = job.segment(ended=False)
     recorded[0] += 0.75
-    job.context.announce(True)
+    job.context.announce(Notice.GIVEN)
     recorded[0] += 5.0
     job.context.timeline.stopped(segment)
     segment.ended.set()
@@ -143,7 +144,7 @@ async def test_file_begins_where_people_could_know_of_it(job: StepJob, recorded:
 @pytest.mark.parametrize("ended", [True, False])
 async def test_next_start_knows_where_the_file_begins(job: StepJob, ended: bool) -> None:
     """From the journal, whether the earlier process was killed while it captured or later."""
-    job.earlier(NAMED, ("announced", {"possible": True, "head_s": 0.5}))
+    job.earlier(NAMED, ("announced", {"notice": "given", "head_s": 0.5}))
     if ended:
         job.journal.write("capture_ended", seconds=61.5, head_s=0.625)
     job.file("live.mp4")
@@ -175,6 +176,35 @@ async def test_segments_that_cannot_be_joined_for_lack_of_room_are_kept(job: Ste
         await job.take(State.STOPPING)
     assert caught.value.code == "no_room"
     assert job.recordings == ["live-2.mp4", "live.mp4"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_recording_that_nobody_was_told_of_is_kept_and_not_published(
+    job: StepJob, recorded: list[float], restarted: bool
+) -> None:
+    """Whether the process that recorded it goes on, or the next one finds it: a whole file, and its cause."""
+    if restarted:
+        job.earlier(NAMED, ("announced", {"notice": "doubted", "head_s": 0.0}))
+        job.file("live.mp4")
+    await job.take(State.INIT)
+    if not restarted:
+        job.segment()
+        job.context.announce(Notice.GIVEN)
+        job.context.announce(Notice.DOUBTED)
+    happened = await job.happens(State.STOPPING)
+    assert happened.event is Event.NOBODY_TOLD
+    assert isinstance(happened.cause, RecordingError)
+    assert "recover" in happened.cause.detail
+    assert job.recordings == [f"{NAME}.mp4"]
+
+
+async def test_person_may_publish_what_nobody_was_told_of(tmp_path: Path) -> None:
+    """`recover` is their word."""
+    job = StepJob(tmp_path, recover_only=True)
+    job.earlier(NAMED, ("announced", {"notice": "doubted", "head_s": 0.0}))
+    job.file("live.mp4")
+    await job.take(State.INIT)
+    assert await job.take(State.STOPPING) is Event.FILE_READY
 
 
 async def test_finishing_leaves_time_to_publish(job: StepJob, clock: list[float]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from recorder_fsm.browser.call_page import PageSigns
 from recorder_fsm.errors import AccessRefused, CallError, DirectoryError, JobOver
 from recorder_fsm.machine.lifecycle import Event, State
+from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.steps import plugin_watch, record
 from recorder_fsm.steps.context import STOP_TAKES_S
 from recorder_fsm.steps.quality import BLACK_AFTER_S
@@ -55,7 +56,7 @@ async def test_started_is_announced_in_the_journal_before_it_may_leave(job: Step
     remembered = []
 
     async def starting(announce: Announce) -> None:
-        announce(True)
+        announce(Notice.GIVEN)
         remembered.append(job.journal.remembered().announced)
 
     job.bot.starting = starting
@@ -72,14 +73,18 @@ async def test_started_and_its_lag_are_in_the_report(job: StepJob) -> None:
     assert report["started_lag_s"] == 0.0
 
 
-@pytest.mark.parametrize(("heard", "event"), [(False, Event.JOB_REFUSED), (True, Event.CALL_ENDED)])
-async def test_job_that_is_over_ends_the_recording(job: StepJob, heard: bool, event: Event) -> None:
+@pytest.mark.parametrize(
+    ("heard", "event"),
+    [(Notice.NONE, Event.JOB_REFUSED), (Notice.DOUBTED, Event.CALL_ENDED), (Notice.GIVEN, Event.CALL_ENDED)],
+)
+async def test_job_that_is_over_ends_the_recording(job: StepJob, heard: Notice, event: Event) -> None:
     """Refused where no try can have arrived, ended where people may have seen that they are recorded."""
     job.bot.starting = refused(JobOver(detail="no job ongoing"), heard=heard)
     happened = await job.happens(State.RECORDING)
     assert happened.event is event
     assert isinstance(happened.cause, JobOver)
-    assert job.journal.remembered().announced is heard
+    assert job.context.notice is heard
+    assert job.journal.remembered().announced is (heard is not Notice.NONE)
 
 
 async def test_refusal_that_cannot_heal_fails_the_step(job: StepJob) -> None:
@@ -95,7 +100,7 @@ async def test_busy_server_does_not_cost_the_recording(job: StepJob) -> None:
     given_up = asyncio.Event()
 
     async def starting(announce: Announce) -> None:
-        announce(True)
+        announce(Notice.GIVEN)
         try:
             await for_ever()
         finally:
@@ -105,6 +110,21 @@ async def test_busy_server_does_not_cost_the_recording(job: StepJob) -> None:
     assert await job.take(State.RECORDING) is Event.LIMIT_REACHED
     assert given_up.is_set()
     assert "started_after_s" not in job.report()
+
+
+@pytest.mark.parametrize(("said", "known"), [(Notice.DOUBTED, Notice.GIVEN), (Notice.NONE, Notice.NONE)])
+async def test_page_is_a_witness_of_what_people_were_told(job: StepJob, said: Notice, known: Notice) -> None:
+    """Whatever became of the replies; but a notice from before the first try is that of another recording."""
+
+    async def starting(announce: Announce) -> None:
+        announce(said)
+        job.page.notice_given.set()
+        await for_ever()
+
+    job.bot.starting = starting
+    assert await job.take(State.RECORDING) is Event.LIMIT_REACHED
+    assert job.context.notice is known
+    assert job.journal.remembered().doubted is False
 
 
 async def test_restart_of_a_resource_does_not_report_started_twice(job: StepJob) -> None:
@@ -118,7 +138,7 @@ async def test_restart_of_a_resource_goes_on_reporting(job: StepJob) -> None:
     """Where the restart came before an answer."""
 
     async def hanging(announce: Announce) -> None:
-        announce(True)
+        announce(Notice.GIVEN)
         await for_ever()
 
     job.bot.starting = hanging
@@ -133,7 +153,7 @@ async def test_try_that_a_restart_interrupted_may_have_been_heard(job: StepJob, 
     """People may have seen its notice: the refusal of a later try is the end of a call, and what is captured stays."""
 
     async def hanging(announce: Announce) -> None:
-        announce(True)
+        announce(Notice.GIVEN)
         await for_ever()
 
     job.bot.starting = hanging
