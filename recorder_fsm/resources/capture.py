@@ -190,10 +190,11 @@ class Capture:
         The new one takes the step out of its stamps; the encoder goes on reading the same pipe. What is lost is the
         second that this takes, not the place of everything after it. The audio has a clock that nobody can set.
         """
-        logger.warning(
-            "the system clock was set by {:+.1f} s; the video grabber is started anew", shift_s - self._clock_shift_s
-        )
-        self._clock_shift_s = shift_s
+        set_by_s, self._clock_shift_s = shift_s - self._clock_shift_s, shift_s
+        logger.warning("the system clock was set by {:+.1f} s; the video grabber is started anew", set_by_s)
+        return await self._renew_grabber()
+
+    async def _renew_grabber(self) -> ChildProcess:
         _, _, grabber = self._programs()
         await grabber.stop(ask=signal.SIGINT, wait_s=ENDED_S)
         self._grabber = await self._spawn_grabber()
@@ -212,7 +213,7 @@ class Capture:
             relay_fd, self._audio_pipe = _pipe()
             handed_over.callback(os.close, relay_fd)
             self._audio = AudioGrabber(self._settings, self._env, self._audio_pipe)
-            self._grabber = await self._spawn_grabber()
+            grabbing_since, self._grabber = now_s(), await self._spawn_grabber()
             # The recording begins when there is something to record: a display is opened in 0.1 s, or in a second.
             await self._grabber.ready(asyncio.ensure_future(_readable(video_fd)), limit_s=START_LIMIT_S)
             number = len(self._timeline.segments) + 1
@@ -242,6 +243,8 @@ class Capture:
                 pass_fds=(video_fd, audio_fd),
                 on_line=self._hear_encoder,
             )
+        if now_s() - grabbing_since > LEAP_S / 2:  # we stood still: held up so long, it takes the rest for a set clock
+            await self._renew_grabber()
         running = asyncio.ensure_future(self._running.wait())
         try:
             # An encoder without a grabber would wait for its input until the limit: end that input.
