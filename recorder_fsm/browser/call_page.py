@@ -88,11 +88,11 @@ class PageSigns:
 class Left:
     """The client closed: `reason` is None where the end was asked for (call ended, recording stopped).
 
-    `quiet_s`: for how long nothing had come from the call by then; None where the page does not know.
+    `quiet_s`: for how long nothing had come from the call by then, 0 where the page does not know.
     """
 
     reason: str | None
-    quiet_s: float | None = None
+    quiet_s: float = 0.0
 
 
 class CallPage:
@@ -154,7 +154,7 @@ class CallPage:
         left = self._left.result() if self._left.done() else Left("nothing: its client vanished")
         if left.reason is None:
             return None
-        return CallLost(detail=f"the page said: {left.reason}", quiet_s=left.quiet_s or 0.0)
+        return CallLost(detail=f"the page said: {left.reason}", quiet_s=left.quiet_s)
 
     async def frozen(self) -> str:
         """Wait until the page stops answering; returns how that was noticed. A busy page only answers late.
@@ -224,12 +224,8 @@ class CallPage:
             if not self._leaving:
                 logger.info("the call page closed its client{}", f": {detail}" if detail else "")
             quiet_s = heard.get("quiet_s")
-            self._left.set_result(
-                Left(
-                    str(detail) if detail is not None else None,
-                    float(quiet_s) if isinstance(quiet_s, int | float) and quiet_s >= 0 else None,
-                )
-            )
+            known = isinstance(quiet_s, int | float) and quiet_s >= 0
+            self._left.set_result(Left(str(detail) if detail is not None else None, float(quiet_s) if known else 0.0))
 
     async def _load(self, url: str, limit_s: float) -> None:
         try:
