@@ -20,6 +20,7 @@ from urllib.parse import quote
 import pytest
 from loguru import logger
 
+from recorder_fsm.browser.console import Console
 from recorder_fsm.browser.launch_options import CallPageAddress
 from recorder_fsm.storage import logs
 from recorder_fsm.storage.logs import MASK, Redactor
@@ -415,6 +416,25 @@ def test_lines_that_nobody_took_are_said_in_their_place(form: str) -> None:
     assert f"{left_out} lines were left out here" in read[-2]
     assert "afterwards" in read[-1]
     assert len(read) == len(numbers) + 2
+
+
+@pytest.mark.parametrize("kind", ["error", "warning", "assert"])
+def test_errors_of_the_page_are_left_out_after_ordinary_lines(kind: str) -> None:
+    """They are written at DEBUG, and are what explains a fault: room is kept for them behind a reader who stalls."""
+    read_end, write_end = os.pipe()
+    with output_to(write_end):
+        logs.configure(redact=Redactor())
+        for number in range(20_000):
+            logger.debug("number {}", number)
+        Console().heard("log", "an ordinary line")
+        Console().heard(kind, "what explains it")
+        logger.warning("the end")
+        read = ""
+        with os.fdopen(read_end, encoding="utf-8") as lines:
+            while "the end" not in read:
+                read += lines.readline()
+    assert "what explains it" in read
+    assert "an ordinary line" not in read
 
 
 OWN_OUTPUT = """

@@ -48,7 +48,7 @@ class Console:
             self._left_out[kind] += 1
             return
         self._logged_bytes += size
-        logger.debug("console {}: {}", kind, line)
+        logger.bind(important=kind in GRAVE).debug("console {}: {}", kind, line)
 
     def tell_left_out(self) -> None:
         """Log how many lines of which kind were not logged."""

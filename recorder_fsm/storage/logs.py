@@ -96,7 +96,8 @@ class _Sink:
         """Take a line from loguru."""
         record = message.record
         render = _as_json if self.form == "json" else _as_text
-        self.put(render(record, self.redact), important=record["level"].no >= _WARNING)
+        important = record["level"].no >= _WARNING or bool(record["extra"].get("important"))
+        self.put(render(record, self.redact), important=important)
 
     def put(self, line: str, *, important: bool) -> None:
         if self.writer is not None:
