@@ -42,7 +42,7 @@ OWN: dict[str, dict[str, Any]] = {
 """Answers of the plugin or the server itself that will not change."""
 
 
-def some(count: int) -> Callable[[], float]:
-    """Return a `time_left` that ends after so many failures."""
-    left = iter([60.0] * count)
+def some(count: int, left_s: float = 60.0) -> Callable[[], float]:
+    """Return a `time_left` that ends after so many questions."""
+    left = iter([left_s] * count)
     return lambda: next(left, 0.0)

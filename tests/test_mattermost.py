@@ -18,7 +18,7 @@ import pytest
 from recorder_fsm.errors import AccessRefused, JobOver, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.notice import Notice
-from recorder_fsm.mattermost.retry import RetryTiming
+from recorder_fsm.mattermost.retry import LAST_S, RetryTiming
 from recorder_fsm.standin import CallIds, StandIn
 from tests.answers import FOREIGN, OFF, OWN, own, some
 
@@ -153,7 +153,7 @@ async def test_filename_that_stays_refused_is_given_up_in_time(
     bot = bot_for(standin.url, ids, RetryTiming(first_wait_s=0.05, longest_start_wait_s=0.05))
     standin.set_faults({"route": "filename", "kind": "status", "times": 0, **fault})
     with pytest.raises(ServerUnavailable, match=sentence):
-        await bot.filename(0.4)
+        await bot.filename(LAST_S + 0.5)
     assert len(standin.requests("filename")) > 2
     bot.close()
 

@@ -22,7 +22,7 @@ from recorder_fsm.errors import (
 )
 from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.part_body import Abandoned, PartBody
-from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming
+from recorder_fsm.mattermost.retry import LAST_S, PartSizes, RetryPolicy, RetryTiming
 from recorder_fsm.mattermost.upload import Upload
 from recorder_fsm.mattermost.upload_session import Begun, Session
 from recorder_fsm.standin import StandIn
@@ -278,6 +278,15 @@ async def test_completed_upload_of_an_earlier_process_is_found(standin: StandIn,
     assert small.arrived(await small.run(small.sessions[0], small.file_ids[0]))
     assert len(small.parts()) == sent
     assert len(standin.state.files) == 1
+
+
+async def test_completed_upload_of_other_bytes_is_not_taken(standin: StandIn, small: Uploader) -> None:
+    """A file that an earlier process completed, and that has another size now, is sent anew."""
+    first = await small.run()
+    small.file.write_bytes(b"y" * (SIZE - 1))
+    second = await small.run(small.sessions[0], first)
+    assert first != second
+    assert small.arrived(second)
 
 
 async def test_file_id_that_the_server_ignores_costs_one_copy(
@@ -802,8 +811,28 @@ def test_abandoned_body_cannot_be_read(tmp_path: Path) -> None:
             body.read(1)
 
 
+async def test_repetition_that_outlasts_its_time_says_what_went_wrong(standin: StandIn, small: Uploader) -> None:
+    """Cut off by somebody else, nobody would learn why."""
+    standin.set_faults(
+        {"route": "upload_create", "kind": "status", "status": 503, "body": "maintenance"},
+        {"route": "upload_create", "kind": "hang", "times": 0},
+    )
+    with pytest.raises(ServerUnavailable, match="maintenance"):
+        await small.run(time_left=some(1, LAST_S + 0.2))
+    assert len(standin.requests("upload_create")) == 2
+
+
+async def test_repetition_that_makes_progress_gets_more_time(standin: StandIn, small: Uploader) -> None:
+    """The end of its time is looked at again when it comes."""
+    standin.set_faults(
+        {"route": "upload_create", "kind": "status", "status": 503},
+        {"route": "upload_create", "kind": "slow", "delay_s": 0.3},
+    )
+    assert small.arrived(await small.run(time_left=some(50, LAST_S + 0.05)))
+
+
 @pytest.mark.parametrize("error", [RequestRejected, AccessRefused, MattermostError])
-def test_patience_is_only_for_what_may_heal(error: type[MattermostError]) -> None:
+async def test_patience_is_only_for_what_may_heal(error: type[MattermostError]) -> None:
     """Only a server that is unavailable is worth a wait."""
     policy = RetryPolicy("test", RetryTiming(), lambda: 60.0, 30.0)
     assert policy(error()) is None

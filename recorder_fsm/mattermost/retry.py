@@ -7,6 +7,7 @@ wait.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -20,6 +21,8 @@ from recorder_fsm.errors import MattermostError, ServerUnavailable
 
 MIB = 1024 * 1024
 EXPONENT_LIMIT = 16
+LAST_S = 0.5
+"""So much before the end of its time a repetition is over: whoever cuts it then would not know what went wrong."""
 
 T = TypeVar("T")
 
@@ -75,24 +78,12 @@ class PartSizes:
     smallest: int = 64 * 1024
 
 
-async def retry(call: Callable[[], Awaitable[T]], wait_s: Callable[[Exception], float | None]) -> T:
-    """Repeat `call` after the seconds that `wait_s` gives for its failure; None for it raises the failure."""
-
-    def hook(error: Exception) -> bool | float:
-        wait = wait_s(error)
-        return False if wait is None else wait
-
-    async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
-        with attempt:
-            return await call()
-    raise AssertionError("unreachable")
-
-
 @attrs.define
 class RetryPolicy:
     """Decides whether a failure is worth a wait: only if it may heal, and while `left_s()` is above zero.
 
-    `failures` counts those in a row; whoever makes progress sets it to 0.
+    `failures` counts those in a row; whoever makes progress sets it to 0. `until` is when the time was over by the last
+    look at it, in seconds of the loop's clock.
     """
 
     what: str
@@ -102,12 +93,13 @@ class RetryPolicy:
     failures: int = 0
     last: MattermostError | None = None
     """What went wrong last."""
+    until: float = math.inf
 
     def __call__(self, error: Exception) -> float | None:
         """Return the seconds to wait after `error`, or None to give up."""
         if not isinstance(error, ServerUnavailable):
             return None
-        left = self.left_s()
+        left = self.look_s()
         if left <= 0:
             return None
         wait = min(self.timing.wait_s(self.failures, self.longest_wait_s), left)
@@ -115,6 +107,43 @@ class RetryPolicy:
         self.last = error
         logger.warning("{}: {}; next try in {:.1f} s", self.what, reason(error), wait)
         return wait
+
+    def look_s(self) -> float:
+        """Return the seconds that are left now, and remember when they end."""
+        left = self.left_s() - LAST_S
+        self.until = asyncio.get_running_loop().time() + left
+        return left
+
+
+async def retry(call: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
+    """Repeat `call` as long as `policy` waits after its failures; raises the failure that it does not wait for."""
+
+    def hook(error: Exception) -> bool | float:
+        wait = policy(error)
+        return False if wait is None else wait
+
+    async for attempt in stamina.retry_context(on=hook, attempts=None, timeout=None):
+        with attempt:
+            return await _try(call, policy)
+    raise AssertionError("unreachable")
+
+
+async def _try(call: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
+    """Try once. A repetition that outlasts its time ends with what went wrong before it."""
+    if policy.last is None:
+        return await call()
+    task = asyncio.ensure_future(call())
+    try:
+        while True:
+            left = policy.until - asyncio.get_running_loop().time()
+            done, _ = await asyncio.wait({task}, timeout=None if math.isinf(left) else max(0.0, left))
+            if done:
+                return task.result()
+            if policy.look_s() <= 0:
+                raise policy.last
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def reason(error: Exception) -> str:

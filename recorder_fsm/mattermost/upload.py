@@ -105,7 +105,7 @@ class Upload:
         try:
             session = await self._routes.look(begun.session_id)
         except RequestRejected as error:
-            if self._file_id and (info := await self._found()):
+            if self._file_id and (info := await self._found()) and info.get("size") == self._size:
                 logger.info("upload session {} had been completed", begun.session_id)
                 return self._delivered(info)
             logger.info("upload session {} is gone, a new one is opened: {}", begun.session_id, reason(error))

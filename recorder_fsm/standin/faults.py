@@ -57,11 +57,8 @@ class Faults:
 
     async def _play(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
         match fault.kind:
-            case "status" | "spoil_reply":
-                if fault.kind == "spoil_reply":
-                    with contextlib.suppress(web.HTTPException):
-                        await handler(request)
-                return web.Response(status=fault.status, text=fault.body, content_type=fault.content_type)
+            case "status":
+                return _ordered(fault)
             case "redirect":
                 return web.Response(status=302, headers={"Location": fault.location})
             case "endless":
@@ -70,14 +67,20 @@ class Faults:
                 await self._pause(HANG_LIMIT_S if fault.kind == "hang" else 0)
                 reset(request)
                 return web.Response()
-            case "late_reply":
-                reply = await handler(request)
-                await self._pause(fault.delay_s)
-                return reply
-            case "drop_reply":
-                return await _without_reply(request, handler)
+            case "late_reply" | "drop_reply" | "spoil_reply":
+                return await self._done(fault, request, handler)
         await self._pause(fault.delay_s)
         return await handler(request)
+
+    async def _done(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Do what was asked, then answer late, or not at all, or as somebody on the way."""
+        reply: web.StreamResponse = web.Response()
+        with contextlib.suppress(web.HTTPException):
+            reply = await handler(request)
+        if fault.kind == "drop_reply" and request.transport is not None:
+            request.transport.close()
+        await self._pause(fault.delay_s)
+        return _ordered(fault) if fault.kind == "spoil_reply" else reply
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of the server."""
@@ -98,10 +101,5 @@ class Faults:
         return reply
 
 
-async def _without_reply(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Do what was asked, then close the connection before the reply is written."""
-    with contextlib.suppress(web.HTTPException):
-        await handler(request)
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
+def _ordered(fault: Fault) -> web.Response:
+    return web.Response(status=fault.status, text=fault.body, content_type=fault.content_type)

@@ -73,7 +73,8 @@ class Publish:
     async def _check_size(self, file: Verified, file_id: str) -> None:
         size = await self._job.bot.published_size(file_id)
         if size is not None and size != file.size_bytes:
-            self._job.journal.note("uploaded", file_id=None)  # the next start uploads it anew
+            self._job.journal.note("upload_session", id=None)  # the next start uploads it anew
+            self._job.journal.note("uploaded", file_id=None)
             raise RecordingError(
                 "The published file is not complete.",
                 detail=f"the server has {size} bytes, the recording {file.size_bytes}",

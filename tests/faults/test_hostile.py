@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bench.harness.recorder_process import RecorderProcess, launched, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.answers import own
 from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, restarted
 from tests.faults.scene import Fault, Row, published, recording
 
@@ -137,10 +139,12 @@ async def test_redirect_does_not_get_the_token(
             assert made.exit_code == (1 if route == "status" else 0), run.text
     else:
         leave(data, ids, standin.url, {f"{NAME}.mp4": small_clip.bytes}, *FINISHED)
-        async with restarted(made, standin, ids, data) as fault:
+        async with restarted(made, standin, ids, data, STOP_GRACE_SECONDS="15") as fault:
             if route in ("file_info", "config"):
                 await delivered(fault, small_clip)
             else:
+                await fault.run.seen(lambda line: line["state"] == "uploading" and "next try in" in line["message"])
+                fault.run.signal(signal.SIGTERM)
                 assert "at another address" in await kept(fault)
     assert standin.requests(route)
     assert foreign.state.log == []
@@ -277,7 +281,7 @@ async def test_failing_job_shows_no_secret(standin: StandIn, data: Path, row: Ma
         if fault_of_server["kind"] == "redirect":
             fault_of_server["location"] = f"{standin.url}/plugins/com.mattermost.calls/standalone/recording.html"
         if fault_of_server["route"] == "filename":
-            fault_of_server["body"] = json.dumps({"message": f"bad header Authorization: BEARER {ids.token}"})
+            fault_of_server.update(own(400, f"bad header Authorization: BEARER {ids.token}"))
     standin.set_faults(*faults)
     async with recorder(standin, ids, data, LOG_LEVEL="DEBUG") as run:
         fault = Fault(made, standin, run)

@@ -15,6 +15,7 @@ from bench.harness.recorder_process import RecorderProcess
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.answers import OFF, OWN
 from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
 from tests.faults.scene import Fault, Row, published, recording
 
@@ -186,12 +187,26 @@ HEALING: dict[str, list[dict[str, Any]]] = {
     "U5 look: 500 after a cut": [
         {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000}, {"route": "upload_get", "kind": "status"},
     ],
-}  # fmt: skip
-AGAIN: dict[str, list[dict[str, Any]]] = {
-    "U5 data: last reply lost": [{"route": "upload_data", "kind": "drop_reply"}],
-    "U5 session: vanished": [
+    "U4 create: 404 of a plugin that is off": [{"route": "upload_create", "kind": "status", "times": 2, **OFF}],
+    "U4 create: 302": [{"route": "upload_create", "kind": "redirect", "location": "/elsewhere"}],
+    "U4 create: 401, empty": [{"route": "upload_create", "kind": "status", "status": 401}],
+    "U5 data: 403 of a proxy": [{"route": "upload_data", "kind": "status", "status": 403, "body": "<html>Forbidden"}],
+    "U5 look: 404 of a proxy after a cut": [
         {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000},
         {"route": "upload_get", "kind": "status", "status": 404, "times": 2},
+    ],
+    "U5 data: a part ends early, 204": [{"route": "upload_data", "kind": "ends_at", "at_byte": 6_000_000}],
+    "U5 data: last reply lost": [{"route": "upload_data", "kind": "drop_reply"}],
+    "U5 data: stored, and 504 each time": [{"route": "upload_data", "kind": "spoil_reply", "status": 504, "times": 0}],
+    "U5 data: offset 3 looks behind after a 204": [
+        {"route": "upload_data", "kind": "ends_at", "at_byte": 6_000_000},
+        {"route": "upload_get", "kind": "stale_offset", "times": 3},
+    ],
+}  # fmt: skip
+AGAIN: dict[str, list[dict[str, Any]]] = {
+    "U5 session: vanished": [
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000},
+        {"route": "upload_get", "kind": "status", **OWN["404"]},
     ],
 }
 
@@ -215,8 +230,74 @@ async def test_trouble_on_the_way_is_overcome(
         assert received == large_clip.final.stat().st_size + (1 if name.endswith("byte 1") else 0)
     else:
         assert len(sessions) == 2
+    assert len(standin.state.files) == 1
 
 
+async def test_plugin_that_crashes_is_awaited(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """Its routes answer 404 for 8 s, the token and the session are as before afterwards: nothing is sent twice."""
+    made = row("U5", "plugin crashed for 8 s in the middle of the upload")
+    standin.set_faults({"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000})
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await standin.wait_for(lambda: any(one.bytes_received for one in standin.state.sessions.values()), 20)
+        fault.inject(lambda: standin.crash_plugin(8))
+        await delivered(fault, large_clip)
+    made.noticed = "retried"
+    (session,) = standin.state.sessions.values()
+    assert session.bytes_received == large_clip.final.stat().st_size
+
+
+async def test_offset_that_lags_for_seconds_is_outwaited(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """A replica that is 1.6 s behind after each part costs seconds, and no copy."""
+    made = row("U5", "offset 1.6 s behind after each part")
+    standin.state.knobs.offset_lag_s, standin.state.knobs.max_file_size = 1.6, 6 * MIB
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+    made.noticed = "outwaited"
+    (session,) = standin.state.sessions.values()
+    assert session.bytes_received == large_clip.final.stat().st_size
+
+
+@pytest.mark.parametrize("ids_of_ours", [True, False], ids=["file ids of ours", "file ids of the server"])
+async def test_recorder_killed_at_the_last_reply_finds_its_file(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, ids_of_ours: bool
+) -> None:
+    """The file is complete and the recorder never heard of it: the next start finds it, or sends it once more."""
+    how = "its id" if ids_of_ours else "no id of ours"
+    made = row("U5", f"killed before the last reply, started again ({how})")
+    standin.state.knobs.own_file_ids = ids_of_ours
+    standin.set_faults(
+        {"route": "upload_data", "kind": "drop_reply"}, {"route": "upload_get", "kind": "hang", "times": 0}
+    )
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await standin.wait_for(lambda: standin.requests("upload_get"), 20)
+        fault.run.process.kill()
+        await fault.run.process.wait()
+    standin.set_faults()
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+    made.noticed = "pending_found"
+    assert len(standin.state.files) == (1 if ids_of_ours else 2)
+
+
+async def test_file_that_a_scanner_rejects_is_kept_at_once(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """The server's own words are the cause; nothing is sent again."""
+    standin.state.knobs.scanner = "Eicar-Test-Signature"
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(row("U9", "upload_data: a scanner rejects the file"), standin, ids, data) as fault:
+        assert "Eicar-Test-Signature" in await kept(fault)
+    assert len(standin.requests("upload_data")) == 1
+
+
+@pytest.mark.slow
 async def test_server_that_stores_nothing_is_not_asked_for_ever(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
 ) -> None:
@@ -249,7 +330,7 @@ async def test_server_that_restarts_is_awaited(
 async def test_proxy_that_refuses_large_bodies_gets_small_ones(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
 ) -> None:
-    """After a 413 the parts shrink until they fit."""
+    """After a proxy's 413 the parts shrink until they fit."""
     standin.set_faults(
         {"route": "upload_data", "kind": "status", "status": 413, "times": 0, "above_bytes": 5 * MIB + 100_000}
     )
@@ -275,24 +356,45 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], int, str]] = {
     "413 above 4 MiB": (
         {"route": "upload_data", "kind": "status", "status": 413, "times": 0, "above_bytes": 4 * MIB},
         100 * MIB,
-        "refuses files of this size",
+        "refuses parts of 5 MiB",
     ),
-    "MaxFileSize of 1 MiB": ({}, MIB, "MaxFileSize is 1048576 bytes"),
+    "MaxFileSize of 1 MiB": ({}, MIB, "MaxFileSize is too small for this recording; set it to 5 MiB or more"),
 }
 
 
+@pytest.mark.parametrize("mended", [False, True], ids=["for ever", "until it is mended"])
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 async def test_limit_below_the_first_part_is_said(
-    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip, name: str
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip, name: str, mended: bool
 ) -> None:
-    """A file that can never be delivered is kept, and the limit in its way is named."""
+    """It is tried for as long as there is time, an administrator may be mending it; then it is named."""
     fault_of_server, limit, words = IMPOSSIBLE[name]
     standin.state.knobs.max_file_size = limit
     if fault_of_server:
         standin.set_faults(fault_of_server)
     killed_while_uploading(standin, ids, data, large_clip)
-    async with restarted(row("U6", name), standin, ids, data) as fault:
-        assert words in await kept(fault)
+    made = row("U6", f"{name}, until it is mended" if mended else f"{name}, 15 s of grace")
+    async with restarted(made, standin, ids, data, STOP_GRACE_SECONDS="15") as fault:
+        await fault.run.seen(lambda line: line["state"] == "uploading" and "next try in" in line["message"])
+        if mended:
+            standin.state.knobs.max_file_size = 100 * MIB
+            standin.set_faults()
+            await delivered(fault, large_clip)
+            made.noticed = "retried"
+        else:
+            fault.inject(lambda: fault.run.signal(signal.SIGTERM))
+            assert words in await kept(fault)
+
+
+async def test_limit_that_the_server_does_not_keep_is_no_obstacle(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, large_clip: Clip
+) -> None:
+    """Where the server takes small first parts, MaxFileSize is only the size of the parts."""
+    standin.state.knobs.max_file_size, standin.state.knobs.five_mib_rule = 4 * MIB, False
+    killed_while_uploading(standin, ids, data, large_clip)
+    async with restarted(row("U6", "MaxFileSize of 4 MiB, no rule for first parts"), standin, ids, data) as fault:
+        await delivered(fault, large_clip)
+        fault.row.noticed = "parts that fit"
 
 
 async def test_slow_link_is_no_fault(
@@ -315,6 +417,10 @@ SAVES: dict[str, dict[str, Any]] = {
     "reply lost": {"kind": "drop_reply"},
     "502, html": {"kind": "status", "status": 502, "body": "<html>sorry"},
     "200, html of a proxy": {"kind": "status", "status": 200, "body": "<html>please log in"},
+    "404 of a plugin that is off": {"kind": "status", "times": 2, **OFF},
+    "409 of a proxy": {"kind": "status", "status": 409},
+    "posted, then 500 each time": {"kind": "post_only", "times": 0},
+    "posted, then 504 each time": {"kind": "spoil_reply", "status": 504, "times": 0},
 }
 
 
@@ -331,11 +437,30 @@ async def test_save_is_repeated_alone(
     assert len(standin.requests("upload_create")) == 1
 
 
+async def test_look_for_the_post_that_fails_makes_no_second_one(
+    standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """Killed after the post, then 502 for each way to see it: the next start waits until it can see."""
+    made = row("U8", "killed after the post, before its reply; started again, and 502 for the looks")
+    blind = [{"route": route, "kind": "status"} for route in ("thread", "post", "file_info")]
+    standin.set_faults({"route": "save", "kind": "drop_reply"}, *({**fault, "skip": 1, "times": 0} for fault in blind))
+    killed_while_uploading(standin, ids, data, small_clip)
+    async with restarted(made, standin, ids, data) as fault:
+        await standin.wait_for(lambda: standin.state.posts, 30)
+        fault.run.process.kill()
+        await fault.run.process.wait()
+    standin.set_faults(*({**fault, "times": 2} for fault in blind))
+    async with restarted(made, standin, ids, data) as fault:
+        await delivered(fault, small_clip)
+    made.noticed = "pending_found"
+    assert len(standin.requests("save")) == 1
+
+
 # --- U9: refusals -----------------------------------------------------------------------------------------------------
 
 REFUSALS = [
     ("upload_create", 401), ("upload_create", 403), ("upload_create", 404),
-    ("upload_data", 401), ("upload_data", 403), ("save", 401), ("save", 403), ("save", 404),
+    ("upload_data", 401), ("upload_data", 403), ("save", 400), ("save", 401), ("save", 403), ("save", 404),
 ]  # fmt: skip
 
 
@@ -343,9 +468,8 @@ REFUSALS = [
 async def test_refusal_keeps_the_file_at_once(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, route: str, status: int
 ) -> None:
-    """What cannot heal is not tried twenty times; the file stays and the cause is said."""
-    body = {401: "Unauthorized", 403: "Forbidden", 404: '{"message":"not found"}'}[status]
-    standin.set_faults({"route": route, "kind": "status", "status": status, "body": body, "times": 0})
+    """What the plugin or the server itself refuses is not tried twenty times; the file stays, the cause is said."""
+    standin.set_faults({"route": route, "kind": "status", "times": 0, **OWN[str(status)]})
     killed_while_uploading(standin, ids, data, small_clip)
     async with restarted(row("U9", f"{route}: {status}"), standin, ids, data) as fault:
         assert str(status) in await kept(fault)

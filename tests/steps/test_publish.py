@@ -119,6 +119,7 @@ async def test_file_of_another_size_is_not_posted_and_uploaded_anew_next_time(tm
     assert not any(asked.startswith("save") for asked in first.bot.asked)
     assert first.recordings == [f"{NAME}.mp4"]
     second = StepJob(tmp_path)
+    assert second.journal.remembered().session_id is None
     await second.take(State.INIT)
     await second.take(State.STOPPING)
     assert await second.take(State.UPLOADING) is Event.PUBLISHED
