@@ -159,7 +159,7 @@ class _Job:
             job.discard()
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
         state = lifecycle.state.value
-        code = _exit_code(lifecycle.state, job.kept, cause, unheard=herald.unheard)
+        code = _exit_code(lifecycle.state, _kept(job), cause, unheard=herald.unheard)
         for name, lines in logs.left_out().items():
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
@@ -191,6 +191,15 @@ class _Herald:
         elif not self._silent:
             self.unheard = True  # until it is heard: this call may be cancelled
             self.unheard = not await self._bot.report_failed(sentence, TELL_LIMIT_S)
+
+
+def _kept(job: JobContext) -> Path | None:
+    """Return what waits on the volume; a directory that cannot be looked at any more may hold anything."""
+    try:
+        return job.kept
+    except OSError as error:
+        logger.error("{} cannot be looked at: {}", job.directory.path, error.strerror)
+        return job.directory.path
 
 
 def _exit_code(state: State, kept: Path | None, cause: RecorderError | None, *, unheard: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.harness.recorder_process import recorder
+from bench.harness.recorder_process import orphans, recorder
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.pending import (
@@ -428,6 +429,28 @@ async def test_recording_in_a_directory_that_cannot_be_written_is_published_once
     assert [file.name for file in standin.state.files.values()][-1] == f"{NAME}.mp4"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     made.noticed, made.published, made.left = "said", "all of it, once", int(not nothing_runs(shared))
+    assert made.left == 0
+
+
+@needs_root
+async def test_directory_that_is_taken_away_keeps_its_recording(standin: StandIn, shared: Path, row: MakeRow) -> None:
+    """An operator closes the volume while it is recorded on: what cannot be looked at counts as kept."""
+    made = row("S10", "the volume is closed to the recorder while it records; then opened, and `recover`")
+    ids = standin.create_call(scene={"mode": "pattern"})
+    shared.chmod(0o777)
+    async with recorder(standin, ids, shared, user=OTHER, HOME=str(shared), DEV_MODE="false") as run:
+        await run.recorded(4)
+        runtime = run.runtime
+        shared.chmod(0o700)
+        run.signal(signal.SIGTERM)
+        made.exit_code = await run.exit_code()
+        assert made.exit_code == 1, run.text
+    assert standin.state.posts == []
+    shared.chmod(0o755)
+    async with recovering(standin, ids, shared, user=OTHER, HOME=str(shared)) as again:
+        assert await again.exit_code() == 0, again.text
+    published(standin, ids)
+    made.noticed, made.published, made.left = "said", "kept, then all of it", len(orphans(runtime))
     assert made.left == 0
 
 
