@@ -277,7 +277,7 @@ async def test_started_that_is_given_up_without_an_answer_may_have_been_heard(
     assert told[-1] is Notice.DOUBTED
     reporting.cancel()
     await asyncio.wait({reporting})
-    assert told[-1] is Notice.GIVEN
+    assert told[-1:] == [Notice.GIVEN]
 
 
 async def test_started_is_tried_until_there_is_an_answer(standin: StandIn, bot: CallsBot) -> None:
