@@ -422,6 +422,21 @@ async def test_last_part_that_is_denied_for_long_never_spoils_the_file(standin: 
     one.bot.close()
 
 
+async def test_offset_that_lags_at_a_restart_never_spoils_the_file(standin: StandIn, tmp_path: Path) -> None:
+    """Nobody knows what the earlier process was promised: the rest is not sent in one part."""
+    one = Uploader(standin, tmp_path, 1500, SMALL)
+    standin.set_faults(
+        {"route": "upload_data", "kind": "cut_at", "at_byte": 200, "skip": 1},
+        {"route": "upload_get", "kind": "status", "skip": 1, "times": 0},
+    )
+    with pytest.raises(ServerUnavailable):
+        await one.run(time_left=lambda: 0.0)
+    await standin.wait_for(lambda: one.session().file_offset == 1200)
+    standin.set_faults({"route": "upload_get", "kind": "stale_offset", "times": 6})
+    assert one.arrived(await one.run(one.sessions[0], one.file_ids[0]))
+    one.bot.close()
+
+
 @pytest.mark.parametrize("at_byte", [0, 400, 1000])
 async def test_part_that_ended_early_on_its_way_is_continued(standin: StandIn, small: Uploader, at_byte: int) -> None:
     """A FIN in the middle of a part is the end of the part to the server: 204, and the offset says how far."""

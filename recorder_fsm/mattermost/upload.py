@@ -116,7 +116,7 @@ class Upload:
         logger.info("upload session {} continues at byte {}", begun.session_id, session.offset)
         self._session = session
         self._begin(self._size)
-        self._in_doubt = True
+        self._in_doubt = self._resumed = True
         return None
 
     async def _proceed(self) -> str:
@@ -163,7 +163,7 @@ class Upload:
         self._confirmed = 0
         self._sent = sent
         self._expected: int | None = None
-        self._in_doubt = self._promised = self._broken_promise = self._too_small = False
+        self._in_doubt = self._promised = self._broken_promise = self._too_small = self._resumed = False
         self._looks = AGREEING_LOOKS
         self._busy = self._cuts = 0
 
@@ -203,11 +203,12 @@ class Upload:
 
     def _settle(self, offset: int) -> None:
         moved, promised = offset > self._confirmed, self._promised
+        unsure, self._resumed = self._resumed, False  # nobody knows what the earlier process was promised
         self._in_doubt = self._promised = False
         self._confirmed = self._sent = offset
         if moved:
             self._advanced(offset, confirmed=True)
-            self._broken_promise = False
+            self._broken_promise = unsure
             self._policy.failures = self._stuck = self._busy = self._cuts = 0
             self._parts.went_well()
         elif promised:
