@@ -297,6 +297,8 @@ async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, 
         await fault.ends(0)
         await fault.published()
         assert "max disconnected time" in fault.run.report["cause"]["detail"]
+        # The call is told when the network is back, beside the upload; the plugin had seen the page go by then.
+        assert [(one.status, one.reply) for one in standin.state.statuses] == [("started", 200), ("failed", 400)]
 
 
 @pytest.mark.parametrize("talking", [True, False], ids=["talking", "silent"])
