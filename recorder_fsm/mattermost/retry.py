@@ -21,6 +21,8 @@ from recorder_fsm.errors import MattermostError, ServerUnavailable
 
 MIB = 1024 * 1024
 EXPONENT_LIMIT = 16
+LOOK_EVERY_S = 2.0
+"""A launcher's signal in the middle of a long try shortens its time."""
 LAST_S = 0.5
 """So much before the end of its time a repetition is over: whoever cuts it then would not know what went wrong."""
 
@@ -136,7 +138,7 @@ async def _try(call: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
     try:
         while True:
             left = policy.until - asyncio.get_running_loop().time()
-            done, _ = await asyncio.wait({task}, timeout=None if math.isinf(left) else max(0.0, left))
+            done, _ = await asyncio.wait({task}, timeout=min(LOOK_EVERY_S, max(0.0, left)))
             if done:
                 return task.result()
             if policy.look_s() <= 0:
