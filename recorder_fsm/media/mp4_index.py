@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import chain, count, groupby, pairwise
+from itertools import chain, groupby, pairwise
 
 import attrs
 
@@ -82,8 +82,8 @@ class VideoSamples(Samples):
     def settle(self) -> None:
         """Put the frames that are shown before 0 into the last ticks before it.
 
-        A player has to decode them for what is on the screen at 0. The edit list tells it to hide them; one that does not
-        care shows them for less than anybody can see.
+        A player has to decode them for what is on the screen at 0. The edit list tells it to hide them; one that does
+        not care shows them for less than anybody can see.
         """
         early = sum(shown < 0 for shown in self.shown)
         if not early:
@@ -93,8 +93,9 @@ class VideoSamples(Samples):
         first = -early if any(self.shown[number] == 0 for number in in_order[early : early + 1]) else 1 - early
         for tick, number in enumerate(in_order[:early], first):
             self.shown[number] = tick
-        for number, tick in zip(range(len(self.decoded)), count(first - lead), strict=False):
-            if number >= early and self.decoded[number] >= tick:
+        for number, decoded in enumerate(self.decoded):
+            tick = first - lead + number
+            if number >= early and decoded >= tick:
                 break
             self.decoded[number] = tick
 

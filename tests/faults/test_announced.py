@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 MakeRow = Callable[[str, str], Row]
 SECONDS = 3.0
 
-# What becomes of each `started`: taken by the plugin, whose reply gets lost, is cut off, or is replaced by a proxy's page.
+# What becomes of each `started`: the plugin takes it, and its reply gets lost, is late, or is replaced by a proxy's page.
 UNHEARD_REPLIES: dict[str, dict[str, Any]] = {
     "reply lost": {"kind": "drop_reply"},
     "reply that comes too late": {"kind": "late_reply", "delay_s": 60},
@@ -126,6 +126,11 @@ async def test_recording_that_cannot_have_been_announced_is_discarded(
 ) -> None:
     """Each try was turned away at the door: it never existed for anybody."""
     made = row("announced", "`started`: 429, each time; SIGTERM")
-    over = await ended(standin, data, made, {"kind": "status", "status": 429}, "SIGTERM")
+    standin.set_faults({"route": "status", "kind": "status", "status": 429, "times": 0})
+    async with recorder(standin, standin.create_call(scene={"mode": "pattern"}), data) as run:
+        over = Fault(made, standin, run)
+        await standin.wait_for(lambda: len(standin.requests("status")) >= 3, 60)
+        await sigterm(over)
+        made.exit_code = await run.exit_code()
     over.nothing_published()
     assert list(over.run.job_dir.glob("*.mp4")) == []
