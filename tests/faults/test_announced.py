@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 MakeRow = Callable[[str, str], Row]
 SECONDS = 3.0
 
-# What becomes of each `started`: the plugin takes it, and its reply gets lost, is late, or is replaced by a proxy's page.
+# The plugin takes each `started`, and its reply gets lost, is late, or is replaced by the page of a proxy.
 UNHEARD_REPLIES: dict[str, dict[str, Any]] = {
     "reply lost": {"kind": "drop_reply"},
     "reply that comes too late": {"kind": "late_reply", "delay_s": 60},
