@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,23 @@ async def ended(standin: StandIn, data: Path, made: Row, fault: dict[str, Any], 
     return recording
 
 
-CASES = [(reply, end) for reply in UNHEARD_REPLIES for end in ENDS]
+OFTEN = {
+    ("reply lost", "the host stops it"),
+    ("reply lost", "killed, started again"),
+    ("reply that comes too late", "SIGTERM"),
+    ("502 in place of the reply", "the host stops it"),
+    ("502", "SIGTERM"),
+}
+"""One of each kind; the others say the same of another pair."""
 
 
-@pytest.mark.parametrize(("reply", "end"), CASES)
+def cases(answers: Iterable[str], ends: Iterable[str]) -> list[Any]:
+    """Return each pair; those that are not played often are slow together."""
+    pairs = [(answer, end) for end in ends for answer in answers]
+    return [pair if pair in OFTEN else pytest.param(*pair, marks=pytest.mark.slow) for pair in pairs]
+
+
+@pytest.mark.parametrize(("reply", "end"), cases(UNHEARD_REPLIES, ENDS))
 async def test_recording_that_people_saw_is_published(
     standin: StandIn, data: Path, row: MakeRow, reply: str, end: str
 ) -> None:
@@ -99,8 +112,9 @@ async def test_recording_that_people_saw_is_published(
     made.published = f"{facts.duration_s:.1f} s"
 
 
-@pytest.mark.parametrize("end", ["the host stops it", "SIGTERM", "killed, started again"])
-@pytest.mark.parametrize("answer", NEVER_TAKEN)
+@pytest.mark.parametrize(
+    ("answer", "end"), cases(NEVER_TAKEN, ["the host stops it", "SIGTERM", "killed, started again"])
+)
 async def test_recording_that_nobody_was_told_of_is_kept(
     standin: StandIn, data: Path, row: MakeRow, answer: str, end: str
 ) -> None:

@@ -385,7 +385,9 @@ async def test_disk_that_is_full_at_once_loses_nothing_captured(
         assert facts.duration_s >= 2.0
 
 
-@pytest.mark.parametrize("share", [0.25, 0.1, 0.06])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.25, marks=pytest.mark.slow), pytest.param(0.1, marks=pytest.mark.slow), 0.06]
+)
 async def test_starved_encoder_keeps_the_clock(standin: StandIn, data: Path, row: MakeRow, share: float) -> None:
     """With too little CPU the frame rate drops; length, sync and memory stay, and the tail is there.
 
