@@ -23,11 +23,11 @@ NEAR_S = 0.2
 
 
 async def first_stamps_s(path: Path) -> dict[str, float]:
-    """Return the stamp of the first packet of each track, in the order of showing."""
-    command = ["ffprobe", "-v", "error", "-show_entries", "packet=codec_type,pts_time", "-of", "json", str(path)]
-    packets = json.loads((await run_program("ffprobe", command, env=ENV, limit_s=30)).stdout)["packets"]
+    """Return the stamp of the first frame that is shown or heard of each track."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "frame=media_type,pts_time", "-of", "json", str(path)]
+    frames = json.loads((await run_program("ffprobe", command, env=ENV, limit_s=60)).stdout)["frames"]
     return {
-        kind: min(float(one["pts_time"]) for one in packets if one["codec_type"] == kind) for kind in ("video", "audio")
+        kind: min(float(one["pts_time"]) for one in frames if one["media_type"] == kind) for kind in ("video", "audio")
     }
 
 
