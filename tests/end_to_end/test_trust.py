@@ -48,7 +48,7 @@ async def test_certificate_of_a_stranger_is_refused(standin: StandIn, data: Path
     async with tls_in_front_of(standin.url, context) as port:
         environment = job_environment(f"https://localhost:{port}", ids, data, TLS_CA_CERT_FILE=str(stranger))
         async with launched(environment, ids, data) as run:
-            assert await run.exit_code() == 0
+            assert await run.exit_code() == 1, run.text  # nobody could be told
     assert "does not trust Mattermost's certificate" in run.text
     assert standin.state.posts == []
 

@@ -78,7 +78,8 @@ export class Voices {
     }
     const now_s = this.#context.currentTime;
     for (const turn of this.#turnsUntil(until_s)) {
-      if (turn.from_s >= this.#spoken_s && turn.from_s >= now_s && turn.from_s < until_s) {
+      // A turn that has begun is taken up: a page that was busy when the call began would be silent for its length.
+      if (turn.from_s >= this.#spoken_s && turn.to_s > now_s && turn.from_s < until_s) {
         this.#speak(turn);
         this.#spoken_s = turn.to_s;
       }
