@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from bench.harness.recorder_process import recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
+from tests.faults.often import slow_but
 from tests.faults.pending import recovering
 from tests.faults.scene import Fault, Row, published
 
@@ -83,23 +85,16 @@ async def ended(standin: StandIn, data: Path, made: Row, fault: dict[str, Any], 
     return recording
 
 
-OFTEN = {
+OFTEN = [
     ("reply lost", "the host stops it"),
     ("reply lost", "killed, started again"),
     ("reply that comes too late", "SIGTERM"),
     ("502 in place of the reply", "the host stops it"),
     ("502", "SIGTERM"),
-}
-"""One of each kind; the others say the same of another pair."""
+]
 
 
-def cases(answers: Iterable[str], ends: Iterable[str]) -> list[Any]:
-    """Return each pair; those that are not played often are slow together."""
-    pairs = [(answer, end) for end in ends for answer in answers]
-    return [pair if pair in OFTEN else pytest.param(*pair, marks=pytest.mark.slow) for pair in pairs]
-
-
-@pytest.mark.parametrize(("reply", "end"), cases(UNHEARD_REPLIES, ENDS))
+@pytest.mark.parametrize(("reply", "end"), slow_but(OFTEN, product(UNHEARD_REPLIES, ENDS)))
 async def test_recording_that_people_saw_is_published(
     standin: StandIn, data: Path, row: MakeRow, reply: str, end: str
 ) -> None:
@@ -113,7 +108,7 @@ async def test_recording_that_people_saw_is_published(
 
 
 @pytest.mark.parametrize(
-    ("answer", "end"), cases(NEVER_TAKEN, ["the host stops it", "SIGTERM", "killed, started again"])
+    ("answer", "end"), slow_but(OFTEN, product(NEVER_TAKEN, ["the host stops it", "SIGTERM", "killed, started again"]))
 )
 async def test_recording_that_nobody_was_told_of_is_kept(
     standin: StandIn, data: Path, row: MakeRow, answer: str, end: str

@@ -13,6 +13,7 @@ from bench.harness.recorder_process import recorder
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import Job
 from recorder_fsm.steps.plugin_watch import ASK_EVERY_S, GONE_AFTER_S, QUIET_AFTER_S
+from tests.faults.often import slow_but
 from tests.faults.scene import Fault, Row, published, recording
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -60,6 +61,7 @@ async def test_empty_room_of_a_plugin_that_is_upgraded_is_left(
         assert asked(standin) - before <= 2 + (NOTICE_S / ASK_EVERY_S)
 
 
+@pytest.mark.slow
 async def test_plugin_that_crashes_in_a_pause_ends_nothing(standin: StandIn, data: Path, row: MakeRow) -> None:
     """It is back before anything is decided: the silent meeting goes on, and its host stops it."""
     made = row("R18", "plugin away for 8 s of a silent call")
@@ -84,7 +86,7 @@ ENDS: dict[str, tuple[str, dict[str, Any], Callable[[Fault], Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("name", slow_but(["SIGTERM"], ENDS))
 @pytest.mark.parametrize("fresh", [False, True], ids=["same connection", "new connection"])
 async def test_end_that_the_plugin_did_not_ask_for_ends_its_job(
     standin: StandIn, data: Path, row: MakeRow, fresh: bool, name: str

@@ -16,6 +16,7 @@ from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.answers import OFF, OWN
+from tests.faults.often import slow_but
 from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
 from tests.faults.scene import Fault, Row, published, recording
 
@@ -45,7 +46,7 @@ SUSPENDED: dict[str, tuple[str, Callable[[Fault], psutil.Process], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SUSPENDED)
+@pytest.mark.parametrize("name", slow_but(["U1 Chromium"], SUSPENDED))
 async def test_program_that_does_not_close_delays_nothing(
     standin: StandIn, data: Path, row: MakeRow, name: str
 ) -> None:
@@ -424,7 +425,7 @@ SAVES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SAVES)
+@pytest.mark.parametrize("name", slow_but(["reset", "reply lost", "posted, then 500 each time"], SAVES))
 async def test_save_is_repeated_alone(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, name: str
 ) -> None:
@@ -464,7 +465,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("route", "status"), REFUSALS)
+@pytest.mark.parametrize(("route", "status"), slow_but([*REFUSALS[:5], ("save", 400)], REFUSALS))
 async def test_refusal_keeps_the_file_at_once(
     standin: StandIn, ids: CallIds, data: Path, row: MakeRow, small_clip: Clip, route: str, status: int
 ) -> None:

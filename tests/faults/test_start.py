@@ -18,6 +18,7 @@ from bench.harness.environment import job_environment
 from bench.harness.recorder_process import RecorderProcess, launched, orphans, recorder
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.faults.often import slow_but
 from tests.faults.programs import path_with, path_without
 from tests.faults.scene import Fault, Row, published
 
@@ -418,9 +419,7 @@ async def test_page_whose_script_fails_once_is_loaded_again_at_once(start: Any, 
         assert made.notice_s <= PAGE_AGAIN_LIMIT_S, fault.run.text
 
 
-@pytest.mark.parametrize(
-    "seconds", [5, pytest.param(9, marks=pytest.mark.slow), pytest.param(14, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("seconds", slow_but([5], [5, 9, 14]))
 async def test_page_with_a_slow_script_is_awaited(start: Any, row: MakeRow, seconds: int) -> None:
     """A script that comes late is slow, not failed: the page is loaded once."""
     made = row("S5", f"script of the page: comes after {seconds} s")
@@ -546,9 +545,7 @@ STARTED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if "slower" in name else name for name in STARTED]
-)
+@pytest.mark.parametrize("name", slow_but([name for name in STARTED if "slower" not in name], STARTED))
 async def test_started_is_reported_until_it_is_known(start: Any, row: MakeRow, name: str) -> None:
     """A healthy capture is never thrown away because `started` took more than one try."""
     made = row("S7", f"`started`: {name}")

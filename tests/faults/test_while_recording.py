@@ -17,6 +17,7 @@ from bench.harness.recorder_process import RecorderProcess, orphans, recorder
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.faults.often import slow_but
 from tests.faults.scene import Fault, Row, capture_begin, meeting_lost, published, recording
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -72,7 +73,7 @@ async def go_on_and_stop(fault: Fault, seconds: float = 14.0) -> None:
     await fault.ends(0)
 
 
-@pytest.mark.parametrize("name", KILLED)
+@pytest.mark.parametrize("name", slow_but(["R1 encoder", "R3 driver", "R5"], KILLED))
 async def test_killed_program_costs_seconds(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
     """It is noticed within 2 s and started anew; the meeting goes on in the same published file."""
     done, victim, event, video_s, audio_s = KILLED[name]
@@ -86,7 +87,7 @@ async def test_killed_program_costs_seconds(standin: StandIn, data: Path, row: M
         made.noticed = made.noticed or "silence until it is back"
 
 
-@pytest.mark.parametrize("name", FROZEN)
+@pytest.mark.parametrize("name", slow_but(["R2 encoder", "R5 frozen"], FROZEN))
 async def test_frozen_program_costs_seconds(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
     """It is noticed within 15 s, and replaced within 2 s of that."""
     done, victim, event, video_s, audio_s = FROZEN[name]
@@ -97,6 +98,7 @@ async def test_frozen_program_costs_seconds(standin: StandIn, data: Path, row: M
         await fault.overcome(video_s=video_s, audio_s=audio_s)
 
 
+@pytest.mark.slow
 async def test_encoder_that_fails_to_write_costs_seconds(standin: StandIn, data: Path, row: MakeRow) -> None:
     """A file size limit of the kernel's lets one write fail; the next encoder writes a segment of its own."""
     async with recording(row("R1 write", "a write of the encoder fails"), standin, data, seconds=6) as fault:
@@ -173,6 +175,7 @@ async def test_lost_page_or_display_ends_the_capture(standin: StandIn, data: Pat
         assert fault.run.report["cause"]["detail"]
 
 
+@pytest.mark.slow
 async def test_frozen_display_ends_the_capture(standin: StandIn, data: Path, row: MakeRow) -> None:
     """An Xvfb that does not answer is noticed before anything is restarted in vain; what there is is published."""
     async with recording(row("R4 frozen", "Xvfb stopped"), standin, data) as fault:
@@ -233,6 +236,7 @@ async def test_mute_recording_is_reported(standin: StandIn, data: Path, row: Mak
         assert any("silent" in note for note in fault.run.report["notes"])
 
 
+@pytest.mark.slow
 async def test_black_video_is_reported(standin: StandIn, data: Path, row: MakeRow) -> None:
     """A video that is black for long is said in log and report."""
     made = row("R6 black", "the page goes black, the call goes on")
@@ -385,9 +389,7 @@ async def test_disk_that_is_full_at_once_loses_nothing_captured(
         assert facts.duration_s >= 2.0
 
 
-@pytest.mark.parametrize(
-    "share", [pytest.param(0.25, marks=pytest.mark.slow), pytest.param(0.1, marks=pytest.mark.slow), 0.06]
-)
+@pytest.mark.parametrize("share", slow_but([0.06], [0.25, 0.1, 0.06]))
 async def test_starved_encoder_keeps_the_clock(standin: StandIn, data: Path, row: MakeRow, share: float) -> None:
     """With too little CPU the frame rate drops; length, sync and memory stay, and the tail is there.
 
