@@ -14,7 +14,7 @@ HEAD = "| Row | What was done | Noticed as | After (s) | Meeting lost (s) | Publ
 
 def write_table(rows: Sequence[Row], target: Path | None) -> list[str]:
     """Return the table's lines, and put them into `target` where one is given."""
-    ordered = sorted(rows, key=lambda row: [int(part) if part.isdigit() else part for part in split(row.row)])
+    ordered = sorted(rows, key=lambda row: in_order(row.row))
     lines = [HEAD, "|---" * 8 + "|", *map(_line, ordered)]
     notices = [row.notice_s for row in rows if row.notice_s is not None]
     lost = [row.lost_s for row in rows if row.lost_s is not None]
@@ -30,8 +30,10 @@ def write_table(rows: Sequence[Row], target: Path | None) -> list[str]:
     return lines
 
 
-def split(name: str) -> list[str]:
-    return re.findall(r"[A-Za-z]+|[0-9]+", name)
+def in_order(name: str) -> list[tuple[bool, int, str]]:
+    """Return what a row's name is sorted by: its numbers as numbers, and before its words."""
+    parts = re.findall(r"[A-Za-z]+|[0-9]+", name)
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def _line(row: Row) -> str:

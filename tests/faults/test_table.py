@@ -1,0 +1,21 @@
+"""The table of the fault suite: what hours of faults have measured must get into the document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.faults.scene import Row
+from tests.faults.table import BEGIN, END, write_table
+
+
+def test_rows_of_any_name_are_in_their_order(tmp_path: Path) -> None:
+    """By number and by word, whichever comes where."""
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    names = ["secrets", "R10 full", "announced", "R9 tail", "R9", "R16 20 s", "R16 start", "S1", "R9 network"]
+    write_table([Row(name, "it") for name in names], page)
+    shown = [line.split(" | ")[0].removeprefix("| ") for line in page.read_text().splitlines() if " | it | " in line]
+    assert shown == ["R9", "R9 network", "R9 tail", "R10 full", "R16 20 s", "R16 start", "S1", "announced", "secrets"]
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith("after\n")
+    assert "old" not in page.read_text()
