@@ -14,6 +14,23 @@ from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.logs import QUIET_LIBRARIES
 
+pytest_plugins = ["tests.faults.rows"]
+
+_RECORDS = ("e2e", "fault")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that record go one after another on one worker, and first: they take longest, and mind each other.
+
+    Tests of one browser or one loop stay together as well, so that each worker does not start its own.
+    """
+    for item in items:
+        if any(item.get_closest_marker(name) for name in _RECORDS):
+            item.add_marker(pytest.mark.xdist_group("recordings"))
+        elif (loop := item.get_closest_marker("asyncio")) and loop.kwargs.get("loop_scope") == "module":
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in _RECORDS))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_libraries() -> None:

@@ -1,48 +1,26 @@
-"""Fixtures of the fault suite, and its table."""
+"""Fixtures of the fault suite."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
+from tests.faults import rows
 from tests.faults.pending import Clip, make_clip
 from tests.faults.scene import Row
-from tests.faults.table import write_table
-
-ROWS: list[Row] = []
 
 
 @pytest.fixture
-def row(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], Row]]:
-    """Makes the row of a test; it enters the table when the test has passed."""
-    made: list[Row] = []
+def row(request: pytest.FixtureRequest) -> Callable[[str, str], Row]:
+    """Makes the row of a test; it enters the table when the test has passed (tests/faults/rows.py)."""
 
     def make(name: str, done: str) -> Row:
-        made.append(Row(name, done))
-        return made[-1]
+        row = Row(name, done)
+        request.node.stash.setdefault(rows.MADE, []).append(row)
+        return row
 
-    yield make
-    if getattr(request.node, "passed", False):
-        ROWS.extend(made)
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.when == "call":
-        item.passed = report.passed  # type: ignore[attr-defined]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table, and write it into the file that FAULT_TABLE names."""
-    if ROWS:
-        target = os.environ.get("FAULT_TABLE")
-        for line in write_table(ROWS, Path(target) if target else None):
-            terminalreporter.write_line(line)
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -19,3 +19,20 @@ def test_rows_of_any_name_are_in_their_order(tmp_path: Path) -> None:
     assert page.read_text().startswith("before\n")
     assert page.read_text().endswith("after\n")
     assert "old" not in page.read_text()
+
+
+def test_some_rows_take_the_place_of_their_own(tmp_path: Path) -> None:
+    """The others stay, and the worst is that of all."""
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    write_table(
+        [Row("R1", "kill", notice_s=9.0), Row("R2", "stop", notice_s=2.5, published="4.3 s", exit_code=0)], page
+    )
+    write_table([Row("R1", "kill", notice_s=0.5), Row("R3", "kill")], page, keep=True)
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| R") and " | What" not in line]
+    assert lines == [
+        "| R1 | kill |  | 0.5 |  |  |  |  |",
+        "| R2 | stop |  | 2.5 |  | 4.3 s | 0 |  |",
+        "| R3 | kill |  |  |  |  |  |  |",
+    ]
+    assert "Worst notice 2.5 s" in page.read_text()
