@@ -10,6 +10,7 @@ import os
 import sys
 import time
 
+from recorder_fsm.system import exposure
 from recorder_fsm.system.signals import StopRequest
 
 TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
@@ -46,8 +47,15 @@ def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int
 
 
 def _take_environment() -> dict[str, str]:
-    """Return the environment, and take out of the one that children inherit what is secret or tells secrets."""
+    """Return the environment, and take out of the one that children inherit what is secret or tells secrets.
+
+    From then on nobody on the machine sees the token by looking at this process, either.
+    """
     environment = dict(os.environ)
-    for name in ("AUTH_TOKEN", *TELLTALES):
-        os.environ.pop(name, None)
+    token = environment.get("AUTH_TOKEN", "")
+    exposure.cover_environment(token)
+    for name, value in environment.items():
+        if name in TELLTALES or exposure.holds(value, token):
+            del os.environ[name]
+    exposure.refuse_core_dumps()
     return environment
