@@ -12,6 +12,7 @@ import click
 
 from recorder_fsm import __version__
 from recorder_fsm.system.signals import StopRequest
+from recorder_fsm.system.surroundings import end_process
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -40,6 +41,7 @@ def recover(context: click.Context, directory: Path | None) -> None:
     """Publish what killed jobs left in DIRECTORY (DATA_DIR, else /data). Needs AUTH_TOKEN in the environment."""
     from recorder_fsm.recovery import recover as recover_all  # noqa: PLC0415
     from recorder_fsm.storage import logs  # noqa: PLC0415
+    from recorder_fsm.system.threads import run_to_end  # noqa: PLC0415
 
     os.umask(0o077)  # as for `run`
     stop = StopRequest()
@@ -47,9 +49,9 @@ def recover(context: click.Context, directory: Path | None) -> None:
     environment: dict[str, str] = context.obj
     root = directory or Path(environment.get("DATA_DIR") or "/data")
     with logs.own_output():
-        code = asyncio.run(recover_all(root, environment, stop, logs.say))
+        code = run_to_end(recover_all(root, environment, stop, logs.say))
         stop.ignore()
-    sys.exit(code)
+    end_process(code)
 
 
 @commands.command()
