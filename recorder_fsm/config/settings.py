@@ -2,8 +2,9 @@
 
 Owns `TABLE`, from which the settings are read and the documentation is made, and the kinds of values in it. A kind
 knows how a text becomes a value and in which words the original refuses one (contract 1.1). The order of reading is the
-original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then values are checked, and the
-first refusal wins. Nothing here reads the process's own environment: the caller hands a mapping in.
+original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then values are checked. Its first
+refusal comes first here, too, and all others after it. Nothing here reads the process's own environment: the caller
+hands a mapping in.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import attrs
 from recorder_fsm.config import go_syntax
 from recorder_fsm.config.address import site_address
 from recorder_fsm.errors import SettingsError
+from recorder_fsm.plain_text import hide, keep_secret
 
 MIB = 1024 * 1024
 SCHEMES = ("http", "https")
@@ -42,7 +44,7 @@ class Text:
 
     def shown(self, value: Any) -> str:
         """Describe the value in a message."""
-        text = str(value)
+        text = hide(str(value))  # the token, pasted into another variable by mistake
         cut = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
         return go_syntax.quote(cut) if text else "empty"
 
@@ -211,9 +213,6 @@ def markdown_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-SHORTEST_MASKED_TOKEN = 8
-
-
 @attrs.frozen
 class Settings:
     """What the job shall do.
@@ -247,12 +246,21 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read all variables of `TABLE`; raises `SettingsError` for the first wrong one (contract 1.2)."""
-        values = {variable.field: _read(variable, environment) for variable in TABLE}
+        """Read all variables of `TABLE`; raises `SettingsError` for those that are wrong, in order (contract 1.2)."""
+        keep_secret(environment.get("AUTH_TOKEN", ""))
+        values: dict[str, Any] = {}
+        wrong: list[SettingsError] = []
         for variable in TABLE:
-            if refusal := variable.kind.refusal(values[variable.field]):
+            try:
+                values[variable.field] = _read(variable, environment)
+            except SettingsError as error:
+                wrong.append(error)
+        for variable in TABLE:
+            if variable.field in values and (refusal := variable.kind.refusal(values[variable.field])):
                 shown = variable.kind.shown(values[variable.field])
-                raise _refused(variable, f"invalid config: {variable.original_name} {refusal}", shown, environment)
+                wrong.append(_refused(variable, f"invalid config: {variable.original_name} {refusal}", shown))
+        if wrong:
+            raise SettingsError.together(wrong)
         words = str(values["extra_chromium_args"]).split()
         values["extra_chromium_args"] = tuple(filter(_is_switch, words))
         values["dropped_chromium_args"] = tuple(word for word in words if not _is_switch(word))
@@ -321,12 +329,9 @@ def _read(variable: Variable, environment: Mapping[str, str]) -> Any:
         return variable.kind.read(raw)
     except ValueError as error:
         shown = variable.kind.shown(raw)
-        raise _refused(variable, f"failed to parse {variable.original_name}: {error}", shown, environment) from error
+        raise _refused(variable, f"failed to parse {variable.original_name}: {error}", shown) from error
 
 
-def _refused(variable: Variable, refusal: str, shown: str, environment: Mapping[str, str]) -> SettingsError:
+def _refused(variable: Variable, refusal: str, shown: str) -> SettingsError:
     text = f"{refusal}: {variable.name} is {shown}, allowed are {variable.kind.limits}"
-    token = environment.get("AUTH_TOKEN", "")
-    if len(token) >= SHORTEST_MASKED_TOKEN:  # pasted into another variable by mistake
-        text = text.replace(token, "***")
     return SettingsError(f"The recorder's setting {variable.name} is not valid.", detail=text, variable=variable.name)

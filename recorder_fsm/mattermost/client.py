@@ -30,10 +30,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 from recorder_fsm import __version__
 from recorder_fsm.config.address import site_address
 from recorder_fsm.errors import UNREACHABLE, UNREADABLE, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost.answers import READ_BYTES, Reply, plain, refusal
+from recorder_fsm.mattermost.answers import READ_BYTES, Reply, refusal, shown
 from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.mattermost.upload_session import ID, Session
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.threads import in_daemon_thread
 
@@ -130,6 +131,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
         self.token = options["token"]
+        keep_secret(self.token)
         self._session = requests.Session()
         self._session.trust_env = False  # proxies are taken from the environment below, nothing else
         self._session.auth = Bearer(self.token)
@@ -210,12 +212,11 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
                 break
         if status < 300:
             return Reply(status, bytes(body))
-        text = self._masked(bytes(body[:ERROR_TEXT_BYTES]).decode(errors="replace")).encode()
-        raise refusal(status, text, self._masked(what), self._masked(response.headers.get("Location", "")))
+        raise refusal(status, bytes(body[:ERROR_TEXT_BYTES]), what, response.headers.get("Location", ""))
 
     def _failure(self, what: str, error: Exception) -> MattermostError:
         inner = _innermost(error)
-        detail = self._masked(f"{what}: {plain(OBJECT_AT.sub('', str(inner)) or type(inner).__name__)}")
+        detail = f"{what}: {shown(OBJECT_AT.sub('', str(inner)) or type(inner).__name__)}"
         if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(inner):
             return MattermostError(
                 "The recorder does not trust Mattermost's certificate.", detail=detail, code="certificate"
@@ -224,9 +225,6 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
             return RequestRejected("Mattermost's address is not valid.", detail=detail)
         connecting = isinstance(error, requests.ConnectTimeout) or isinstance(inner, CONNECTING)
         return ServerUnavailable(detail=detail, code=UNREACHABLE if connecting else "")
-
-    def _masked(self, text: str) -> str:
-        return text.replace(self.token, "***") if self.token else text
 
 
 def _innermost(error: Exception) -> BaseException:

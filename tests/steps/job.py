@@ -274,7 +274,7 @@ class StepJob:
     def report(self) -> dict[str, Any]:
         """Return the report as it would be written now."""
         path = self.path / "report.json"
-        self.context.report.write(path, exit_code=0, state="done", cause=None, redact=str)
+        self.context.report.write(path, exit_code=0, state="done", cause=None)
         report: dict[str, Any] = json.loads(path.read_text())
         return report
 
