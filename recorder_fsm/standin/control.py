@@ -17,6 +17,7 @@ from recorder_fsm.standin.draining import Draining
 from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.knobs import KnobError, Knobs
 from recorder_fsm.standin.network import Network, reset
+from recorder_fsm.standin.peers import Peers
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import Call, Job, State
 
@@ -34,6 +35,7 @@ class Control:
         network: Network,
         *,
         draining: Draining,
+        peers: Peers,
         restart: Callable[[], Awaitable[None]],
     ) -> None:
         self._state = state
@@ -41,6 +43,7 @@ class Control:
         self._calls = calls
         self._network = network
         self._draining = draining
+        self._peers = peers
         self._restart = restart
 
     def routes(self) -> list[web.RouteDef]:
@@ -111,9 +114,15 @@ class Control:
 
     def _end_plugin(self, action: str, body: dict[str, Any]) -> None:
         if action == "crash_plugin":
-            self._network.crash_plugin(_seconds(body))
+            self.crash_plugin(_seconds(body), rtc=bool(body.get("rtc", True)))
         else:
             self._draining.begin(back_after_s=_seconds(body), revoke=bool(body.get("revoke")))
+
+    def crash_plugin(self, seconds: float, *, rtc: bool) -> None:
+        """Take the plugin's routes away for `seconds`, and for good, with `rtc`, all its peer connections."""
+        self._network.crash_plugin(seconds)
+        if rtc:
+            self._peers.crash()
 
     def drop_websockets(self, call_id: str | None) -> int:
         """Reset the sockets of all who joined the call; they may come back within the grace."""

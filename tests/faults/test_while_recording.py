@@ -293,16 +293,29 @@ async def test_lost_connection_is_no_normal_end(standin: StandIn, data: Path, ro
         assert "rtc peer" in fault.run.report["cause"]["detail"]
 
 
-async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, row: MakeRow) -> None:
-    """After the client's own 30 s the capture ends; the upload waits for the network to come back."""
-    async with recording(row("R9 network", "network away for 45 s"), standin, data) as fault:
-        fault.inject(lambda: standin.drop_network(45))
-        await fault.noticed("call_lost", 40.0)
+PAGE_GIVES_UP_S = 15.0
+
+
+@pytest.mark.parametrize("away_s", slow_but([16], [16, 45]))
+async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, row: MakeRow, away_s: int) -> None:
+    """The plugin removes the bot after 10 s, the page notices after 15; what stood still and was silent is left out.
+
+    The upload waits for the network to come back.
+    """
+    made = row("R9 network", f"network away for {away_s} s")
+    async with recording(made, standin, data, seconds=6, scene={"mode": "call", "rtc": True}) as fault:
+        fault.inject(lambda: standin.drop_network(away_s))
+        cut_s = fault.at - capture_begin(fault.run.job_dir)
+        await fault.noticed("call_lost", PAGE_GIVES_UP_S + 5.0)
         await fault.ends(0)
-        await fault.published()
-        assert "max disconnected time" in fault.run.report["cause"]["detail"]
-        # The call is told when the network is back, beside the upload; the plugin had seen the page go by then.
+        path = await fault.published()
+        assert "rtc peer close" in fault.run.report["cause"]["detail"]
+        assert cut_s - 0.5 <= (await measure.probe(path)).duration_s <= cut_s + 4.0, fault.run.text
+        # The call is told when the network is back, beside the upload; the plugin had ended the job by then.
         assert [(one.status, one.reply) for one in standin.state.statuses] == [("started", 200), ("failed", 400)]
+        job = standin.state.find_job(fault.run.ids.recording_id)
+        assert job is not None
+        assert job.end_at / 1000 - fault.at == pytest.approx(standin.state.knobs.leave_grace_s, abs=2.0)
 
 
 @pytest.mark.parametrize("talking", [True, False], ids=["talking", "silent"])

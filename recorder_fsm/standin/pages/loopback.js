@@ -4,14 +4,22 @@
 // and nothing else: a light that follows the sound before it was sent is early by that much. Ready when the receiving side is connected and every track has arrived.
 
 const VIDEO_BPS = 4_000_000;
+const CANDIDATE_LIMIT_MS = 5_000;
+const NO_NETWORK =
+  "no network for a peer connection: where there is only the loopback, Chromium wants --allow-loopback-in-peer-connection";
 
 export class Loopback {
   #sender = new RTCPeerConnection();
   #receiver = new RTCPeerConnection();
+  #sent = new Map();
 
   // Resolves to the received MediaStreamTracks, in any order.
   async connect(tracks) {
-    this.#sender.onicecandidate = ({ candidate }) => this.#receiver.addIceCandidate(candidate);
+    let candidates = 0;
+    this.#sender.onicecandidate = ({ candidate }) => {
+      candidates += candidate ? 1 : 0;
+      this.#receiver.addIceCandidate(candidate);
+    };
     this.#receiver.onicecandidate = ({ candidate }) => this.#sender.addIceCandidate(candidate);
     const received = [];
     const arrived = new Promise((resolve, reject) => {
@@ -24,6 +32,7 @@ export class Loopback {
         }
       };
       this.#receiver.onconnectionstatechange = check;
+      setTimeout(() => candidates || reject(new Error(NO_NETWORK)), CANDIDATE_LIMIT_MS);
       this.#receiver.ontrack = ({ track }) => {
         received.push(track);
         check();
@@ -31,6 +40,7 @@ export class Loopback {
     });
     for (const track of tracks) {
       const sender = this.#sender.addTrack(track);
+      this.#sent.set(sender, track);
       if (track.kind === "video") {
         track.contentHint = "detail"; // text: rather fewer pictures than blurred ones
         const parameters = sender.getParameters();
@@ -44,6 +54,15 @@ export class Loopback {
     await this.#receiver.setLocalDescription();
     await this.#sender.setRemoteDescription(this.#receiver.localDescription);
     return arrived;
+  }
+
+  // Send nothing for a while; the connection stands.
+  pause() {
+    this.#sent.forEach((_, sender) => sender.replaceTrack(null).catch(() => {}));
+  }
+
+  resume() {
+    this.#sent.forEach((track, sender) => sender.replaceTrack(track).catch(() => {}));
   }
 
   // Send nothing any more; who receives is still there.

@@ -66,6 +66,32 @@ export class Stage {
     this.view.rest?.();
   }
 
+  // Nothing arrives from the call: sound and picture stand still until it is back. A pattern that is made in the page
+  // and not received goes on.
+  lost() {
+    this.#loopback?.pause();
+    this.#hold(true);
+    this.view.pause?.();
+  }
+
+  back() {
+    this.#loopback?.resume();
+    this.#hold(false);
+    this.view.resume?.();
+  }
+
+  #hold(away) {
+    if (this.#loopback || !this.view.pause) {
+      return;
+    }
+    this.sound.cut(away);
+    if (away) {
+      this.#shared?.stop();
+    } else {
+      this.#shared?.start();
+    }
+  }
+
   // The network to the call is gone, and the page does not know it yet.
   cutOff() {
     this.#loopback?.cut();
