@@ -27,7 +27,7 @@ from recorder_fsm.storage import logs
 from recorder_fsm.storage.job_dir import BUSY, JobDirectory, remove_runtime
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.storage.report import JobReport
-from recorder_fsm.system.process import kill_orphans
+from recorder_fsm.system.process_table import kill_orphans
 from recorder_fsm.system.signals import StopRequest
 
 EXIT_NOTHING_LEFT = 0

@@ -29,7 +29,8 @@ from recorder_fsm.browser.launch_options import launch_failure
 from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs, send_header_to
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
-from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
+from recorder_fsm.system.process import ChildProcess, describe_exit, find_program
+from recorder_fsm.system.process_table import kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
 HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")

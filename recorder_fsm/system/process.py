@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import attrs
-import psutil
 from loguru import logger
 
 from recorder_fsm.errors import ProgramError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.parent_death import dying_with_us
+from recorder_fsm.system.process_table import wait_for_exit
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
@@ -34,7 +34,6 @@ DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
 PIPE_BYTES = 256 * 1024
 REAP_POLL_S = 0.01
-EXIT_POLL_S = 0.1
 PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools", "parec": "pulseaudio-utils"}
 """Where a program comes in a Debian package of another name."""
 
@@ -220,80 +219,6 @@ def _widen(process: asyncio.subprocess.Process, descriptor: int) -> None:
         # A limit of the system (the usual 64 KiB last for two minutes), or a program that has ended already.
         with contextlib.suppress(OSError, ValueError):
             fcntl.fcntl(transport.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-async def wait_for_exit(pid: int) -> None:
-    """Wait until the process `pid` ends, also one that is not our child; returns at once if it has.
-
-    By pidfd_open(2), or by looking again and again where a seccomp filter refuses that: calls-offloader v0.9.0 to
-    v0.9.4 does.
-    """
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    except OSError:
-        while _lives(pid):  # noqa: ASYNC110 - nothing else tells
-            await asyncio.sleep(EXIT_POLL_S)
-        return
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-    loop.add_reader(handle, gone.set)
-    try:
-        await gone.wait()
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)
-
-
-def _lives(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:  # it is there, and /proc does not show it (hidepid)
-        return True
-
-
-def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
-    """Return the id of our first child, grandchild ... whose command line is accepted."""
-    # One by one: psutil's own search ends at the first process of another user where /proc hides those (hidepid).
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if accept(process.cmdline()) and _descends_from_us(process):
-                return process.pid
-    return None
-
-
-def _descends_from_us(process: psutil.Process) -> bool:
-    while (parent := process.ppid()) not in (0, os.getpid()):
-        process = psutil.Process(parent)
-    return parent != 0
-
-
-def kill(pid: int | None) -> None:
-    """Kill one process; none, or one that is gone, is fine."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def kill_orphans(marker: str) -> int:
-    """Kill every process of this user whose command line or environment mentions `marker`; returns how many.
-
-    The last resort after all resources are released, and the first act of a restart after a crash. `marker` is a path
-    that only one job has.
-    """
-    killed = 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or process.uids().real != os.getuid():
-                continue
-            if any(marker in word for word in (*process.cmdline(), *process.environ().values())):
-                process.kill()
-                killed += 1
-    return killed
 
 
 @attrs.frozen
