@@ -26,7 +26,7 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...how) { super(...how); window.peers.push(this); }
 };
 window.received = async () => {
-  const reports = await window.peers[1].getStats();
+  const reports = await window.peers.at(-1).getStats();
   const received = [...reports.values()].filter(({ type }) => type === "inbound-rtp");
   return received.reduce((sum, one) => sum + one.packetsReceived, 0);
 };

@@ -11,7 +11,6 @@ const NO_NETWORK =
 export class Loopback {
   #sender = new RTCPeerConnection();
   #receiver = new RTCPeerConnection();
-  #sent = new Map();
 
   // Resolves to the received MediaStreamTracks, in any order.
   async connect(tracks) {
@@ -40,7 +39,6 @@ export class Loopback {
     });
     for (const track of tracks) {
       const sender = this.#sender.addTrack(track);
-      this.#sent.set(sender, track);
       if (track.kind === "video") {
         track.contentHint = "detail"; // text: rather fewer pictures than blurred ones
         const parameters = sender.getParameters();
@@ -54,15 +52,6 @@ export class Loopback {
     await this.#receiver.setLocalDescription();
     await this.#sender.setRemoteDescription(this.#receiver.localDescription);
     return arrived;
-  }
-
-  // Send nothing for a while; the connection stands.
-  pause() {
-    this.#sent.forEach((_, sender) => sender.replaceTrack(null).catch(() => {}));
-  }
-
-  resume() {
-    this.#sent.forEach((track, sender) => sender.replaceTrack(track).catch(() => {}));
   }
 
   // Send nothing any more; who receives is still there.
