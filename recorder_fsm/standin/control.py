@@ -18,6 +18,7 @@ from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.knobs import KnobError, Knobs
 from recorder_fsm.standin.network import Network, reset
 from recorder_fsm.standin.peers import Peers
+from recorder_fsm.standin.requestlog import shown
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import Call, Job, State
 
@@ -160,10 +161,10 @@ class Control:
         return web.json_response(self._state.knobs.to_json())
 
     async def log(self, request: web.Request) -> web.Response:
-        """Reply with the requests so far, oldest first; `?route=` picks one route."""
+        """Reply with the requests so far, oldest first, without secrets; `?route=` picks one route."""
         route = request.query.get("route")
         entries = [entry for entry in self._state.log if route in {None, entry.route}]
-        return web.json_response([attrs.asdict(entry) for entry in entries])
+        return web.json_response([shown(entry, self._state) for entry in entries])
 
     async def state(self, _: web.Request) -> web.Response:
         """Reply with everything the server knows, and the demo call's ids with the bot's token."""
