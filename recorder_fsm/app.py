@@ -11,8 +11,8 @@ import attrs
 from loguru import logger
 
 from recorder_fsm import __version__
-from recorder_fsm.browser import certificates
 from recorder_fsm.browser.launch_options import child_environment
+from recorder_fsm.config import authorities
 from recorder_fsm.config.settings import Settings, usable_identity
 from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
@@ -64,7 +64,7 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
 async def _record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool) -> int:
     settings = Settings.from_environment(environment)
     if settings.tls_ca_cert_file is not None:
-        certificates.read_certificates(settings.tls_ca_cert_file)
+        authorities.read_authorities(settings.tls_ca_cert_file)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
@@ -220,7 +220,7 @@ async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
     if identity is None:
         return
     # A certificate file that is itself the trouble must not keep us from saying so.
-    at_fault = isinstance(error, SettingsError) and certificates.VARIABLE in error.variables
+    at_fault = isinstance(error, SettingsError) and authorities.VARIABLE in error.variables
     try:
         bot = CallsBot(
             site_url=identity.site_url,
