@@ -68,12 +68,20 @@ def graph(table: bool) -> None:
 @click.option("--port", default=8065, show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("build/standin"), show_default=True)
 @click.option("--knobs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults and scene, JSON.")
+@click.option("--recorder-command", metavar="COMMAND", help="What the channel page starts instead of this recorder.")
 @click.pass_context
-def standin(context: click.Context, host: str, port: int, data: Path, knobs: Path | None) -> None:
+def standin(
+    context: click.Context, host: str, port: int, data: Path, knobs: Path | None, *, recorder_command: str | None
+) -> None:
     """Start a small local Mattermost with a call page, for demos and tests."""
+    from recorder_fsm.standin.launcher import RECORDER, read_command  # noqa: PLC0415
     from recorder_fsm.standin.server import serve  # noqa: PLC0415
 
-    asyncio.run(serve(host, port, data, knobs, environ=context.obj))
+    try:
+        argv = RECORDER if recorder_command is None else read_command(recorder_command)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint="--recorder-command") from problem
+    asyncio.run(serve(host, port, data, knobs, environ=context.obj, recorder_argv=argv))
 
 
 @commands.command()

@@ -226,7 +226,9 @@ async def serve(
     port: int = 8065,
     data_dir: Path | None = None,
     knobs_file: Path | None = None,
+    *,
     environ: Mapping[str, str] | None = None,
+    recorder_argv: Sequence[str] = RECORDER,
 ) -> None:
     """Run a server until SIGTERM or SIGINT; raises `KnobError`, or OSError where the port is taken.
 
@@ -234,14 +236,16 @@ async def serve(
     """
     if data_dir is None:
         with tempfile.TemporaryDirectory(prefix="recorder-standin-") as folder:
-            await serve(host, port, Path(folder), knobs_file, environ)
+            await serve(host, port, Path(folder), knobs_file, environ=environ, recorder_argv=recorder_argv)
         return
     knobs = read_knobs(knobs_file) if knobs_file is not None else Knobs()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with StandIn(host, port, data_dir=data_dir, knobs=knobs, environ=environ) as standin:
+    async with StandIn(
+        host, port, data_dir=data_dir, knobs=knobs, environ=environ, recorder_argv=recorder_argv
+    ) as standin:
         sys.stdout.write(f"stand-in Mattermost at {standin.url}\n")
         sys.stdout.flush()
         await stopped.wait()
