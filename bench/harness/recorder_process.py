@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from bench.harness.environment import job_environment
+from recorder_fsm.standin.scene import RTC_CHROMIUM_ARG, scene_of
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 
@@ -124,6 +125,8 @@ async def recorder(
     standin: StandIn, ids: CallIds, data: Path, *, user: int | None = None, **more: str
 ) -> AsyncIterator[RecorderProcess]:
     """Run a recorder; one that still runs at the end of the test is killed."""
+    if scene_of(standin.state, standin.state.calls.get(ids.call_id))["rtc"]:
+        more.setdefault("EXTRA_CHROMIUM_ARGS", RTC_CHROMIUM_ARG)
     async with launched(job_environment(standin.url, ids, data, **more), ids, data, user=user) as run:
         yield run
 
