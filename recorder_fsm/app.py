@@ -155,7 +155,11 @@ class _Job:
             job.discard()
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
         state = lifecycle.state.value
-        code = _exit_code(lifecycle.state, _kept(job), cause, unheard=herald.unheard)
+        kept = _kept(job)
+        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard)
+        if code == EXIT_NOTHING_LEFT and kept is None:
+            directory.tidy()
+            report.screenshot_removed()
         for name, lines in logs.left_out().items():
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -10,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -34,6 +35,8 @@ class RecorderProcess:
         self.lines: list[dict[str, Any]] = []
         self._changed = asyncio.Condition()
         self._ended = False
+        self._journal: TextIO | None = None
+        self._noted = ""
         self._pump = asyncio.create_task(self._read())
 
     @property
@@ -48,8 +51,21 @@ class RecorderProcess:
     @property
     def runtime(self) -> str:
         """The runtime directory of the job's last start, as its journal says."""
-        journal = (self.job_dir / "journal.jsonl").read_text(errors="replace")
-        return str(re.findall(r'"fact": "process_started".*"runtime": "([^"]+)"', journal)[-1])
+        return str(re.findall(r'"fact": "process_started".*"runtime": "([^"]+)"', self.journal)[-1])
+
+    @property
+    def journal(self) -> str:
+        """The job's journal, also after the job has removed it."""
+        self._hold_journal()
+        if self._journal is not None and not self._journal.closed:
+            self._journal.seek(0)
+            self._noted = self._journal.read()
+        return self._noted
+
+    def _hold_journal(self) -> None:
+        if self._journal is None:
+            with contextlib.suppress(OSError):
+                self._journal = (self.job_dir / "journal.jsonl").open(encoding="utf-8", errors="replace")
 
     async def seen(self, accept: Callable[[dict[str, Any]], Any], limit_s: float = STATE_LIMIT_S) -> dict[str, Any]:
         """Wait for a log line that is accepted, one of those before included."""
@@ -105,9 +121,16 @@ class RecorderProcess:
                 return process
         raise AssertionError("no Chromium")
 
+    async def close(self) -> None:
+        """Let go of what was read from: the process has ended."""
+        await self._pump
+        if self.journal and self._journal is not None:
+            self._journal.close()
+
     async def _read(self) -> None:
         assert self.process.stdout is not None
         async for raw in self.process.stdout:
+            self._hold_journal()
             try:
                 line = json.loads(raw)
             except ValueError:
@@ -160,7 +183,7 @@ async def launched(
         if process.returncode is None:
             process.kill()
             await process.wait()
-        await run._pump
+        await run.close()
 
 
 def orphans(marker: str) -> list[str]:

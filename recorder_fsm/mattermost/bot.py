@@ -85,7 +85,8 @@ class CallsBot:
                 "Mattermost gave no name for the recording.",
                 detail=f"filename is {json.dumps(name[:SHOWN_CHARACTERS])}",
             )
-        logger.info("the recording is named {}", stem)
+        # Not the name itself: it is the channel's, and the log outlives the recording.
+        logger.info("the recording has a name of {} characters", len(stem))
         return stem
 
     async def plugin_is_off(self) -> bool:

@@ -69,8 +69,8 @@ class Channel:
         """Reply with a frame of what was published, made when it is first asked for."""
         recording_id = request.match_info["recording_id"]
         path = self._state.data_dir / f"poster-{recording_id}.png"
-        posted = (self._state.files.get(post.file_id) for post in self._state.posts if post.recording_id == recording_id)
-        stored = next(filter(None, posted), None)
+        posted = (post.file_id for post in self._state.posts if post.recording_id == recording_id)
+        stored = next(filter(None, map(self._state.files.get, posted)), None)
         if not path.exists() and stored is not None:
             await RecordingFiles(PROGRAM_ENV).take_poster(stored.path, path, POSTER_AT_S)
         if not path.exists():

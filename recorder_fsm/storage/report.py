@@ -80,6 +80,11 @@ class JobReport:
         self._facts["console_errors"] = console_errors
         self._facts["screenshot"] = screenshot
 
+    def screenshot_removed(self) -> None:
+        """Forget the screenshot: it went with all else that shows the meeting."""
+        if "screenshot" in self._facts:
+            self._facts["screenshot"] = None
+
     def note(self, text: str) -> None:
         """Keep something that a person should know of the recording."""
         self._notes.append(text)

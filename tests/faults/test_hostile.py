@@ -301,11 +301,12 @@ async def test_failing_job_shows_no_secret(standin: StandIn, data: Path, row: Ma
 
 
 async def test_fault_shows_no_secret(standin: StandIn, data: Path, row: MakeRow) -> None:
-    """A fault keeps a screenshot, for its user alone; the page's address is not in it: it is a kiosk."""
+    """With a recording that is kept, a screenshot is, too, for its user alone; no address is in it: it is a kiosk."""
     async with recording(row("secrets", "page crashes: report and screenshot"), standin, data) as fault:
+        standin.set_faults({"route": "upload_create", "kind": "status", **own(403, "no"), "times": 0})
         fault.inject(lambda: standin.page_command(fault.run.ids.call_id, "crash"))
         await fault.noticed("browser_lost", 15.0)
-        await fault.ends(0)
+        await fault.ends(1)
         assert_no_secret(fault.run)
         assert (fault.run.job_dir / fault.run.report["screenshot"]).stat().st_mode & 0o077 == 0
 
