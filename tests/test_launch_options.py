@@ -24,7 +24,6 @@ from recorder_fsm.system.last_words import LastWords
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 ADDRESS = CallPageAddress(
-    site_url="https://user@Chat.Example.com:8443",
     origin="https://chat.example.com:8443",
     call_id="callcallcallcallcallcallca",
     recording_id="jobjobjobjobjobjobjobjobjo",
@@ -47,7 +46,7 @@ def test_address_is_that_of_the_contract() -> None:
         "call_id": ["callcallcallcallcallcallca"],
         "job_id": ["jobjobjobjobjobjobjobjobjo"],
     }
-    assert address.netloc == "user@Chat.Example.com:8443"
+    assert address.netloc == "chat.example.com:8443"
     assert base64.urlsafe_b64decode(address.fragment) == b'{"token":"%s"}' % TOKEN.encode()
     assert len(address.fragment) % 4 == 0
     # As the page does it: `_` and `-` back to `/` and `+`, atob, JSON.parse.

@@ -28,7 +28,7 @@ from recorder_fsm.storage import logs
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 RECORDING = "rec4abcdefghijklmnopqrstuv"
 ADDRESS = CallPageAddress(
-    site_url="https://chat.example.com", origin="https://chat.example.com", call_id="c" * 26, recording_id="r" * 26,
+    origin="https://chat.example.com", call_id="c" * 26, recording_id="r" * 26,
     token=TOKEN,
 )  # fmt: skip
 FRAGMENT = ADDRESS.url.partition("#")[2]

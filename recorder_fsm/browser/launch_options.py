@@ -28,9 +28,7 @@ FEATURES_OFF = (
     "NetworkTimeServiceQuerying",
     "AimEnabled",
     "PreconnectToSearch",
-    # Statistics of the pages that were shown, with their addresses, on the disk:
-    "SegmentationPlatformFeature",
-    "SegmentationPlatformUkmEngine",
+    "SegmentationPlatformFeature",  # statistics of the pages that were shown, with their addresses, in a file
 )
 FEATURES_ON = ("SkipListAccountsWithoutGaiaCookies",)  # no traffic to accounts.google.com
 JOINED = ("--disable-features", "--enable-features")
@@ -48,7 +46,6 @@ PASSED_ON = frozenset(
 class CallPageAddress:
     """Where the recording page of one call is. The token travels in the fragment, which never leaves the browser."""
 
-    site_url: str
     origin: str
     call_id: str
     recording_id: str
@@ -57,7 +54,7 @@ class CallPageAddress:
     @property
     def without_token(self) -> str:
         query = urlencode({"call_id": self.call_id, "job_id": self.recording_id})
-        return f"{self.site_url}{PAGE_PATH}?{query}"
+        return f"{self.origin}{PAGE_PATH}?{query}"
 
     @property
     def url(self) -> str:
@@ -112,7 +109,8 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--disable-notifications": None,  # nothing may cover the call
         "--disable-infobars": None,
         "--disable-session-crashed-bubble": None,
-        "--disable-breakpad": None,  # no crash uploads: a dump could hold the token
+        "--disable-breakpad": None,  # no crash uploads
+        "--disable-crashpad-for-testing": None,  # nor dumps: one holds the token, and whatever was said last
         "--noerrdialogs": None,
         "--password-store": "basic",  # no keyring daemon
         "--disable-features": ",".join(FEATURES_OFF),

@@ -113,10 +113,16 @@ class Site(Text):
             return f"parsing failed: {error}"
         if url.scheme not in SCHEMES:
             return f"parsing failed: invalid scheme {go_syntax.quote(url.scheme)}"
-        return f"parsing failed: invalid path {go_syntax.quote(url.path)}" if url.path else ""
+        if url.path:
+            return f"parsing failed: invalid path {go_syntax.quote(url.path)}"
+        try:
+            site_address(value)
+        except ValueError as error:  # what the original takes, and then cannot record with
+            return f"cannot be used: {error}"
+        return ""
 
     def shown(self, value: str) -> str:
-        return Text.shown(self, go_syntax.without_password(value))
+        return Text.shown(self, re.sub("([?#]).+", r"\1...", go_syntax.without_password(value), flags=re.DOTALL))
 
 
 @attrs.frozen
@@ -155,7 +161,7 @@ def _choice(default: str, *words: str, fold: bool = False) -> Choice:
 
 IDENTIFIER = Identifier(limits="exactly 26 of a-z and 0-9")
 TOKEN = attrs.evolve(IDENTIFIER, secret=True)
-SITE = Site(limits="http or https, a host, no path")
+SITE = Site(limits="http or https, a host, no path, user, query or fragment")
 CA_FILE = File(limits="an existing file, PEM")
 SWITCHES = Text(limits="words that start with --")
 FLAG = Text("false", "only the exact text true counts")
@@ -308,14 +314,14 @@ class Identity:
 
 
 def usable_identity(environment: Mapping[str, str]) -> Identity | None:
-    """Return who we are if address, ids and token are all valid and the address has a host, else None."""
+    """Return who we are if address, ids and token are all valid, else None."""
     variables = {variable.field: variable for variable in TABLE if isinstance(variable.kind, Site | Identifier | File)}
     values = {field: _read(variable, environment) for field, variable in variables.items()}
     if variables["tls_ca_cert_file"].kind.refusal(values["tls_ca_cert_file"]):
         values["tls_ca_cert_file"] = None
     if any(variable.kind.refusal(values[field]) for field, variable in variables.items()):
         return None
-    return Identity(**values) if go_syntax.parse_url(values["site_url"]).host else None
+    return Identity(**values)
 
 
 def _is_switch(word: str) -> bool:

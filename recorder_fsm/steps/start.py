@@ -48,7 +48,6 @@ class Start:
             raise CallError(detail="the browser has no page")
         settings = self._job.settings
         address = CallPageAddress(
-            site_url=settings.site_url,
             origin=settings.origin,
             call_id=settings.call_id,
             recording_id=settings.recording_id,
