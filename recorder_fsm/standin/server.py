@@ -166,7 +166,7 @@ class StandIn:
         """
         self._control.crash_plugin(seconds, rtc=rtc)
 
-    def deactivate_plugin(self, *, back_after_s: float = 1.0, revoke: bool = False) -> None:
+    def deactivate_plugin(self, *, back_after_s: float = 1.0, revoke: bool = True) -> None:
         """Let the plugin drain, go, and come back after `back_after_s`; see `Draining`."""
         self._draining.begin(back_after_s=back_after_s, revoke=revoke)
 
