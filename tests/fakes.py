@@ -282,6 +282,7 @@ class FakeLoading:
     pending: bool = False
     trouble: str = ""
     moves: int = 0
+    led_to: str = ""
     ended: bool = False
 
     def end(self) -> None:

@@ -17,13 +17,18 @@ AWAITED = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch"})
 
 
 class Loading:
-    """The document that is loaded now. `trouble`: what of it failed first, "" for nothing; `moves` counts what came."""
+    """The document that is loaded now.
+
+    `trouble`: what of it failed first, "" for nothing; `moves` counts what came; `led_to`: another site's origin, to
+    which it was redirected or which its scripts chose, and where it was not let go.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._awaited: dict[str, Message] = {}
         self.trouble = ""
         self.moves = 0
+        self.led_to = ""
         session.on("Network.requestWillBeSent", self._asked)
         session.on("Network.responseReceived", self._answered)
         session.on("Network.loadingFinished", self._finished)
@@ -42,6 +47,12 @@ class Loading:
         self._awaited.clear()
         self.trouble = ""
         self.moves = 0
+        self.led_to = ""
+
+    def led_away(self, origin: str) -> None:
+        """Note that the page was refused to go to another site."""
+        self.led_to = self.led_to or origin
+        self._found(f"it was led to {origin}")
 
     def end(self) -> None:
         """Look no longer: a call of hours has many requests."""
