@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -34,7 +35,6 @@ from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.last_words import BUS
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program
-from recorder_fsm.system.process_table import kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
 HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
@@ -265,7 +265,7 @@ class Browser:
             await running_wait({self._chromium.exited}, CLOSE_LIMIT_S)
             if self._chromium.running:
                 logger.warning("Chromium did not close within {:g} s and is killed", CLOSE_LIMIT_S)
-                kill(self._chromium.pid)
+                self._chromium.ask(signal.SIGKILL)
             await self._chromium.stop(wait_s=CLOSE_LIMIT_S)
             self._chromium = None
         if self._devtools is not None:

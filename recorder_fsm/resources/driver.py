@@ -12,7 +12,7 @@ from playwright.async_api import Error, Playwright, async_playwright
 
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout
-from recorder_fsm.system.process_table import find_descendant, kill, wait_for_exit
+from recorder_fsm.system.process_table import Known, find_descendant, kill, wait_for_exit
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "driver"
 START_LIMIT_S = 15.0
@@ -35,7 +35,7 @@ class Driver:
 
     def __init__(self) -> None:
         self._playwright: Playwright | None = None
-        self._pid: int | None = None
+        self._process: Known | None = None
 
     @property
     def playwright(self) -> Playwright:
@@ -51,28 +51,28 @@ class Driver:
         except Exception as error:  # Playwright raises a plain Exception where its driver dies
             raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
         finally:
-            self._pid = find_descendant(lambda words: "run-driver" in words)
+            self._process = find_descendant(lambda words: "run-driver" in words)
             if self._playwright is None:
-                kill(self._pid)
+                kill(self._process)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            kill(self._pid)  # one that hangs would be waited for
+            kill(self._process)  # one that hangs would be waited for
         try:
             async with running_timeout(CLOSE_LIMIT_S):
                 await self.playwright.stop()
         except (TimeoutError, Error) as failure:
             logger.warning("the browser's driver did not stop by itself: {}", type(failure).__name__)
         finally:
-            kill(self._pid)
-            self._playwright = self._pid = None
+            kill(self._process)
+            self._playwright = self._process = None
 
     async def lost(self) -> RecorderError:
         """Wait until the driver ends by itself; returns the cause."""
-        if self._pid is None:
+        if self._process is None:
             raise RuntimeError("the driver is not held")
-        await wait_for_exit(self._pid)
+        await wait_for_exit(self._process)
         return BrowserError(detail="the browser's driver ended", code="driver")

@@ -26,7 +26,7 @@ from recorder_fsm.errors import ProgramError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.last_words import SHOWN_LINES, LastWords
 from recorder_fsm.system.parent_death import dying_with_us
-from recorder_fsm.system.process_table import wait_for_exit
+from recorder_fsm.system.process_table import identify, kill_group, wait_for_exit
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
@@ -65,6 +65,7 @@ class ChildProcess:
         self.name = name
         self._on_line = on_line
         self.pid = process.pid
+        self._known = identify(process.pid)
         self.words = LastWords()
         self._process = process
         self._listeners: list[tuple[re.Pattern[str], asyncio.Future[re.Match[str]]]] = []
@@ -169,8 +170,8 @@ class ChildProcess:
             await running_wait({self.exited}, wait_s)
         if self.running:
             logger.warning("{} did not end within {:g} s and is killed", self.name, wait_s)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self._known is not None:
+            kill_group(self._known)
         await running_wait({self.exited}, KILL_WAIT_S)
         await self.drained()
         return self.returncode if self.returncode is not None else -signal.SIGKILL
@@ -203,7 +204,7 @@ class ChildProcess:
 
     async def _exit(self) -> int:
         """Wait for the end of the program itself: `Process.wait` waits for all who hold its output, too."""
-        await wait_for_exit(self.pid)
+        await wait_for_exit(self._known)
         while (code := self._process.returncode) is None:  # noqa: ASYNC110 - asyncio is about to reap it
             await asyncio.sleep(REAP_POLL_S)
         return code
@@ -252,7 +253,9 @@ class Guard:
                 start_new_session=True,
             )
         except OSError as error:
-            logger.warning("{} did not start ({}): after a kill, the next start clears up", program.name, error.strerror)
+            logger.warning(
+                "{} did not start ({}): after a kill, the next start clears up", program.name, error.strerror
+            )
             return None
         guard = cls(process)
         if process.stdin is not None:
