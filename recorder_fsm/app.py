@@ -12,21 +12,24 @@ from loguru import logger
 
 from recorder_fsm import __version__
 from recorder_fsm.browser.launch_options import child_environment
-from recorder_fsm.config import authorities
-from recorder_fsm.config.settings import Settings, usable_identity
-from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
+from recorder_fsm.config.settings import Settings
+from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
 from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
-from recorder_fsm.machine.runner import Runner
+from recorder_fsm.machine.runner import Outcome, Runner
 from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.plain_text import keep_secret
+from recorder_fsm.refusal import read_settings, refuse
 from recorder_fsm.steps import steps_of
 from recorder_fsm.steps.context import JobContext
+from recorder_fsm.steps.deeper_cause import DeeperCause
 from recorder_fsm.storage import logs
 from recorder_fsm.storage.job_dir import BUSY, JobDirectory, remove_runtime
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.storage.report import JobReport
+from recorder_fsm.system.cgroup import GroupWatch
 from recorder_fsm.system.process_table import kill_orphans
 from recorder_fsm.system.signals import StopRequest
 
@@ -37,8 +40,6 @@ EXIT_KEEP = 1
 POST_LIMIT_S = 5.0
 TELL_LIMIT_S = 60.0
 """Long enough for a network that comes back. It waits for nothing and nothing waits for it (`machine.runner`)."""
-REFUSAL_LIMIT_S = 0.8
-"""A job that cannot begin says so at once, and is gone within a second."""
 
 
 async def record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool = False) -> int:
@@ -52,8 +53,10 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     try:
         return await _record(environment, stop, began, recover_only=recover_only)
     except SettingsError as error:
-        logger.error("{}", error)
-        await _refuse(environment, error)
+        for problem in error.problems:
+            logger.error("{}", problem)
+        await refuse(environment, error)
+        logger.info("ended with code {}: {}", EXIT_KEEP, error)  # the last line alone tells, as in `_say_end`
     except RecorderError as error:
         logger.error("{}", error)
     except Exception as error:  # noqa: BLE001 - a defect of ours: what was recorded must not be deleted for it
@@ -62,9 +65,7 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
 
 
 async def _record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool) -> int:
-    settings = Settings.from_environment(environment)
-    if settings.tls_ca_cert_file is not None:
-        authorities.read_authorities(settings.tls_ca_cert_file)
+    settings = read_settings(environment)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
@@ -74,7 +75,7 @@ async def _record(environment: Mapping[str, str], stop: StopRequest, began: floa
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
         if error.code != BUSY and not recover_only:
-            await _refuse(environment, error)
+            await refuse(environment, error)
         raise
 
 
@@ -99,7 +100,7 @@ class _Job:
 
     async def run(self, *, recover_only: bool) -> int:
         """Run the job to its end; returns the exit code."""
-        settings, directory = self.settings, self.directory
+        settings, directory, group = self.settings, self.directory, GroupWatch()
         logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
         _warn(settings)
         journal = Journal(directory.journal)
@@ -144,6 +145,7 @@ class _Job:
             self.stop,
             tell=herald.tell,
             budgets={Budget.START: job.start_left_s, Budget.GRACE: job.grace_left_s},
+            explain=DeeperCause(group, (Path("/tmp"), directory.runtime), shown_proxy(proxy_for(settings.site_url))),  # noqa: S108
         )
         try:
             outcome = await runner.run()
@@ -164,7 +166,7 @@ class _Job:
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
         report.write(directory.report, exit_code=code, state=state, cause=cause)
-        logger.info("ended {} with code {}; the report is {}", state, code, directory.report)
+        _say_end(outcome, code, directory.report)
         return code
 
 
@@ -193,6 +195,14 @@ class _Herald:
             self.unheard = not await self._bot.report_failed(sentence, TELL_LIMIT_S)
 
 
+def _say_end(outcome: Outcome, code: int, report: Path) -> None:
+    """Write the last line of the log; it alone says what happened: `kubectl logs --tail 1` shows no more."""
+    state, fault = outcome.change.transition.target, outcome.fault
+    level = "INFO" if state is State.DONE and fault is None else "WARNING" if code == EXIT_NOTHING_LEFT else "ERROR"
+    why = f"{outcome.change.transition.event.value}{f' ({fault})' if fault is not None else ''}"
+    logger.log(level, "ended {} with code {}: {}; the report is {}", state.value, code, why, report)
+
+
 def _kept(job: JobContext) -> Path | None:
     """Return what waits on the volume; a directory that cannot be looked at any more may hold anything."""
     try:
@@ -216,29 +226,6 @@ def _exit_code(state: State, kept: Path | None, cause: RecorderError | None, *, 
         return EXIT_KEEP
     # The directory cannot be used: that is for the operator to mend, as a wrong setting is.
     return EXIT_KEEP if isinstance(cause, DirectoryError) and cause.code == DirectoryError.code else EXIT_NOTHING_LEFT
-
-
-async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
-    """Tell the call that the job cannot begin, where the environment says enough to do so."""
-    identity = usable_identity(environment)
-    if identity is None:
-        return
-    # A certificate file that is itself the trouble must not keep us from saying so.
-    at_fault = isinstance(error, SettingsError) and authorities.VARIABLE in error.variables
-    try:
-        bot = CallsBot(
-            site_url=identity.site_url,
-            token=identity.auth_token,
-            call_id=identity.call_id,
-            post_id=identity.post_id,
-            recording_id=identity.recording_id,
-            ca_file=None if at_fault else identity.tls_ca_cert_file,
-        )
-    except MattermostError as failure:
-        logger.warning("the call could not be told: {}", failure)
-        return
-    await bot.report_failed(error.sentence, REFUSAL_LIMIT_S)
-    bot.close()
 
 
 def _warn(settings: Settings) -> None:
