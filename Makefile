@@ -114,7 +114,8 @@ standin-up: engine ## Record a call of the stand-in in containers, end to end, a
 
 .PHONY: stack-up
 stack-up: engine ## Start a Mattermost with Calls in developer mode, and calls-offloader with this recorder
-	$(COMPOSE) --profile stack up --build --detach
+	$(COMPOSE) --profile stack up --build --detach mattermost offloader
+	$(COMPOSE) --profile stack build setup
 	$(COMPOSE) --profile stack run --rm setup
 
 .PHONY: stack-token
