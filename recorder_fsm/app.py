@@ -26,11 +26,13 @@ from recorder_fsm.steps import steps_of
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.deeper_cause import DeeperCause
 from recorder_fsm.storage import logs
-from recorder_fsm.storage.job_dir import BUSY, JobDirectory, remove_runtime
+from recorder_fsm.storage.job_dir import BUSY, JobDirectory
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.storage.report import JobReport
 from recorder_fsm.system.cgroup import GroupWatch
-from recorder_fsm.system.process_table import kill_orphans
+from recorder_fsm.system.exposure import core_dumps_may_happen
+from recorder_fsm.system.parent_death import adopt_orphans
+from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
 
 EXIT_NOTHING_LEFT = 0
@@ -40,18 +42,27 @@ EXIT_KEEP = 1
 POST_LIMIT_S = 5.0
 TELL_LIMIT_S = 60.0
 """Long enough for a network that comes back. It waits for nothing and nothing waits for it (`machine.runner`)."""
+Inherit = Callable[[Mapping[str, str]], None]
 
 
-async def record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool = False) -> int:
+async def record(
+    environment: Mapping[str, str],
+    stop: StopRequest,
+    began: float,
+    *,
+    recover_only: bool = False,
+    inherit: Inherit = lambda _: None,
+) -> int:
     """Do the job that `environment` describes; returns the exit code of the process. Never raises.
 
-    `recover_only`: finish what an earlier start left, and record nothing.
+    `recover_only`: finish what an earlier start left, and record nothing. `inherit`: adds to the environment that a
+    child inherits which is started by a library, and not by us.
     """
     stop.attach(asyncio.get_running_loop())
     keep_secret(environment.get("AUTH_TOKEN", ""))
     logs.configure()
     try:
-        return await _record(environment, stop, began, recover_only=recover_only)
+        return await _record(environment, stop, began, inherit, recover_only=recover_only)
     except SettingsError as error:
         for problem in error.problems:
             logger.error("{}", problem)
@@ -64,13 +75,15 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     return EXIT_KEEP
 
 
-async def _record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool) -> int:
+async def _record(
+    environment: Mapping[str, str], stop: StopRequest, began: float, inherit: Inherit, *, recover_only: bool
+) -> int:
     settings = read_settings(environment)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
-        with JobDirectory(settings.job_dir) as directory, _log_file(settings, directory):
-            job = _Job(settings, directory, child_environment(environment), stop, began)
+        with JobDirectory(settings.job_dir, environment) as directory, _log_file(settings, directory):
+            job = _Job(settings, directory, child_environment(environment), stop, began, inherit)
             return await job.run(recover_only=recover_only)
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
@@ -97,6 +110,7 @@ class _Job:
     env: Mapping[str, str]
     stop: StopRequest
     began: float
+    inherit: Inherit
 
     async def run(self, *, recover_only: bool) -> int:
         """Run the job to its end; returns the exit code."""
@@ -104,8 +118,8 @@ class _Job:
         logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
         _warn(settings)
         journal = Journal(directory.journal)
-        if runtime := journal.remembered().runtime:
-            _clean_after_crash(runtime)
+        adopt_orphans()
+        directory.sweep()
         journal.note(  # a full disk must not keep a pending recording from being published
             "process_started",
             version=__version__,
@@ -136,7 +150,7 @@ class _Job:
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
-        resources = JobResources(settings, directory, self.env, report, job.timeline)
+        resources = JobResources(settings, directory, self.env, report, job.timeline, self.inherit)
         herald = _Herald(bot, silent=recover_only)
         runner = Runner(
             lifecycle,
@@ -151,7 +165,8 @@ class _Job:
             outcome = await runner.run()
         finally:
             bot.close()
-            if killed := kill_orphans(str(directory.runtime)):
+            spared = [directory.guard_pid] if directory.guard_pid is not None else []
+            if killed := kill_descendants(spared) + kill_orphans(str(directory.runtime)):
                 logger.warning("{} processes of the job had to be killed at the end", killed)
         if not outcome.change.transition.keeps:
             job.discard()
@@ -234,17 +249,12 @@ def _warn(settings: Settings) -> None:
             "{}x{} has an odd side, which H.264 cannot hold; {}x{} is recorded",
             *(settings.width, settings.height, settings.capture_width, settings.capture_height),
         )
+    if core_dumps_may_happen():
+        logger.warning("core dumps cannot be switched off here: one of a crash would hold the token")
     if runs_unsandboxed(settings):
         logger.warning("DEV_MODE as root: Chromium runs without its sandbox")
     for word in settings.dropped_chromium_args:
         logger.warning("EXTRA_CHROMIUM_ARGS: {!r} is not a switch (--name or --name=value) and is left out", word)
-
-
-def _clean_after_crash(runtime: str) -> None:
-    """End what a killed process of this job may have left, and remove its runtime directory."""
-    if killed := kill_orphans(runtime):
-        logger.warning("{} processes of an earlier start were still running and were killed", killed)
-    remove_runtime(runtime)
 
 
 def _log_change(change: Change) -> None:

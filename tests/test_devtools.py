@@ -197,7 +197,7 @@ async def test_launch_that_fails_says_why() -> None:
         async with site() as there, Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display:
             how = launch(runtime, there.origin, display.env, {"DISPLAY": ":9999"})
             with pytest.raises(BrowserError, match=r"Missing X server|cannot open display|ozone"):
-                await Browser(lambda: Driver().playwright, how, no_look, no_note).__aenter__()
+                await Browser(lambda: Driver({}, os.environ.update).playwright, how, no_look, no_note).__aenter__()
         await gone(runtime)
 
 

@@ -28,7 +28,7 @@ from recorder_fsm.browser.console import listen_to_console
 from recorder_fsm.browser.devtools import DevTools, Message, Session
 from recorder_fsm.browser.few import FewWarnings
 from recorder_fsm.browser.launch_options import launch_failure
-from recorder_fsm.browser.profile import prepare
+from recorder_fsm.browser.profile import PROFILE, prepare
 from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs
 from recorder_fsm.browser.traffic import Traffic
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
@@ -175,7 +175,7 @@ class Browser:
 
     @property
     def _profile(self) -> Path:
-        return self._launch.runtime / "profile"
+        return self._launch.runtime / PROFILE
 
     @property
     def _held(self) -> DevTools:
@@ -185,7 +185,7 @@ class Browser:
 
     async def _start(self) -> None:
         launch = self._launch
-        prepare(self._profile)
+        prepare(launch.runtime)
         devtools = self._devtools = DevTools()
         theirs = await devtools.open()
         with theirs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,9 +32,14 @@ def driver_environment() -> dict[str, str]:
 
 
 class Driver:
-    """Holds Playwright's driver; ready when it answers; ends when told, or is killed. It can be entered again."""
+    """Holds Playwright's driver; ready when it answers; ends when told, or is killed. It can be entered again.
 
-    def __init__(self) -> None:
+    Playwright starts it with our own environment: `inherit` adds `env` to that, where its files are to go.
+    """
+
+    def __init__(self, env: Mapping[str, str], inherit: Callable[[Mapping[str, str]], None]) -> None:
+        self._env = {**env, **driver_environment()}
+        self._inherit = inherit
         self._playwright: Playwright | None = None
         self._process: Known | None = None
 
@@ -44,6 +50,7 @@ class Driver:
         return self._playwright
 
     async def __aenter__(self) -> Self:
+        self._inherit(self._env)
         manager = async_playwright()
         try:
             async with running_timeout(START_LIMIT_S):
