@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from recorder_fsm.browser.console import ERROR_CHARS, thrown
 from recorder_fsm.browser.devtools import Message, Session
+from recorder_fsm.plain_text import plain
 
 AWAITED = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch"})
 """Kinds of requests that a page may need before it can make its client; not pictures, sounds or sockets."""
@@ -88,7 +89,7 @@ class Loading:
         return asked
 
     def _found(self, trouble: str) -> None:
-        self.trouble = self.trouble or trouble[:ERROR_CHARS]
+        self.trouble = self.trouble or plain(trouble, ERROR_CHARS)
 
 
 def _name(url: str) -> str:

@@ -11,6 +11,8 @@ import json
 
 import attrs
 
+from recorder_fsm.plain_text import plain
+
 SENTENCES = {
     401: "Mattermost does not accept the recorder's token for the call page.",
     403: "Mattermost refused the recorder the call page.",
@@ -77,7 +79,7 @@ class Answer:
 
     @property
     def _shown(self) -> str:
-        return " ".join(self.text.split())[:SHOWN_CHARS]
+        return plain(" ".join(self.text.split()), SHOWN_CHARS)
 
     def _is_of_mattermost(self) -> bool:
         try:
