@@ -151,7 +151,7 @@ check-security: packages $(AUDIT)/bin/pip-audit ## Look for known holes in what 
 	$(AUDIT)/bin/pip-audit $(AUDIT_ARGS) --require-hashes --disable-pip --requirement requirements/standin.lock
 	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml recorder_fsm deploy
 	$(AUDIT)/bin/hadolint Dockerfile
-	$(AUDIT)/bin/shellcheck deploy/entrypoint deploy/healthcheck
+	$(AUDIT)/bin/shellcheck deploy/entrypoint deploy/healthcheck deploy/recover
 
 .PHONY: licences
 licences: packages $(AUDIT)/bin/pip-audit ## List the licences of what the image's Python environment holds (build/licences.md)
