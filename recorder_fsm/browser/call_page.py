@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from loguru import logger
 
+from recorder_fsm.browser import picture
 from recorder_fsm.browser.console import Console
 from recorder_fsm.browser.needs import Tab
 from recorder_fsm.browser.page_answer import LED_AWAY, SENTENCES, Answer
@@ -148,6 +149,14 @@ class CallPage:
             except BrowserError as error:
                 if error.code == "page_gone":
                     return "the page has gone"
+
+    async def fill_picture(self) -> None:
+        """Wait until the page fills the picture; raises `BrowserError` where it does not."""
+        await picture.wait_until_it_fits(self._tab, self._size)
+
+    async def is_lit(self) -> bool:
+        """Tell whether the page draws what is not black, whatever becomes of it on the display."""
+        return await picture.is_lit(self._tab)
 
     async def signs(self) -> PageSigns | None:
         """Return what the page has received and done since it joined; None where it does not answer."""
@@ -283,7 +292,7 @@ class CallPage:
         if not isinstance(value, dict):
             return None
         size = (value["width"], value["height"])
-        if size not in (self._size, self._wrong_size):
+        if not picture.fits(size, self._size) and size != self._wrong_size:
             logger.warning("the page is {}x{}, not {}x{}", *size, *self._size)
             self._wrong_size = size
         return value

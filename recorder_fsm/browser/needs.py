@@ -29,5 +29,8 @@ class Tab(Protocol):
     async def evaluate(self, expression: str) -> Any:
         """Evaluate JavaScript by the DevTools protocol itself, which the page's CSP does not hinder."""
 
+    async def screenshot(self) -> str:
+        """Return what the page draws, whatever becomes of it on a display: a PNG in base64."""
+
     async def load(self, url: str, limit_s: float) -> Answer:
         """Go to a new document at `url`: the server is asked, whatever is shown now."""

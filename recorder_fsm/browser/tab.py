@@ -23,6 +23,7 @@ from recorder_fsm.errors import BrowserError
 from recorder_fsm.system.clock import running_timeout
 
 EVALUATE_LIMIT_S = 60.0
+SCREENSHOT_LIMIT_S = 10.0
 DRIVER_ANSWER_S = 1.0
 """How much later than its own limit a driver may say that it has passed."""
 NOWHERE = "about:blank"
@@ -50,6 +51,10 @@ class ChromiumTab:
             EVALUATE_LIMIT_S,
         )
         return reply.get("result", {}).get("value")
+
+    async def screenshot(self) -> str:
+        reply = await self._session.call("Page.captureScreenshot", {"format": "png"}, SCREENSHOT_LIMIT_S)
+        return str(reply["data"])
 
     async def load(self, url: str, limit_s: float) -> Answer:
         page = self._page()
