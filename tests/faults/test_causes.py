@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from bench.harness.environment import job_environment
-from bench.harness.recorder_process import launched
+from bench.harness.recorder_process import RecorderProcess, launched
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.programs import path_with
-from tests.faults.scene import Fault, Row
-from tests.test_plain_text import PIECE, shown_of_token
+from tests.faults.scene import Fault, Row, recording
+from tests.test_plain_text import shown_of_token
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -193,6 +193,7 @@ async def test_call_is_told_of_all_wrong_settings(
 # --- words from outside -----------------------------------------------------------------------------------------------
 
 ENDLESS = 3 * MIB
+READ_CHARS = 100_000
 
 
 def everywhere(token: str) -> str:
@@ -200,27 +201,45 @@ def everywhere(token: str) -> str:
     return "".join(f"\x1b[31m{'x' * (number % 90)}{token}\r\n\u202e" for number in range(ENDLESS // 80))
 
 
+def assert_token_is_nowhere(run: RecorderProcess, standin: StandIn) -> None:
+    """No file of the job, no printed line, no text that it sent has a piece of the token or a control character."""
+    written = {path.name: path.read_bytes() for path in run.job_dir.rglob("*") if path.suffix not in (".png", ".mp4")}
+    assert {"recorder.log", "report.json"} <= set(written)
+    written["standard output"] = "\n".join(json.dumps(line, ensure_ascii=False) for line in run.lines).encode()
+    written["texts"] = "\n".join([*(report.error for report in standin.state.statuses), ""]).encode()
+    for place, content in written.items():
+        text = content.decode()
+        for begin in range(0, len(text), READ_CHARS):
+            assert shown_of_token(text[begin : begin + READ_CHARS + 200], run.ids.token) == set(), place
+        assert text.replace("\n", "").isprintable(), place
+    assert sum(map(len, written.values())) < FILES_LIMIT_BYTES
+
+
 async def test_token_that_everybody_echoes_is_nowhere(standin: StandIn, data: Path, row: MakeRow) -> None:
-    """Server and page say it in all they say, for megabytes: no file, no line, no request of ours has a piece of it."""
-    made = row("secrets", "the token in 3 MiB of words of server and page")
+    """Server and page say it in all they say, for megabytes: no file, no line, no text of ours has a piece of it."""
+    made = row("secrets", "the token in 3 MiB of words of server and page at the start")
     words = everywhere(standin.state.bot_token)
     ids = standin.create_call(scene={"mode": "pattern", "page_faults": {"join_refused": words}})
     assert ids.token == standin.state.bot_token
     echo = {"kind": "status", "status": 502, "body": words}
     standin.set_faults({"route": "filename", **echo}, {"route": "status", **echo, "times": 0})
     async with launched(job_environment(standin.url, ids, data), ids, data) as run:
-        fault = Fault(made, standin, run)
-        await fault.ends(1)
-    written = {path.name: path.read_bytes() for path in run.job_dir.rglob("*") if path.suffix != ".png"}
-    assert {"recorder.log", "report.json", "journal.jsonl"} <= set(written)
-    written["standard output"] = "\n".join(json.dumps(line) for line in run.lines).encode()
-    posted = [entry.body for entry in standin.requests("status")]
-    assert posted
-    written["requests"] = json.dumps(posted, default=str).encode()
-    for place, content in written.items():
-        text = content.decode()
-        for number in range(0, len(text), 100_000):
-            assert shown_of_token(text[number : number + 100_000 + 2 * PIECE], ids.token) == set(), place
-        assert text.replace("\n", "").isprintable(), place
-    assert sum(map(len, written.values())) < FILES_LIMIT_BYTES
+        await Fault(made, standin, run).ends(1)
+    assert (run.job_dir / "journal.jsonl").exists()
+    assert_token_is_nowhere(run, standin)
+    assert ids.token in str([entry.headers for entry in standin.requests("status")]), "it was used"
     made.noticed = run.report["cause"]["code"]
+
+
+async def test_last_words_of_a_page_are_bounded_and_masked(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """Its console, and the reason for which it closes: three megabytes of it made eighteen of files."""
+    made = row("secrets", "the token in 3 MiB of words of the page while recording")
+    async with recording(made, standin, data, seconds=2) as fault:
+        call, words = fault.run.ids.call_id, everywhere(fault.run.ids.token)
+        standin.page_command(call, "flood_console", lines=20, error=words[: 100 * 1024])
+        await fault.run.seen(lambda line: "console error" in line["message"])
+        fault.inject(lambda: standin.page_command(call, "close_error", reason=words))
+        await fault.noticed("call_lost", 15.0)
+        await fault.ends(0)
+        assert_token_is_nowhere(fault.run, standin)
+        assert "The recorder lost the call." in str(fault.run.lines[-1]["message"])
