@@ -28,6 +28,7 @@ from recorder_fsm.steps.deeper_cause import DeeperCause
 from recorder_fsm.storage import logs
 from recorder_fsm.storage.job_dir import BUSY, JobDirectory
 from recorder_fsm.storage.journal import Journal
+from recorder_fsm.storage.lease import Lease
 from recorder_fsm.storage.report import JobReport
 from recorder_fsm.system.cgroup import GroupWatch
 from recorder_fsm.system.exposure import core_dumps_may_happen
@@ -82,9 +83,11 @@ async def _record(
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
-        with JobDirectory(settings.job_dir, environment) as directory, _log_file(settings, directory):
-            job = _Job(settings, directory, child_environment(environment), stop, began, inherit)
-            return await job.run(recover_only=recover_only)
+        with JobDirectory(settings.job_dir, environment) as directory:
+            async with Lease(directory.path, stop_asked=lambda: stop.requested_at is not None) as lease:
+                with _log_file(settings, directory):
+                    job = _Job(settings, directory, child_environment(environment), stop, began, inherit, lease)
+                    return await job.run(recover_only=recover_only)
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
         if error.code != BUSY and not recover_only:
@@ -111,6 +114,7 @@ class _Job:
     stop: StopRequest
     began: float
     inherit: Inherit
+    lease: Lease
 
     async def run(self, *, recover_only: bool) -> int:
         """Run the job to its end; returns the exit code."""
@@ -146,6 +150,7 @@ class _Job:
             stop=self.stop,
             began=self.began,
             recover_only=recover_only,
+            still_ours=self.lease.check,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
@@ -168,19 +173,21 @@ class _Job:
             spared = [directory.guard_pid] if directory.guard_pid is not None else []
             if killed := kill_descendants(spared) + kill_orphans(str(directory.runtime)):
                 logger.warning("{} processes of the job had to be killed at the end", killed)
-        if not outcome.change.transition.keeps:
+        ours = await self.lease.ours()
+        if ours and not outcome.change.transition.keeps:
             job.discard()
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
         state = lifecycle.state.value
         kept = _kept(job)
-        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard)
+        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard) if ours else EXIT_KEEP
         if code == EXIT_NOTHING_LEFT and kept is None:
             directory.tidy()
             report.screenshot_removed()
         for name, lines in logs.left_out().items():
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
-        report.write(directory.report, exit_code=code, state=state, cause=cause)
+        if ours:
+            report.write(directory.report, exit_code=code, state=state, cause=cause)
         _say_end(outcome, code, directory.report)
         return code
 

@@ -89,7 +89,7 @@ async def test_plugin_that_crashes_with_its_rtc_server_ends_the_capture(
     made = row("R18", "plugin crashes, its RTC server with it, back after 6 s")
     async with recording(made, standin, data, seconds=6, scene=TALKING) as fault:
         fault.inject(lambda: standin.crash_plugin(6.0))
-        cut_s = fault.at - capture_begin(fault.run.job_dir)
+        cut_s = fault.at - capture_begin(fault.run)
         await fault.noticed("call_lost", 20.0)
         await fault.ends(0)
         path = await fault.published()
