@@ -556,6 +556,15 @@ async def test_run_gives_exit_code_and_both_outputs() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (4, b"\x00\xff", "oops\n")
 
 
+async def test_run_keeps_the_end_of_what_is_complained_about() -> None:
+    """Of 30 MB of complaints the last are kept, and the program is not held up meanwhile."""
+    code = "import sys; [sys.stderr.write('complaint' * 1000) for _ in range(3000)]; sys.stderr.write('the end')"
+    done = await run("python", [sys.executable, "-c", code], env=ENV, limit_s=20)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.endswith("complaintthe end")
+    assert len(done.stderr) == process_module.WORDS_BYTES
+
+
 async def test_run_over_its_limit_kills(tmp_path: Path) -> None:
     """The program is gone when the error comes, though it was deaf."""
     marker = str(tmp_path)

@@ -33,6 +33,7 @@ KILL_WAIT_S = 2.0
 DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
 PIPE_BYTES = 256 * 1024
+WORDS_BYTES = 64 * 1024
 REAP_POLL_S = 0.01
 GUARD_WAIT_S = 2.0
 PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools", "parec": "pulseaudio-utils"}
@@ -278,7 +279,7 @@ class Guard:
 
 @attrs.frozen
 class Finished:
-    """What a program that ran to its end left: exit code, standard output, standard error as text."""
+    """What a program that ran to its end left: exit code, standard output, the end of standard error as text."""
 
     returncode: int
     stdout: bytes
@@ -304,7 +305,8 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
         raise ProgramError(f"The program {name} did not start.", detail=str(error)) from error
     try:
         async with running_timeout(limit_s):
-            stdout, stderr = await process.communicate()
+            # A damaged file makes ffmpeg complain for as long as it reads: of that the end is kept.
+            stdout, stderr, _ = await asyncio.gather(_all_of(process.stdout), _end_of(process.stderr), process.wait())
     except TimeoutError as error:
         raise ProgramError(f"The program {name} took too long.", detail=f"over {limit_s:g} s") from error
     finally:
@@ -314,6 +316,18 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
             # A helper of its own session may hold the pipes, and with them asyncio's notion of the end.
             await running_wait({asyncio.ensure_future(process.wait())}, KILL_WAIT_S)
     return Finished(process.returncode or 0, stdout, stderr.decode(errors="replace"))
+
+
+async def _all_of(stream: asyncio.StreamReader | None) -> bytes:
+    return await stream.read() if stream is not None else b""
+
+
+async def _end_of(stream: asyncio.StreamReader | None) -> bytes:
+    """Return the last `WORDS_BYTES` of what comes."""
+    end = b""
+    while stream is not None and (more := await stream.read(WORDS_BYTES)):
+        end = (end + more)[-WORDS_BYTES:]
+    return end
 
 
 def describe_exit(returncode: int) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -67,6 +70,28 @@ def test_words_tell_where_no_group_does(detail: str) -> None:
     error = deeper(given)
     assert error.code == (SAID[detail] or given.code)
     assert detail in error.detail
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A real file system that cannot be written."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("kind", [DisplayError, AudioError, BrowserError, CaptureError])
+@pytest.mark.parametrize("words", ["mkdir(/tmp/.X11-unix) failed, errno = 30", "bind(): Read-only file system"])
+def test_place_that_is_read_only_is_named(read_only: Path, kind: type[RecorderError], words: str) -> None:
+    """Each program says it in its own way, and none says what to do."""
+    error = deeper(kind(detail=words), read_only, Path("/nowhere"))
+    assert (error.code, error.sentence) == ("read_only", "The recorder cannot write its temporary files.")
+    assert f"--tmpfs {read_only} (Kubernetes" in error.detail
+    assert error.detail.endswith(words)
+    assert deeper(kind(detail=words), Path("/nowhere")).detail == words
+    assert deeper(kind(detail="something else"), read_only).detail == "something else"
 
 
 def test_refused_processes_are_said() -> None:
