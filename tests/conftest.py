@@ -14,6 +14,7 @@ from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.logs import QUIET_LIBRARIES
+from tests.standin_page import CALLS, Page, log_in
 
 pytest_plugins = ["tests.faults.rows"]
 
@@ -76,6 +77,21 @@ async def bot_client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(standin.url, headers=headers, timeout=timeout) as client:
         yield client
+
+
+@pytest.fixture
+async def client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client without a token in its headers, as a browser's websocket is."""
+    async with aiohttp.ClientSession(standin.url, timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session
+
+
+@pytest.fixture
+async def page(client: aiohttp.ClientSession, ids: CallIds) -> Page:
+    """A recorder's page that has joined its call, as the stand-in's websocket knows it."""
+    joined = await log_in(client, ids.token)
+    assert (await joined.join(ids))["event"] == f"{CALLS}join"
+    return joined
 
 
 @pytest.fixture
