@@ -106,11 +106,14 @@ bench-containers: setup image ## Measure how many jobs this machine takes, in co
 export COMPOSE_DOCKER_CLI_BUILD := 1
 export DOCKER_BUILDKIT := 1
 
+# A project of its own, since Compose 1 makes the volumes of both profiles: those of a stack stay.
+STANDIN_COMPOSE = $(COMPOSE) --project-name recorder-fsm-standin --profile standin
 .PHONY: standin-up
 standin-up: engine ## Record a call of the stand-in in containers, end to end, and remove them
-	@$(COMPOSE) --profile standin build --quiet && { $(COMPOSE) --profile standin run --rm standin-host; code=$$?; \
-		$(COMPOSE) --profile standin logs --no-color standin-recorder | tail -n 5; \
-		$(COMPOSE) --profile standin rm --stop --force -v; exit $$code; }
+	@$(STANDIN_COMPOSE) build --quiet && { \
+		trap 'exit 130' INT TERM; trap '$(STANDIN_COMPOSE) down --volumes --remove-orphans' EXIT; \
+		$(STANDIN_COMPOSE) run --rm standin-host; code=$$?; \
+		$(STANDIN_COMPOSE) logs --no-color standin-recorder | tail -n 5; exit $$code; }
 
 .PHONY: stack-up
 stack-up: engine ## Start a Mattermost with Calls in developer mode, and calls-offloader with this recorder
