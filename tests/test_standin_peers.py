@@ -53,6 +53,8 @@ async def test_peer_outlives_a_websocket_that_comes_back(
     await again.rejoin(ids, page)
     await standin.wait_for(lambda: page.connection_id not in standin.hub.connections)
     assert standin.peers.open == {page.connection_id}
+    state = await (await client.get("/standin/state")).json()
+    assert [(one["id"], one["peer"]) for one in state["connections"]] == [(again.connection_id, True)]
     await again.leave()
     assert await end_of(link) == (aiohttp.WSMsgType.CLOSE, CLOSED_BY_PLUGIN)
 
