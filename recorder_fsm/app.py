@@ -80,6 +80,7 @@ async def _record(
     environment: Mapping[str, str], stop: StopRequest, began: float, inherit: Inherit, *, recover_only: bool
 ) -> int:
     settings = read_settings(environment)
+    stop.end_within(settings.stop_grace_s)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
