@@ -99,7 +99,7 @@ def test_json_that_is_no_fact_is_passed_over(path: Path, line: str) -> None:
 @pytest.mark.parametrize(
     "fact",
     [
-        {"fact": "process_started", "runtime": 7},
+        {"fact": "process_started", "site_url": 7},
         {"fact": "named", "name": ["x"]},
         {"fact": "uploaded", "file_id": {"id": 1}},
         {"fact": "capture_ended", "seconds": "long"},
@@ -116,7 +116,7 @@ def test_value_of_a_wrong_kind_is_not_remembered(path: Path, fact: dict[str, obj
     """What is remembered is used for paths, markers and requests: only text is text, only numbers are numbers."""
     path.write_text(json.dumps(fact) + "\n")
     memory = Journal(path).remembered()
-    for name in ("runtime", "name", "session_id", "file_id"):
+    for name in ("site_url", "name", "session_id", "file_id"):
         assert getattr(memory, name) is None, name
     assert memory.capture_s is None
     assert (memory.announced, memory.discarded) == (False, False)
@@ -180,7 +180,7 @@ def test_memory_adds_up_over_starts(path: Path) -> None:
     journal.note("upload_session", id="s2")
     journal.note("uploaded", file_id="f")
     memory = journal.remembered()
-    assert (memory.starts, memory.runtime, memory.name) == (2, "/run/b", "Call_x")
+    assert (memory.starts, memory.name) == (2, "Call_x")
     assert (memory.site_url, memory.call_id, memory.post_id) == ("http://h", "c", "p")
     assert (memory.announced, memory.discarded, memory.nobody_knew) == (True, False, False)
     assert memory.capture_s == 12.5

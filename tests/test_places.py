@@ -63,10 +63,11 @@ def test_tiny_memory_is_left_alone(tmp_path: Path, disk: Path) -> None:
 
 
 @needs_root
-def test_memory_is_used_alone_where_nothing_else_can_be_written(tmp_path: Path) -> None:
-    """A container with a read-only root and no --tmpfs: better a small room than none."""
+def test_memory_is_used_alone_where_nothing_else_can_be_written(tmp_path: Path, log: list[str]) -> None:
+    """A container with a read-only root and no --tmpfs: better a small room than none, and it is said."""
     with mounted(tmp_path / "shm", "size=64m") as memory, mounted(tmp_path / "tmp", "ro") as closed:
         assert Places(memory=(str(memory),), usual=(str(closed),)).choose() == (memory, memory)
+        assert [line for line in log if f"{memory} has room for 6" in line and "--tmpfs /tmp" in line] != []
 
 
 @needs_root
@@ -111,7 +112,7 @@ def test_places_that_are_none_are_passed_over(tmp_path: Path, disk: Path) -> Non
 @needs_root
 def test_read_only_place_is_named_with_its_cure(tmp_path: Path) -> None:
     """As a container's root with --read-only."""
-    with mounted(tmp_path / "tmp", "ro") as closed, pytest.raises(DirectoryError, match="--tmpfs /tmp") as caught:
+    with mounted(tmp_path / "tmp", "ro") as closed, pytest.raises(DirectoryError, match=f"--tmpfs {closed}") as caught:
         Places(memory=(), usual=(str(closed),)).choose()
     assert str(closed) in caught.value.detail
     assert caught.value.sentence == "The recorder has no directory for its temporary files."

@@ -34,7 +34,6 @@ class Remembered:
     """
 
     starts: int = 0
-    runtime: str | None = None
     site_url: str | None = None
     call_id: str | None = None
     post_id: str | None = None
@@ -115,7 +114,6 @@ class Journal:
                 case "process_started":
                     memory.starts += 1
                     captured_here = False
-                    memory.runtime = _text(fact, "runtime")
                     memory.site_url = _text(fact, "site_url")
                     memory.call_id = _text(fact, "call_id")
                     memory.post_id = _text(fact, "post_id")
