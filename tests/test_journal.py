@@ -232,3 +232,25 @@ def test_recording_that_nobody_knew_of_is_told_apart(path: Path, facts: tuple[Fa
     for fact, details in facts:
         journal.write(fact, **details)
     assert journal.remembered().nobody_knew is nobody_knew
+
+
+DAMAGED = (
+    "[" * 100_000,
+    '{"fact": "capture_ended", "seconds": 1' + "0" * 400 + "}",
+    '{"fact": "capture_ended", "seconds": 1' + "0" * 5000 + "}",
+    '{"fact": "capture_ended", "seconds": NaN}',
+    '{"fact": "named", "name": ["a"]}',
+    "\x00" * 5000,
+)
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGED)))
+def test_damage_of_any_kind_is_passed_over(tmp_path: Path, number: int) -> None:
+    """What cannot be, was not written by us; what was before and after it counts."""
+    path = tmp_path / "journal.jsonl"
+    Journal(path).write("process_started", call_id="before")
+    with path.open("a") as file:
+        file.write(DAMAGED[number] + "\n")
+    Journal(path).write("saved")
+    memory = Journal(path).remembered()
+    assert (memory.call_id, memory.saved, memory.name, memory.capture_s) == ("before", True, None, None)
