@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 
 from recorder_fsm.standin.scene import RTC_CHROMIUM_ARG as CHROMIUM_ARG
 from recorder_fsm.standin.server import StandIn
 from tests.test_pages import ARGS, LIMIT_S, CallPage, Opener
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 GIVES_UP_MS = 15_000
 NO_NETWORK = f"no network for a peer connection: where there is only the loopback, Chromium wants {CHROMIUM_ARG}"
@@ -33,14 +34,20 @@ window.received = async () => {
 """
 
 
-@pytest.fixture
-async def opener(tmp_path: Path) -> AsyncIterator[Opener]:
-    async with StandIn(data_dir=tmp_path) as standin, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def opener(browser: Browser, tmp_path: Path) -> AsyncIterator[Opener]:
+    async with StandIn(data_dir=tmp_path) as standin:
         opened = Opener(standin, browser)
         yield opened
         await opened.close()
-        await browser.close()
 
 
 async def comes(condition: Callable[[], Awaitable[object]]) -> None:
@@ -160,12 +167,12 @@ fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP)
 async def main():
     async with StandIn(data_dir=pathlib.Path(sys.argv[1])) as standin, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGS, *sys.argv[2:]])
+        person = await browser.new_page()
+        await person.goto(f"{standin.url}/standin/pages/recording.html?rtc=1")
         call = await Opener(standin, browser).call(rtc=True, share=True)
         await call.turn("assigned")
         turn = await asyncio.wait_for(call.turns.get(), 30)
         print(turn["turn"], turn["argument"])
-        person = await browser.new_page()
-        await person.goto(f"{standin.url}/standin/pages/recording.html?rtc=1")
         outcome = await person.wait_for_selector(".over, audio", state="attached", timeout=20_000)
         print(await outcome.inner_text() or "heard")
         await browser.close()
