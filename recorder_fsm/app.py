@@ -35,6 +35,7 @@ from recorder_fsm.system.exposure import core_dumps_may_happen
 from recorder_fsm.system.parent_death import adopt_orphans
 from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
+from recorder_fsm.system.surroundings import tight_limits
 
 EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it, and the log (contract 4.1)."""
@@ -259,6 +260,8 @@ def _warn(settings: Settings) -> None:
         )
     if core_dumps_may_happen():
         logger.warning("core dumps cannot be switched off here: one of a crash would hold the token")
+    for limit in tight_limits():
+        logger.warning("{}", limit)
     if runs_unsandboxed(settings):
         logger.warning("DEV_MODE as root: Chromium runs without its sandbox")
     for word in settings.dropped_chromium_args:

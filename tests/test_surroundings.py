@@ -130,6 +130,14 @@ async def test_many_descriptors_are_not_made_more() -> None:
         assert await started_after(harm, IN_ORDER + show) == (0, f"{then}\n")
 
 
+async def test_limit_that_may_not_be_raised_is_said() -> None:
+    """With its number and how to look at it: Chromium's own words for it are strange ones."""
+    harm = "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
+    show = "from recorder_fsm.system.surroundings import tight_limits\nprint(tight_limits())"
+    _, output = await started_after(harm, IN_ORDER + show)
+    assert output == "['only 64 open files are allowed here (ulimit -n), a recording may need 256']\n"
+
+
 async def test_directory_that_was_removed_is_left() -> None:
     """Node and others do not start where they cannot say where they are."""
     harm = "import tempfile\nfolder = tempfile.mkdtemp()\nos.chdir(folder)\nos.rmdir(folder)"

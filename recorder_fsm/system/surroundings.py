@@ -26,6 +26,12 @@ ENOUGH_DESCRIPTORS = 4096
 """A soft limit below this is raised: a job holds a few hundred. More is no use, and slow where somebody closes all."""
 SOFT_LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_DATA)
 """Limits that would end a recording in its middle. A soft one is a default that may be raised, a hard one is meant."""
+LEAST = {
+    resource.RLIMIT_NOFILE: (256, "open files", "ulimit -n"),
+    resource.RLIMIT_FSIZE: (2**30, "bytes in a file", "ulimit -f"),
+    resource.RLIMIT_NPROC: (256, "processes", "ulimit -u"),
+}
+"""Below these Chromium does not start, or a recording ends early: number, what of, and how to look at it."""
 NO_LIMIT = resource.RLIM_INFINITY
 VARIABLE = re.compile("PYTHON[A-Z0-9]+")
 HARMLESS_VARIABLES = frozenset(
@@ -74,6 +80,16 @@ def fill_standard_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) in STANDARD_DESCRIPTORS:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+
+
+def tight_limits() -> list[str]:
+    """Return a sentence for each limit that is too low for a recording and may not be raised."""
+    found = []
+    for limit, (least, what, command) in LEAST.items():
+        allowed = resource.getrlimit(limit)[0]
+        if allowed != NO_LIMIT and allowed < least:
+            found.append(f"only {allowed} {what} are allowed here ({command}), a recording may need {least}")
+    return found
 
 
 def end_process(code: int) -> NoReturn:
