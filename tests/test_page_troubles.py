@@ -19,6 +19,7 @@ from tests.test_pages import ARGS, LIMIT_S, CallPage, Opener
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 GIVES_UP_MS = 15_000
+SLOW_MACHINE_MS = 10_000
 NO_NETWORK = f"no network for a peer connection: where there is only the loopback, Chromium wants {CHROMIUM_ARG}"
 # Keeps the page's peer connections where a test can ask them.
 KEEP_PEERS = """
@@ -98,6 +99,7 @@ async def test_page_of_a_bot_that_the_plugin_gave_up_ends(opener: Opener) -> Non
 async def test_short_outage_freezes_the_page_and_lets_it_go_on(opener: Opener) -> None:
     """Nothing is received while the network is away, and all of it afterwards; the host's stop is heard."""
     standin = opener.standin
+    standin.state.knobs.leave_grace_s = 60.0
     call = await opener.call(rtc=True, share=True, script=KEEP_PEERS)
     await call.connected()
     await moves(call)
@@ -123,9 +125,9 @@ async def test_page_whose_peer_does_not_come_back_gives_up(opener: Opener, how: 
         standin.crash_plugin(0.01)
     await standin.wait_for(lambda: not standin.peers.open)
     await call.said("/standin/peer")  # Chromium's own word for a try that failed
-    await call.page.clock.fast_forward(GIVES_UP_MS - 5_000)
+    await call.page.clock.fast_forward(GIVES_UP_MS - SLOW_MACHINE_MS)
     assert call.turns.empty()
-    await call.page.clock.fast_forward(5_000)
+    await call.page.clock.fast_forward(SLOW_MACHINE_MS)
     assert (await call.turn("close"))["argument"] == "rtc peer close"
 
 
