@@ -132,9 +132,12 @@ def assert_volume_tells_nothing(data: Path, run: RecorderProcess, standin: Stand
 
 
 async def test_second_version_of_the_page_is_recorded(standin: StandIn, data: Path) -> None:
-    """The newer page (getters, asynchronous disconnect, numeric reasons) works like the first."""
+    """The newer page (getters, asynchronous disconnect, numeric reasons) works like the first.
+
+    So does an address in a form that browsers write otherwise: client, header and origin are those of one host.
+    """
     ids = standin.create_call(scene={"mode": "pattern", "v2": True})
-    async with recorder(standin, ids, data) as run:
+    async with recorder(standin, ids, data, SITE_URL=standin.url.replace("127.0.0.1", "0x7F.1") + "/") as run:
         await run.recorded(SECONDS)
         standin.stop_recording(ids.recording_id)
         assert await run.exit_code() == 0, run.text
@@ -142,9 +145,10 @@ async def test_second_version_of_the_page_is_recorded(standin: StandIn, data: Pa
 
 
 async def test_odd_size_is_recorded_even(standin: StandIn, data: Path) -> None:
-    """An odd size is rounded down, said in the log, and fills the frame."""
+    """An odd size is rounded down, said in the log, and fills the frame; at a site whose name has capitals."""
     ids = standin.create_call(scene={"mode": "pattern"})
-    async with recorder(standin, ids, data, WIDTH="1367", HEIGHT="769") as run:
+    site = standin.url.replace("127.0.0.1", "LocalHost")
+    async with recorder(standin, ids, data, WIDTH="1367", HEIGHT="769", SITE_URL=site) as run:
         await run.recorded(SECONDS)
         run.signal(signal.SIGTERM)
         assert await run.exit_code() == 0, run.text
