@@ -212,3 +212,38 @@ take_own_interpreter(os.environ)
         output, _ = await process.communicate()
     assert output.decode().splitlines() == [f"{process.pid} 2 1 ascii", f"{process.pid} 2 0 utf-8"]
     assert process.returncode == 0
+
+
+BEHIND_A_TERMINAL = """
+import os, pty, signal, termios
+pid, master = pty.fork()
+if pid:  # whoever shows the terminal
+    while True:
+        try:
+            if not os.read(master, 1000):
+                break
+        except OSError:
+            break
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    os._exit(0)
+settings = termios.tcgetattr(0)
+settings[3] |= termios.TOSTOP
+termios.tcsetattr(0, termios.TCSANOW, settings)
+job = os.fork()
+if not job:
+    os.setpgid(0, 0)
+    {}
+    os.write(1, b"a line of the log")
+    os._exit(0)
+stopped = os.WIFSTOPPED(os.waitpid(job, os.WUNTRACED)[1])
+if stopped:
+    os.kill(job, signal.SIGKILL)
+os._exit(stopped)
+"""
+
+
+@pytest.mark.parametrize("in_order", [False, True], ids=["as it is", "in order"])
+async def test_line_for_a_terminal_stops_no_recording_in_its_background(in_order: bool) -> None:
+    """With `stty tostop` the kernel stops who writes there: no line is worth a recording."""
+    code = BEHIND_A_TERMINAL.format(IN_ORDER.replace("\n", "; ").strip("; ") if in_order else "pass")
+    assert await started_after("pass", code) == (0, "0\n" if in_order else "1\n")
