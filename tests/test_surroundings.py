@@ -192,8 +192,9 @@ async def test_variables_and_locale_change_neither_exit_code_nor_words(recoverin
     assert "vølume 会議: 0 directories were looked at, nothing is left to recover" in output
 
 
-async def test_process_stays_the_same_when_its_interpreter_begins_anew(tmp_path: Path) -> None:
-    """Whoever started it waits for this process id, and signals it."""
+@pytest.mark.parametrize("options", [(), ("-X", "utf8=0")], ids=["plain", "an option against us"])
+async def test_process_stays_the_same_when_its_interpreter_begins_anew(tmp_path: Path, options: Sequence[str]) -> None:
+    """Whoever started it waits for this process id, and signals it. It begins anew once, and not for ever."""
     code = """
 import os, sys
 from recorder_fsm.system.surroundings import take_own_interpreter
@@ -203,14 +204,15 @@ take_own_interpreter(os.environ)
     script = tmp_path / "begin.py"
     script.write_text(code)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(script), "an argument"),
+        *(sys.executable, *options, str(script), "an argument"),
         env={**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX", "PYTHONINSPECT": "1"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
         output, _ = await process.communicate()
-    assert output.decode().splitlines() == [f"{process.pid} 2 1 ascii", f"{process.pid} 2 0 utf-8"]
+    then = "ascii" if options else "utf-8"
+    assert output.decode().splitlines() == [f"{process.pid} 2 1 ascii", f"{process.pid} 2 0 {then}"]
     assert process.returncode == 0
 
 

@@ -33,6 +33,7 @@ LEAST = {
 }
 """Below these Chromium does not start, or a recording ends early: number, what of, and how to look at it."""
 NO_LIMIT = resource.RLIM_INFINITY
+AS_WE_NEED_IT = ["-X", "utf8"]
 VARIABLE = re.compile("PYTHON[A-Z0-9]+")
 HARMLESS_VARIABLES = frozenset(
     f"PYTHON{name}"
@@ -51,13 +52,13 @@ def take_own_interpreter(environment: Mapping[str, str]) -> None:
     """
     unwanted = set() if sys.flags.ignore_environment else unwanted_variables(environment)
     ascii_names = sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode
-    if not sys.executable or not (unwanted or ascii_names):
+    if not sys.executable or sys.orig_argv[1:3] == AS_WE_NEED_IT or not (unwanted or ascii_names):
         return
     wanted = {name: value for name, value in environment.items() if name not in unwanted}
     # Kept over the exec: a signal that comes meanwhile waits until there is a handler for it (`put_in_order`).
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
     with contextlib.suppress(OSError):  # then it has to do as it is
-        command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        command = [sys.executable, *AS_WE_NEED_IT, *sys.orig_argv[1:]]
         os.execve(sys.executable, command, wanted)  # noqa: S606 - the same program anew
 
 
