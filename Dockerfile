@@ -113,7 +113,7 @@ ENV PATH=/opt/recorder-fsm/bin:/usr/local/bin:/usr/bin:/bin \
 WORKDIR /home/calls
 VOLUME /data
 # The entrypoint begins as root where the launcher lets it, to hand the job's directory to `calls`, and goes on as `calls`.
-ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/usr/local/bin/entrypoint"]
+ENTRYPOINT ["/usr/local/bin/entrypoint"]
 CMD ["run"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=2 CMD ["/usr/local/bin/healthcheck"]
 

@@ -88,6 +88,9 @@ async def test_job_of_the_offloader_is_recorded(standin: StandIn, tmp_path: Path
         await assert_sandboxed(run)
         running = await processes(run)
         assert await run.execute("cat", "/proc/1/comm") == "tini\n"
+        assert ids.token not in await run.execute("cat", "/proc/1/environ")
+        # One's own has it: the engine gives everybody who comes in what the container was given.
+        assert ids.token in await run.execute("cat", "/proc/self/environ")
         assert {one[1] for one in running if one[0] in {"recorder-fsm", "Xvfb", "pulseaudio", "ffmpeg"}} == {"1000"}
         assert not any(ids.token in one[4] for one in running), "the token is in a command line"
         assert any("--mute-nothing" in one[4] and "--lang=de" in one[4] for one in running)
