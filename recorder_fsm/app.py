@@ -157,7 +157,7 @@ class _Job:
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
-        resources = JobResources(settings, directory, self.env, report, job.timeline, self.inherit)
+        resources = JobResources(settings, directory, self.env, report, job.timeline, inherit=self.inherit)
         herald = _Herald(bot, silent=recover_only)
         runner = Runner(
             lifecycle,
