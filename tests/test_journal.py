@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.storage.journal import Journal, Remembered
 
 
@@ -126,6 +127,33 @@ def test_line_separators_inside_a_fact_do_not_split_it(path: Path) -> None:
     """JSON leaves U+2028 and U+0085 as they are; they end no line of ours."""
     Journal(path).write("named", name="a\u2028b\u0085c\x0bd")
     assert [fact["name"] for fact in Journal(path).facts()] == ["a\u2028b\u0085c\x0bd"]
+
+
+def test_token_is_not_in_the_journal(path: Path) -> None:
+    """Whatever is written down: an address, a cause of a library, names in it."""
+    keep_secret("q7xk2p9m4n8r5t6w3y1z0abcde")
+    Journal(path).note(
+        "moved", cause="the page said q7xk2p9m4n8r5t6w3y1z0abcde", more={"q7xk2p9m4n8r5t6": ["3y1z0abcde"]}
+    )
+    assert "q7xk2p9m" not in path.read_text()
+    assert "3y1z0abc" not in path.read_text()
+    (fact,) = Journal(path).facts()
+    assert fact["cause"] == "the page said ***"
+
+
+@pytest.mark.parametrize("text", ["half \ud800", "\u202eturned", "a\x00b\x1b[1mc\x85", "two  blanks\nand lines"])
+def test_any_text_is_written_on_one_line_and_read_again(path: Path, text: str) -> None:
+    """A name may have such characters; a page's half characters ended the job when they were written."""
+    Journal(path).write("process_started", site_url=text)
+    assert path.read_bytes().decode().rstrip("\n").isprintable()
+    expected = text.replace("\x1b[1m", "")  # what colours a terminal is nobody's name
+    assert Journal(path).remembered().site_url == expected
+
+
+def test_endless_text_is_cut(path: Path) -> None:
+    """A reason of megabytes, in each of its facts."""
+    Journal(path).note("moved", cause="x" * 5_000_000)
+    assert path.stat().st_size < 5_000
 
 
 def test_unwritable_journal_is_an_error_for_write_and_a_warning_for_note(tmp_path: Path, log: list[str]) -> None:
