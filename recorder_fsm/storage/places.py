@@ -76,6 +76,7 @@ class Places:
             _first(fit, in_memory=True, free_bytes=LARGE_BYTES)
             or _first(fit, in_memory=True, free_bytes=SMALL_BYTES)
             or _first(fit, in_memory=False, free_bytes=SMALL_BYTES)
+            or next((place for place in fit if not place.in_memory), None)
             or next(iter(fit), None)
         )
         if private is None:

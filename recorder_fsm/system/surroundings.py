@@ -87,7 +87,7 @@ def tight_limits() -> list[str]:
     """Return a sentence for each limit that is too low for a recording and may not be raised."""
     found = []
     for limit, (least, what, command) in LEAST.items():
-        allowed = resource.getrlimit(limit)[0]
+        allowed = _limits(limit)[0]
         if allowed != NO_LIMIT and allowed < least:
             found.append(f"only {allowed} {what} are allowed here ({command}), a recording may need {least}")
     return found
@@ -117,13 +117,21 @@ def _default_signals() -> None:
 
 def _raise_limits() -> None:
     for limit in SOFT_LIMITS:
-        _raise_limit(limit, resource.getrlimit(limit)[1])
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        _raise_limit(limit, _limits(limit)[1])
+    most = _limits(resource.RLIMIT_NOFILE)[1]
     _raise_limit(resource.RLIMIT_NOFILE, ENOUGH_DESCRIPTORS if most == NO_LIMIT else min(ENOUGH_DESCRIPTORS, most))
 
 
+def _limits(limit: int) -> tuple[int, int]:
+    """Return the soft and the hard limit; none where a filter refuses to tell."""
+    try:
+        return resource.getrlimit(limit)
+    except OSError:
+        return NO_LIMIT, NO_LIMIT
+
+
 def _raise_limit(limit: int, wanted: int) -> None:
-    soft, hard = resource.getrlimit(limit)
+    soft, hard = _limits(limit)
     if soft != NO_LIMIT and (wanted == NO_LIMIT or soft < wanted):
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (wanted, hard))
