@@ -30,6 +30,9 @@ PAGE = """<!doctype html><title>green</title><link rel=icon href=data:,>
 <a id=file download=x.txt href="data:text/plain,hi"></a><input type=file id=chooser><iframe name=inner></iframe>
 <form id=login action=/call method=post><input name=u autocomplete=username value=me>
 <input type=password name=p autocomplete=current-password value=secret12345></form>"""
+ASKS = """<script>navigator.geolocation.getCurrentPosition(() => {}, () => {}); alert('hi'); print();
+    location = 'tel:123'</script>"""
+"""What a frame of another site, in a process of its own, may do."""
 NAME = "chat.example.test"
 RATE = 10
 WATCHED = 4
@@ -93,6 +96,7 @@ OTHER_PROGRAMS = {
     "mailto:": "location = 'mailto:a@b.example'",
     "tel: in a frame": "inner.location = 'tel:123'",
     "a link to a program": "const away = document.createElement('a'); away.href = 'zoommtg://x'; away.click()",
+    "another site's frame": "inner.location = other + '/asks'",
     "name and password": "inner.location = '/private'",
     "name and password of a request": "fetch('/private')",
     "name and password of a socket": "new WebSocket(`ws://${location.host}/private`)",
@@ -150,7 +154,10 @@ async def it() -> AsyncIterator[Held]:
         async def private() -> web.StreamResponse:
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
 
-        all_of_it.site.pages.update({"/call": page, "/private": private})
+        async def asks() -> web.StreamResponse:
+            return web.Response(text=ASKS, content_type="text/html")
+
+        all_of_it.site.pages.update({"/call": page, "/private": private, "/asks": asks})
         yield all_of_it
 
 
@@ -185,6 +192,7 @@ async def do(it: Held, script: str, *, gesture: bool = True) -> None:
 async def test_nothing_lies_over_the_call(it: Held, screen: Screen, kind: str) -> None:
     """Whatever the page asks for, with a person's gesture: no pixel changes, and the page stays and answers."""
     await it.load("/call")
+    await it.evaluate(f"window.other = '{it.site.other}'")
     await screen.clear()
     before = len(screen.covered)
     covered = []
@@ -194,6 +202,7 @@ async def test_nothing_lies_over_the_call(it: Held, screen: Screen, kind: str) -
             covered.append(name)
     await screen.frames(WATCHED_AT_THE_END)
     assert covered == []
+    assert "/asks" in it.site.asked or kind != "OTHER_PROGRAMS"
     assert len(screen.covered) == before
     assert await it.evaluate("location.pathname") == "/call"
 

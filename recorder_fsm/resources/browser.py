@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -186,7 +186,7 @@ class Browser:
 
     async def _start(self) -> None:
         launch = self._launch
-        prepare(launch.runtime)
+        pass  # prepare(launch.runtime)
         devtools = self._devtools = DevTools()
         theirs = await devtools.open()
         with theirs:
