@@ -186,7 +186,7 @@ class Browser:
 
     async def _start(self) -> None:
         launch = self._launch
-        pass  # prepare(launch.runtime)
+        prepare(launch.runtime)
         devtools = self._devtools = DevTools()
         theirs = await devtools.open()
         with theirs:
