@@ -173,15 +173,13 @@ async def test_two_jobs_at_once_never_see_each_other(standin: StandIn, data: Pat
         assert_nothing_left(run)
 
 
-async def test_ordinary_user_records_with_the_sandbox(standin: StandIn, tmp_path: Path) -> None:
+async def test_ordinary_user_records_with_the_sandbox(standin: StandIn, world: Path) -> None:
     """Without root and without DEV_MODE, Chromium runs in its sandbox: its renderer is in a user namespace."""
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    data = tmp_path / "own"
+    data = world / "own"
     data.mkdir()
     if os.geteuid() == 0:
         os.chown(data, user.pw_uid, user.pw_gid)
-        for parent in (tmp_path, *tmp_path.parents[:2]):
-            parent.chmod(parent.stat().st_mode | 0o755)
     ids = standin.create_call(scene={"mode": "pattern"})
     uid = user.pw_uid if os.geteuid() == 0 else None
     async with recorder(standin, ids, data, user=uid, DEV_MODE="false", HOME=str(data)) as run:
