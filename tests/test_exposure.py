@@ -64,8 +64,8 @@ def shown(pid: int) -> bytes:
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])  # for the first, Python changes the environment by itself
 async def test_environment_of_the_start_shows_no_secret(locale: str) -> None:
     """Neither our own, as the kernel shows it, nor a child's; the rest of it stays to be seen."""
-    proxies = {"https_proxy": "http://me:wordofaproxy@p:1", "HTTP_PROXY": "http://p:2"}
-    async with started(LANG=locale, OTHER="stays", **proxies) as (process, (_up, child, said)):
+    private, public = "http://me:wordofaproxy@p:1", "http://p:2"
+    async with started(LANG=locale, OTHER="stays", https_proxy=private, HTTP_PROXY=public) as (process, (_up, child, said)):
         assert said == f"{TOKEN} a {TOKEN} None None"
         for pid in (process.pid, int(child)):
             assert TOKEN.encode() not in shown(pid)

@@ -155,6 +155,13 @@ async def test_counters_values_repeats_and_gaps_are_read(tmp_path: Path) -> None
     assert found.longest_standstill_s == pytest.approx(0.04)
 
 
+async def test_counters_of_a_long_recording_are_all_read(tmp_path: Path) -> None:
+    """Some minutes of frames, of which ffmpeg prints more than it usually has to say."""
+    values: list[int | None] = list(range(1500))
+    readings = (await measure.counters(await counted(tmp_path / "long.mp4", tmp_path, values))).readings
+    assert [reading.value for reading in readings] == values
+
+
 async def test_counters_variable_frame_rate_keeps_real_times(tmp_path: Path) -> None:
     """Frames that were dropped while nothing changed leave their times, not an even rhythm."""
     values: list[int | None] = [1, 2, 2, 2, 2, 3, 4]

@@ -32,6 +32,7 @@ import attrs
 
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.standin.probing import (
+    MEASURES_BYTES,
     PROGRAM_ENV,
     PROGRAM_LIMIT_S,
     AudioStream,
@@ -348,6 +349,7 @@ async def _ffmpeg(*arguments: str) -> Finished:
         ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", *arguments],
         env=PROGRAM_ENV,
         limit_s=PROGRAM_LIMIT_S,
+        words_bytes=MEASURES_BYTES,
     )
     if finished.returncode:
         raise RecordingError("The recording cannot be read.", detail=finished.stderr[-500:].strip())

@@ -17,6 +17,8 @@ from recorder_fsm.errors import RecordingError
 from recorder_fsm.system.process import run
 
 PROGRAM_LIMIT_S = 600.0
+MEASURES_BYTES = 256 * 2**20
+"""What ffmpeg prints of each frame of a long recording: some 220 bytes."""
 PROGRAM_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 

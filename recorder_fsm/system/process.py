@@ -285,10 +285,12 @@ class Finished:
     stderr: str
 
 
-async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s: float) -> Finished:
+async def run(
+    name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s: float, words_bytes: int = WORDS_BYTES
+) -> Finished:
     """Run a program to its end; raises `ProgramError` if it cannot start or takes longer than `limit_s` seconds.
 
-    A cancelled call kills the program before it returns.
+    Of its standard error the last `words_bytes` are kept. A cancelled call kills the program before it returns.
     """
     program = find_program(argv[0])
     try:
@@ -305,8 +307,9 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
     known = identify(process.pid)
     try:
         async with running_timeout(limit_s):
-            # A damaged file makes ffmpeg complain for as long as it reads: of that the end is kept.
-            stdout, stderr, _ = await asyncio.gather(_all_of(process.stdout), _end_of(process.stderr), process.wait())
+            # A damaged file makes ffmpeg complain for as long as it reads.
+            words = _end_of(process.stderr, words_bytes)
+            stdout, stderr, _ = await asyncio.gather(_all_of(process.stdout), words, process.wait())
     except TimeoutError as error:
         raise ProgramError(f"The program {name} took too long.", detail=f"over {limit_s:g} s") from error
     finally:
@@ -322,12 +325,13 @@ async def _all_of(stream: asyncio.StreamReader | None) -> bytes:
     return await stream.read() if stream is not None else b""
 
 
-async def _end_of(stream: asyncio.StreamReader | None) -> bytes:
-    """Return the last `WORDS_BYTES` of what comes."""
-    end = b""
+async def _end_of(stream: asyncio.StreamReader | None, size: int) -> bytes:
+    """Return the last `size` bytes of what comes."""
+    end = bytearray()
     while stream is not None and (more := await stream.read(WORDS_BYTES)):
-        end = (end + more)[-WORDS_BYTES:]
-    return end
+        end += more
+        del end[:-size]
+    return bytes(end)
 
 
 def describe_exit(returncode: int) -> str:
