@@ -15,7 +15,8 @@ import pytest
 
 from recorder_fsm.errors import CaptureError
 from recorder_fsm.media import timeline as timeline_module
-from recorder_fsm.media.encode import LONGEST_STILL_S, SILENCE_DBFS
+from recorder_fsm.media.encode import SILENCE_DBFS
+from recorder_fsm.media.grab import LONGEST_STILL_S
 from recorder_fsm.media.output_file import CLOCK_DIFFERS_S
 from recorder_fsm.media.probe import probe_command
 from recorder_fsm.media.timeline import Timeline
@@ -24,9 +25,9 @@ from recorder_fsm.resources.capture import Capture
 from recorder_fsm.system.clock import now_s
 from tests.programs import HEIGHT, RATE, WIDTH, Stage, ask, child, children, moving_screen, soon, stage, until
 
-VIDEO_GRABBER, AUDIO_GRABBER = ("ffmpeg", "x11grab"), ("parec",)
+SCREEN_GRABBER, AUDIO_GRABBER = ("screen_grabber",), ("parec",)
 ENCODER, RELAY = ("ffmpeg", "libx264"), ("audio_relay",)
-WATCHED = pytest.mark.parametrize("words", [VIDEO_GRABBER, ENCODER, RELAY], ids=["video grabber", "encoder", "relay"])
+WATCHED = pytest.mark.parametrize("words", [SCREEN_GRABBER, ENCODER, RELAY], ids=["screen grabber", "encoder", "relay"])
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def pids(words: tuple[str, ...]) -> set[int]:
 
 def programs() -> set[int]:
     """Return all that a capture starts."""
-    return set().union(*(pids(words) for words in (VIDEO_GRABBER, AUDIO_GRABBER, ENCODER, RELAY)))
+    return set().union(*(pids(words) for words in (SCREEN_GRABBER, AUDIO_GRABBER, ENCODER, RELAY)))
 
 
 # --- a healthy capture --------------------------------------------------------------------------------------------
@@ -276,24 +277,6 @@ async def test_killed_audio_grabber_is_tried_again_by_itself(
         await until(lambda: pids(AUDIO_GRABBER) - before)
 
 
-async def test_clock_that_is_set_restarts_the_video_grabber_only(
-    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is the only one that stamps by that clock; the encoder and the segment are the same."""
-    monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.05)
-    lead = timeline_module._clock_lead_s
-    async with capture:
-        await reached(timeline, 1.0)
-        old, others = pids(VIDEO_GRABBER), [pids(words) for words in (ENCODER, RELAY, AUDIO_GRABBER)]
-        monkeypatch.setattr(timeline_module, "_clock_lead_s", lambda: lead() + 3600)
-        lost = asyncio.create_task(capture.lost())
-        await until(lambda: pids(VIDEO_GRABBER) and not pids(VIDEO_GRABBER) & old)
-        assert [pids(words) for words in (ENCODER, RELAY, AUDIO_GRABBER)] == others
-        assert not lost.done()
-        lost.cancel()
-    assert len(timeline.segments) == 1
-
-
 # --- starts that fail, and ends -----------------------------------------------------------------------------------
 
 
@@ -304,7 +287,7 @@ async def test_missing_display_fails_the_start_in_the_grabbers_words(
     child("Xvfb", str(up.runtime)).kill()
     await soon(up.display.lost())
     async with asyncio.timeout(capture_module.START_LIMIT_S - 1):
-        with pytest.raises(CaptureError, match=r"x11grab.*Cannot open display"):
+        with pytest.raises(CaptureError, match=r"screen grabber: the display :\d+ cannot be read"):
             await capture.__aenter__()
     assert all(segment.ended.is_set() for segment in timeline.segments)
     assert not programs()
@@ -322,7 +305,7 @@ async def test_unwritable_segment_fails_the_start_in_the_encoders_words(
 async def test_cancelled_start_leaves_no_program(capture: Capture, timeline: Timeline) -> None:
     """A stop while ffmpeg starts."""
     starting = asyncio.create_task(capture.__aenter__())
-    await until(lambda: pids(VIDEO_GRABBER))
+    await until(lambda: pids(SCREEN_GRABBER))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
