@@ -25,9 +25,9 @@ from recorder_fsm.resources.capture import Capture
 from recorder_fsm.system.clock import now_s
 from tests.programs import HEIGHT, RATE, WIDTH, Stage, ask, child, children, moving_screen, soon, stage, until
 
-SCREEN_GRABBER, AUDIO_GRABBER = ("screen_grabber",), ("parec",)
+VIDEO_GRABBER, AUDIO_GRABBER = ("video_grabber",), ("parec",)
 ENCODER, RELAY = ("ffmpeg", "libx264"), ("audio_relay",)
-WATCHED = pytest.mark.parametrize("words", [SCREEN_GRABBER, ENCODER, RELAY], ids=["screen grabber", "encoder", "relay"])
+WATCHED = pytest.mark.parametrize("words", [VIDEO_GRABBER, ENCODER, RELAY], ids=["video grabber", "encoder", "relay"])
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def pids(words: tuple[str, ...]) -> set[int]:
 
 def programs() -> set[int]:
     """Return all that a capture starts."""
-    return set().union(*(pids(words) for words in (SCREEN_GRABBER, AUDIO_GRABBER, ENCODER, RELAY)))
+    return set().union(*(pids(words) for words in (VIDEO_GRABBER, AUDIO_GRABBER, ENCODER, RELAY)))
 
 
 # --- a healthy capture --------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ async def test_missing_display_fails_the_start_in_the_grabbers_words(
     child("Xvfb", str(up.runtime)).kill()
     await soon(up.display.lost())
     async with asyncio.timeout(capture_module.START_LIMIT_S - 1):
-        with pytest.raises(CaptureError, match=r"screen grabber: the display :\d+ cannot be read"):
+        with pytest.raises(CaptureError, match=r"video grabber: the display :\d+ cannot be read"):
             await capture.__aenter__()
     assert all(segment.ended.is_set() for segment in timeline.segments)
     assert not programs()
@@ -305,7 +305,7 @@ async def test_unwritable_segment_fails_the_start_in_the_encoders_words(
 async def test_cancelled_start_leaves_no_program(capture: Capture, timeline: Timeline) -> None:
     """A stop while ffmpeg starts."""
     starting = asyncio.create_task(capture.__aenter__())
-    await until(lambda: pids(SCREEN_GRABBER))
+    await until(lambda: pids(VIDEO_GRABBER))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting

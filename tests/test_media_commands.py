@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from recorder_fsm.media.encode import BLACK_KEYS, CaptureSettings, encoder_command
-from recorder_fsm.media.grab import LONGEST_STILL_S, audio_grabber_command, relay_command, screen_grabber_command
+from recorder_fsm.media.grab import LONGEST_STILL_S, audio_grabber_command, relay_command, video_grabber_command
 from recorder_fsm.media.probe import (
     decode_command,
     poster_command,
@@ -37,7 +37,7 @@ def encoder(settings: CaptureSettings = SETTINGS, *, from_s: float = 0.0) -> lis
 
 
 COMMANDS = {
-    "screen grabber": screen_grabber_command("python3", SETTINGS),
+    "video grabber": video_grabber_command("python3", SETTINGS),
     "audio grabber": audio_grabber_command(SETTINGS),
     "relay": relay_command("python3", 12.5),
     "encoder": encoder(),
@@ -63,9 +63,9 @@ def test_command_reads_no_terminal_and_has_only_words(command: list[str]) -> Non
         assert "-nostdin" in command
 
 
-def test_screen_grabber_takes_the_screen_as_it_is_set() -> None:
+def test_video_grabber_takes_the_screen_as_it_is_set() -> None:
     """Display, size, rate, and how often an unchanged frame comes; it sees nothing of the environment of a job."""
-    command = COMMANDS["screen grabber"]
+    command = COMMANDS["video grabber"]
     assert command[-5:] == [":7", "1280", "720", "20", str(LONGEST_STILL_S)]
     assert "-I" in command
 

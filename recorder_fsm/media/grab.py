@@ -12,11 +12,11 @@ LONGEST_STILL_S = 0.5
 RELAY = Path(__file__).parent / "audio_relay.py"
 
 
-def screen_grabber_command(python: str, settings: CaptureSettings) -> list[str]:
+def video_grabber_command(python: str, settings: CaptureSettings) -> list[str]:
     """Return the command that writes the screen as raw frames to its standard output, from a time on that it reads."""
     # -I: nothing of the environment and of the working directory.
     numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S)
-    return [python, "-I", "-m", "recorder_fsm.media.screen_grabber", settings.display, *map(str, numbers)]
+    return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers)]
 
 
 def audio_grabber_command(settings: CaptureSettings) -> list[str]:

@@ -17,7 +17,7 @@ from loguru import logger
 
 from recorder_fsm.errors import CaptureError, ProgramError, RecorderError
 from recorder_fsm.media.encode import CaptureSettings, Progress, encoder_command
-from recorder_fsm.media.grab import audio_grabber_command, relay_command, screen_grabber_command
+from recorder_fsm.media.grab import audio_grabber_command, relay_command, video_grabber_command
 from recorder_fsm.media.timeline import Segment, Timeline
 from recorder_fsm.system.clock import Stopwatch, now_s
 from recorder_fsm.system.process import ChildProcess, describe_exit
@@ -183,8 +183,8 @@ class Capture:
             handed_over.callback(start.close)
             with frames, os.fdopen(told_fd, "rb"):
                 grabber = self._grabber = await ChildProcess.spawn(
-                    "screen grabber",
-                    screen_grabber_command(sys.executable, self._settings),
+                    "video grabber",
+                    video_grabber_command(sys.executable, self._settings),
                     env=self._env,
                     stdin=told_fd,
                     stdout=frames.fileno(),

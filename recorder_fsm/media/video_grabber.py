@@ -1,6 +1,6 @@
-"""The screen grabber: a small program that writes the screen whenever it has changed.
+"""The video grabber: a small program that writes the screen whenever it has changed.
 
-    python -m recorder_fsm.media.screen_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL < START
+    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL < START
 
 Writes frames with their times to standard output (`raw_stream`): one at START, then one for each change, at most
 FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same nothing is grabbed,
@@ -46,6 +46,8 @@ class Grabber:
         self._changes = select.poll()
         self._changes.register(screen.fileno(), select.POLLIN)
         self._stopping = False
+        self._woken, self._wakes = os.pipe()
+        self._changes.register(self._woken, select.POLLIN)
 
     def stop_at(self, number: signal.Signals) -> None:
         """End with the next frame when that signal comes."""
@@ -53,10 +55,8 @@ class Grabber:
         def stop(*_: object) -> None:
             self._stopping = True
 
-        woken, wakes = os.pipe()
-        os.set_blocking(wakes, False)
-        signal.set_wakeup_fd(wakes)  # poll(2) would go on after the handler
-        self._changes.register(woken, select.POLLIN)
+        os.set_blocking(self._wakes, False)
+        signal.set_wakeup_fd(self._wakes)  # else a wait would go on after the handler
         signal.signal(number, stop)
 
     def run(self, start_s: float) -> None:
@@ -91,7 +91,7 @@ class Grabber:
 
     def _wait_until(self, at_s: float) -> None:
         while not self._stopping and (left_s := at_s - _now_s()) > 0:
-            time.sleep(left_s)
+            select.select([self._woken], [], [], left_s)
 
 
 def main() -> int:

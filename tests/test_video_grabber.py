@@ -1,4 +1,4 @@
-"""The screen grabber, on a real display: what it writes is what the screen showed, when it showed it, and no more."""
+"""The video grabber, on a real display: what it writes is what the screen showed, when it showed it, and no more."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def painter(display: Display, monkeypatch: pytest.MonkeyPatch) -> Painter:
 async def grabbing(display: Display, folder: Path, *, under: tuple[str, ...] = ()) -> AsyncIterator[Grabbing]:
     """Run a grabber that writes into a file; `under`: words before its command."""
     numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
-    command = [sys.executable, "-m", "recorder_fsm.media.screen_grabber", display.env["DISPLAY"], *numbers]
+    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
     output = folder / "frames.mkv"
     reader, writer = os.pipe()
     with output.open("wb") as file:
@@ -243,7 +243,7 @@ async def test_reader_that_pauses_costs_frames_and_no_memory(
     output, written = os.pipe()
     reader, writer = os.pipe()
     numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
-    command = [sys.executable, "-m", "recorder_fsm.media.screen_grabber", display.env["DISPLAY"], *numbers]
+    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
     program = await ChildProcess.spawn("grabber", command, env={**ENV, **display.env}, stdin=reader, stdout=written)
     try:
         os.close(written)
