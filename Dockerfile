@@ -48,11 +48,14 @@ SHELL ["/bin/sh", "-eu", "-c"]
 # hadolint ignore=DL3008
 RUN printf 'path-exclude=%s\n' \
         '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/info/*' '/usr/share/locale/*' '/usr/share/lintian/*' \
-        '/usr/share/fonts/opentype/noto/NotoSerifCJK*' \
+        '/usr/share/fonts/opentype/noto/NotoSerifCJK*' '/usr/share/fonts/truetype/noto/NotoSerif*' \
+        '/usr/share/fonts/truetype/noto/NotoSansDisplay*' '/usr/share/fonts/truetype/noto/NotoSansSignWriting*' \
         '/usr/lib/*/libLLVM*' '/usr/lib/*/dri/*' '/usr/lib/*/libgallium*' '/usr/lib/*/libz3.so*' \
         '/usr/lib/chromium/libVk*' '/usr/share/iso-codes/*' '/usr/share/xml/iso-codes/*' \
         > /etc/dpkg/dpkg.cfg.d/recorder-fsm; \
-    printf 'path-include=%s\n' '/usr/share/doc/*/copyright' >> /etc/dpkg/dpkg.cfg.d/recorder-fsm; \
+    # Tibetan has no other.
+    printf 'path-include=%s\n' '/usr/share/doc/*/copyright' '/usr/share/fonts/truetype/noto/NotoSerifTibetan*' \
+        >> /etc/dpkg/dpkg.cfg.d/recorder-fsm; \
     apt-get update; \
     # Not pinned: each build takes Debian's present security updates, for Chromium above all.
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
@@ -63,6 +66,7 @@ RUN printf 'path-exclude=%s\n' \
         ffmpeg \
         fonts-dejavu-core \
         fonts-noto-cjk \
+        fonts-noto-core \
         fonts-noto-color-emoji \
         # For the driver's Node.
         libatomic1 \

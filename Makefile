@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SETUP_LOG := build/setup.log
 # Chromium with its sandbox, ffmpeg, the display, the sound server, fonts for people's names; faketime is for a test.
-PACKAGES := chromium faketime chromium-sandbox ffmpeg xvfb pulseaudio pulseaudio-utils fonts-dejavu-core fonts-noto-cjk \
-	fonts-noto-color-emoji libatomic1 libnss3-tools python3 python3-venv util-linux
+PACKAGES := chromium faketime chromium-sandbox ffmpeg xvfb pulseaudio pulseaudio-utils fonts-dejavu-core fonts-noto-core \
+	fonts-noto-cjk fonts-noto-color-emoji libatomic1 libnss3-tools python3 python3-venv util-linux
 
 DEMO_SECONDS ?= 20
 DEMO_SIZE ?= $(or $(WIDTH),1280)x$(or $(HEIGHT),720)

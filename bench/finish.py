@@ -1,7 +1,7 @@
 """How long a long recording takes from its stop to the finished file: `make bench-finish`.
 
 Makes a segment of BENCH_HOURS hours (default 3, the longest that Calls records) by repeating a short one, and
-finishes it as a job does: rewrite, check, poster. The limit is 15 s on a local disk.
+finishes it as a job does: rewrite, check. The limit is 15 s on a local disk.
 """
 
 from __future__ import annotations
@@ -57,10 +57,9 @@ async def main() -> int:
         await files.finalise([segment], final)
         rewritten = time.monotonic()
         facts = await files.verify(final, expected_s=None)
-        await files.take_poster(final, folder / "poster.png", facts.duration_s)
         ended = time.monotonic()
         print(f"{facts.duration_s / 3600:.2f} h, {facts.size_bytes / 1e9:.2f} GB: finished in {ended - began:.1f} s")
-        print(f"  rewritten in {rewritten - began:.1f} s, checked and poster in {ended - rewritten:.1f} s")
+        print(f"  rewritten in {rewritten - began:.1f} s, checked in {ended - rewritten:.1f} s")
     return 0
 
 

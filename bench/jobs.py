@@ -8,7 +8,7 @@ import os
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import attrs
 
@@ -87,6 +87,7 @@ async def measure_job(scene: Scene, folder: Path, *, width: int, height: int, wi
             await asyncio.sleep(window_s)
             shares, memory = usage.shares(time.monotonic() - since), usage.memory()
             stopped_at = time.time()
+            journal = (folder / "jobs" / ids.recording_id / "journal.jsonl").open(encoding="utf-8")  # it is removed
             standin.stop_recording(ids.recording_id)
             async with asyncio.timeout(END_LIMIT_S):
                 code = await child.wait()
@@ -101,7 +102,7 @@ async def measure_job(scene: Scene, folder: Path, *, width: int, height: int, wi
     return Measured(
         scene=scene.name,
         started_s=started_s,
-        file_ready_s=_fact_at(job_dir / "journal.jsonl", "file_ready") - stopped_at,
+        file_ready_s=_fact_at(journal, "file_ready") - stopped_at,
         shares=shares,
         memory=memory,
         frames_per_s=file["frames"] / file["duration_s"],
@@ -117,7 +118,8 @@ async def _offsets(video: Path) -> AvOffsets:
     return await av_offsets(video, kind="pattern")
 
 
-def _fact_at(journal: Path, name: str) -> float:
+def _fact_at(journal: TextIO, name: str) -> float:
     """Return when the journal noted a fact, in seconds since 1970."""
-    facts = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+    with journal:
+        facts = [json.loads(line) for line in journal]
     return next(datetime.fromisoformat(fact["at"]).timestamp() for fact in facts if fact["fact"] == name)

@@ -11,8 +11,8 @@ import attrs
 from loguru import logger
 
 from recorder_fsm import __version__
-from recorder_fsm.browser import certificates
 from recorder_fsm.browser.launch_options import child_environment
+from recorder_fsm.config import authorities
 from recorder_fsm.config.settings import Settings, usable_identity
 from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
@@ -20,20 +20,20 @@ from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, 
 from recorder_fsm.machine.runner import Runner
 from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.media.output_file import RecordingFiles
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.steps import steps_of
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.storage import logs
 from recorder_fsm.storage.job_dir import BUSY, JobDirectory, remove_runtime
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.storage.report import JobReport
-from recorder_fsm.system.process import kill_orphans
+from recorder_fsm.system.process_table import kill_orphans
 from recorder_fsm.system.signals import StopRequest
 
 EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it, and the log (contract 4.1)."""
 EXIT_KEEP = 1
 """The job never began, or its recording waits on the volume, or it failed and nobody could be told but by its log."""
-SHORTEST_MASKED_TOKEN = 8
 POST_LIMIT_S = 5.0
 TELL_LIMIT_S = 60.0
 """Long enough for a network that comes back. It waits for nothing and nothing waits for it (`machine.runner`)."""
@@ -47,11 +47,10 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     `recover_only`: finish what an earlier start left, and record nothing.
     """
     stop.attach(asyncio.get_running_loop())
-    token = environment.get("AUTH_TOKEN", "")
-    redact = logs.Redactor(token if len(token) >= SHORTEST_MASKED_TOKEN else "")
-    logs.configure(redact=redact)
+    keep_secret(environment.get("AUTH_TOKEN", ""))
+    logs.configure()
     try:
-        return await _record(environment, stop, began, redact, recover_only=recover_only)
+        return await _record(environment, stop, began, recover_only=recover_only)
     except SettingsError as error:
         logger.error("{}", error)
         await _refuse(environment, error)
@@ -62,17 +61,15 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     return EXIT_KEEP
 
 
-async def _record(
-    environment: Mapping[str, str], stop: StopRequest, began: float, redact: logs.Redactor, *, recover_only: bool
-) -> int:
+async def _record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool) -> int:
     settings = Settings.from_environment(environment)
     if settings.tls_ca_cert_file is not None:
-        certificates.read_certificates(settings.tls_ca_cert_file)
+        authorities.read_authorities(settings.tls_ca_cert_file)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
-    logs.configure(level=settings.log_level, form=settings.log_format, redact=redact)
+    logs.configure(level=settings.log_level, form=settings.log_format)
     try:
-        with JobDirectory(settings.job_dir) as directory, _log_file(settings, directory, redact):
-            job = _Job(settings, directory, child_environment(environment), stop, began, redact)
+        with JobDirectory(settings.job_dir) as directory, _log_file(settings, directory):
+            job = _Job(settings, directory, child_environment(environment), stop, began)
             return await job.run(recover_only=recover_only)
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
@@ -82,8 +79,8 @@ async def _record(
 
 
 @contextmanager
-def _log_file(settings: Settings, directory: JobDirectory, redact: logs.Redactor) -> Iterator[None]:
-    end = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format, redact=redact)
+def _log_file(settings: Settings, directory: JobDirectory) -> Iterator[None]:
+    end = logs.add_file(directory.log, level=settings.log_level, form=settings.log_format)
     try:
         yield
     finally:
@@ -99,7 +96,6 @@ class _Job:
     env: Mapping[str, str]
     stop: StopRequest
     began: float
-    redact: logs.Redactor
 
     async def run(self, *, recover_only: bool) -> int:
         """Run the job to its end; returns the exit code."""
@@ -159,11 +155,15 @@ class _Job:
             job.discard()
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
         state = lifecycle.state.value
-        code = _exit_code(lifecycle.state, _kept(job), cause, unheard=herald.unheard)
+        kept = _kept(job)
+        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard)
+        if code == EXIT_NOTHING_LEFT and kept is None:
+            directory.tidy()
+            report.screenshot_removed()
         for name, lines in logs.left_out().items():
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
-        report.write(directory.report, exit_code=code, state=state, cause=cause, redact=self.redact)
+        report.write(directory.report, exit_code=code, state=state, cause=cause)
         logger.info("ended {} with code {}; the report is {}", state, code, directory.report)
         return code
 
@@ -224,7 +224,7 @@ async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
     if identity is None:
         return
     # A certificate file that is itself the trouble must not keep us from saying so.
-    at_fault = isinstance(error, SettingsError) and error.variable == certificates.VARIABLE
+    at_fault = isinstance(error, SettingsError) and authorities.VARIABLE in error.variables
     try:
         bot = CallsBot(
             site_url=identity.site_url,

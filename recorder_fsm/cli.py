@@ -10,7 +10,9 @@ import os
 import sys
 import time
 
+from recorder_fsm.system import exposure
 from recorder_fsm.system.signals import StopRequest
+from recorder_fsm.system.surroundings import end_process, put_in_order, take_own_interpreter
 
 TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
 """With these, Playwright's driver prints every message, and TLS libraries write their keys: the token would be seen."""
@@ -19,35 +21,44 @@ TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SS
 def main() -> None:
     """Run `recorder-fsm`; ends the process."""
     began = time.monotonic()
+    take_own_interpreter(os.environ)
     arguments = sys.argv[1:] or ["run"]
     if arguments == ["run"]:
         stop = StopRequest()
         stop.install()
-        sys.exit(_record(_take_environment(), stop, began))
+        put_in_order()
+        end_process(_record(_take_environment(), stop, began))
+    put_in_order()
     from recorder_fsm.commands import commands  # noqa: PLC0415 - see above
 
     commands(args=arguments, prog_name="recorder-fsm", obj=_take_environment())
 
 
 def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int:
-    import asyncio  # noqa: PLC0415 - see above
-
-    from recorder_fsm.app import record  # noqa: PLC0415
+    from recorder_fsm.app import record  # noqa: PLC0415 - see above
     from recorder_fsm.resources.driver import driver_environment  # noqa: PLC0415
     from recorder_fsm.storage.logs import own_output  # noqa: PLC0415
+    from recorder_fsm.system.threads import run_to_end  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone
     # Playwright's driver inherits our environment, and is found through it.
     os.environ.update(driver_environment())
     with own_output():
-        code = asyncio.run(record(environment, stop, began))
+        code = run_to_end(record(environment, stop, began))
         stop.ignore()
     return code
 
 
 def _take_environment() -> dict[str, str]:
-    """Return the environment, and take out of the one that children inherit what is secret or tells secrets."""
+    """Return the environment, and take out of the one that children inherit what is secret or tells secrets.
+
+    From then on nobody on the machine sees the token by looking at this process, either.
+    """
     environment = dict(os.environ)
-    for name in ("AUTH_TOKEN", *TELLTALES):
-        os.environ.pop(name, None)
+    token = environment.get("AUTH_TOKEN", "")
+    exposure.cover_environment(token)
+    for name, value in environment.items():
+        if name in TELLTALES or exposure.holds(value, token):
+            del os.environ[name]
+    exposure.refuse_core_dumps()
     return environment

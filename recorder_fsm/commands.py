@@ -12,6 +12,7 @@ import click
 
 from recorder_fsm import __version__
 from recorder_fsm.system.signals import StopRequest
+from recorder_fsm.system.surroundings import end_process
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -40,6 +41,7 @@ def recover(context: click.Context, directory: Path | None) -> None:
     """Publish what killed jobs left in DIRECTORY (DATA_DIR, else /data). Needs AUTH_TOKEN in the environment."""
     from recorder_fsm.recovery import recover as recover_all  # noqa: PLC0415
     from recorder_fsm.storage import logs  # noqa: PLC0415
+    from recorder_fsm.system.threads import run_to_end  # noqa: PLC0415
 
     os.umask(0o077)  # as for `run`
     stop = StopRequest()
@@ -47,9 +49,9 @@ def recover(context: click.Context, directory: Path | None) -> None:
     environment: dict[str, str] = context.obj
     root = directory or Path(environment.get("DATA_DIR") or "/data")
     with logs.own_output():
-        code = asyncio.run(recover_all(root, environment, stop, logs.say))
+        code = run_to_end(recover_all(root, environment, stop, logs.say))
         stop.ignore()
-    sys.exit(code)
+    end_process(code)
 
 
 @commands.command()
@@ -66,12 +68,20 @@ def graph(table: bool) -> None:
 @click.option("--port", default=8065, show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("build/standin"), show_default=True)
 @click.option("--knobs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults and scene, JSON.")
+@click.option("--recorder-command", metavar="COMMAND", help="What the channel page starts instead of this recorder.")
 @click.pass_context
-def standin(context: click.Context, host: str, port: int, data: Path, knobs: Path | None) -> None:
+def standin(
+    context: click.Context, host: str, port: int, data: Path, knobs: Path | None, *, recorder_command: str | None
+) -> None:
     """Start a small local Mattermost with a call page, for demos and tests."""
+    from recorder_fsm.standin.launcher import RECORDER, read_command  # noqa: PLC0415
     from recorder_fsm.standin.server import serve  # noqa: PLC0415
 
-    asyncio.run(serve(host, port, data, knobs, environ=context.obj))
+    try:
+        argv = RECORDER if recorder_command is None else read_command(recorder_command)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint="--recorder-command") from problem
+    asyncio.run(serve(host, port, data, knobs, environ=context.obj, recorder_argv=argv))
 
 
 @commands.command()

@@ -20,10 +20,15 @@
         +-- JobOver             the plugin no longer runs this job
 
 `code` is stable and short, for logs, reports and metrics. `sentence` is shown to people in the call: short, plain, no
-secrets, no program output. `detail` is for the log and the report: what the program or the server said.
+secrets, no program output. `detail` is for the log and the report: what the program or the server said. Both pass
+`plain_text`, whatever they are made of.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recorder_fsm.plain_text import plain
 
 UNREACHABLE = "server_unreachable"
 """Code of a `ServerUnavailable`: the request never reached the server, so it cannot have had an effect."""
@@ -33,6 +38,11 @@ PLUGIN_OFF = "plugin_off"
 """Code of a `ServerUnavailable`: the server answers on the routes of a Calls plugin that does not run."""
 
 
+SENTENCE_CHARS = 300
+DETAIL_CHARS = 2000
+NAMED_VARIABLES = 6
+
+
 class RecorderError(Exception):
     """An expected failure, with a stable code, a sentence for people and a detail for engineers."""
 
@@ -40,21 +50,43 @@ class RecorderError(Exception):
     sentence = "The recorder failed."
 
     def __init__(self, sentence: str = "", *, detail: str = "", code: str = "") -> None:
-        self.sentence = sentence or self.sentence
-        self.detail = detail
+        self.sentence = plain(sentence, SENTENCE_CHARS) or self.sentence
+        self.detail = plain(detail, DETAIL_CHARS)
         self.code = code or self.code
-        super().__init__(f"{self.sentence} ({detail})" if detail else self.sentence)
+        super().__init__(f"{self.sentence} ({self.detail})" if self.detail else self.sentence)
 
 
 class SettingsError(RecorderError):
-    """`variable` is the environment variable at fault. The text is `detail` alone: it begins as the original's."""
+    """`variables` are the environment variables at fault, `problems` says of each what is wrong.
+
+    The text is `detail` alone: it begins as the original's.
+    """
 
     code = "settings"
     sentence = "The recording job is not configured correctly."
 
     def __init__(self, sentence: str = "", *, detail: str = "", code: str = "", variable: str = "") -> None:
         super().__init__(sentence, detail=detail, code=code)
-        self.variable = variable
+        self.variables: tuple[str, ...] = (variable,) if variable else ()
+        self.problems: tuple[str, ...] = (self.detail or self.sentence,)
+
+    @property
+    def variable(self) -> str:
+        """The variable that was refused first, "" where none is at fault."""
+        return next(iter(self.variables), "")
+
+    @classmethod
+    def together(cls, errors: Sequence[SettingsError]) -> SettingsError:
+        """Return one error for all that is wrong: whoever mends the first setting should not have to guess the next."""
+        if len(errors) == 1:
+            return errors[0]
+        variables = tuple(name for error in errors for name in error.variables)
+        shown = ", ".join(variables[:NAMED_VARIABLES])
+        more = f" and {len(variables) - NAMED_VARIABLES} more" if len(variables) > NAMED_VARIABLES else ""
+        problems = tuple(problem for error in errors for problem in error.problems)
+        whole = cls(f"The recorder's settings {shown}{more} are not valid.", detail="; ".join(problems))
+        whole.variables, whole.problems = variables, problems
+        return whole
 
     def __str__(self) -> str:
         return self.detail or self.sentence

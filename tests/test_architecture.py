@@ -47,6 +47,7 @@ in_all = pytest.mark.parametrize("path", FILES, ids=room)
 @in_all
 def test_only_process_starts_programs(path: Path) -> None:
     """Whoever starts a program must also be able to end it."""
+    becomes = ("os.exec",) if room(path) != "system.surroundings" else ()  # the same program anew
     if room(path) != "system.process":
         used = [
             f"{name} in line {line}"
@@ -56,7 +57,7 @@ def test_only_process_starts_programs(path: Path) -> None:
                     "asyncio.create_subprocess",
                     "os.system",
                     "os.popen",
-                    "os.exec",
+                    *becomes,
                     "os.spawn",
                     "os.posix_spawn",
                     "os.fork",

@@ -317,3 +317,24 @@ def test_foreign_paths_are_not_removed(tmp_path: Path, monkeypatch: pytest.Monke
     assert not runtime.exists()
     assert precious.exists()
     remove_runtime(str(runtime))
+
+
+def test_nothing_that_tells_of_a_meeting_outlives_it(tmp_path: Path) -> None:
+    """Frames, parts, names, the journal go; log and report stay, and what is not ours."""
+    made = ("live.mp4", "live-2.mp4", "Call.mp4.part", "poster.png", "last-screen.png", "journal.jsonl", "report.part")
+    stay = ("recorder.log", "report.json", "notes.txt", "live.mp4.bak", "photo.png")
+    with JobDirectory(tmp_path / "job") as directory:
+        for name in (*made, *stay):
+            (directory.path / name).write_text("")
+        (directory.path / "folder.part").mkdir()
+        directory.tidy()
+        directory.tidy()
+    assert {path.name for path in directory.path.iterdir()} == {*stay, "folder.part"}
+
+
+def test_directory_that_is_gone_is_no_obstacle_to_an_end(tmp_path: Path, log: list[str]) -> None:
+    """It is said, and no more."""
+    with JobDirectory(tmp_path / "job") as directory:
+        directory.path.rmdir()
+        directory.tidy()
+    assert any("cannot be looked at" in line for line in log)

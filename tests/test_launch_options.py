@@ -20,10 +20,10 @@ from recorder_fsm.browser.launch_options import (
     launch_failure,
     proxy_switches,
 )
+from recorder_fsm.system.last_words import LastWords
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 ADDRESS = CallPageAddress(
-    site_url="https://user@Chat.Example.com:8443",
     origin="https://chat.example.com:8443",
     call_id="callcallcallcallcallcallca",
     recording_id="jobjobjobjobjobjobjobjobjo",
@@ -46,7 +46,7 @@ def test_address_is_that_of_the_contract() -> None:
         "call_id": ["callcallcallcallcallcallca"],
         "job_id": ["jobjobjobjobjobjobjobjobjo"],
     }
-    assert address.netloc == "user@Chat.Example.com:8443"
+    assert address.netloc == "chat.example.com:8443"
     assert base64.urlsafe_b64decode(address.fragment) == b'{"token":"%s"}' % TOKEN.encode()
     assert len(address.fragment) % 4 == 0
     # As the page does it: `_` and `-` back to `/` and `+`, atob, JSON.parse.
@@ -201,7 +201,7 @@ REFUSED = [
 
 def test_refused_sandbox_names_its_cures_in_one_line() -> None:
     """Wherever the words stand, the cause is found, and the cures are all named."""
-    error = launch_failure(REFUSED)
+    error = launch_failure(LastWords(REFUSED), "ended with code 1 while starting")
     assert error.code == "sandbox_refused"
     assert "\n" not in str(error)
     for cure in ("seccomp=deploy/seccomp.json", "seccompProfile", "unprivileged_userns_clone", "apparmor_restrict"):
@@ -212,12 +212,12 @@ def test_refused_sandbox_names_its_cures_in_one_line() -> None:
 @pytest.mark.parametrize("words", ["Failed to move to new namespace: PID", "Check failed: sandbox/credentials.cc:131"])
 def test_sandbox_that_fails_in_another_way_is_known_too(words: str) -> None:
     """Chromium has more than one way to say it; which one depends on what the kernel refuses."""
-    assert launch_failure([words]).code == "sandbox_refused"
+    assert launch_failure(LastWords([words]), "ended with code 1").code == "sandbox_refused"
 
 
 def test_other_failures_say_what_chromium_said() -> None:
     """The last of the browser's own words are the cause; there are not too many of them."""
-    error = launch_failure([*(200 * ["noise"]), "Missing X server or $DISPLAY"])
+    error = launch_failure(LastWords([*(200 * ["noise"]), "Missing X server or $DISPLAY"]), "ended with code 1")
     assert error.code == "browser"
     assert error.detail.startswith("Chromium did not start: ")
     assert error.detail.endswith("noise | Missing X server or $DISPLAY")

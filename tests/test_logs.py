@@ -22,13 +22,13 @@ from loguru import logger
 
 from recorder_fsm.browser.console import Console
 from recorder_fsm.browser.launch_options import CallPageAddress
+from recorder_fsm.plain_text import MASK, Redactor, keep_secret
 from recorder_fsm.storage import logs
-from recorder_fsm.storage.logs import MASK, Redactor
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 RECORDING = "rec4abcdefghijklmnopqrstuv"
 ADDRESS = CallPageAddress(
-    site_url="https://chat.example.com", origin="https://chat.example.com", call_id="c" * 26, recording_id="r" * 26,
+    origin="https://chat.example.com", call_id="c" * 26, recording_id="r" * 26,
     token=TOKEN,
 )  # fmt: skip
 FRAGMENT = ADDRESS.url.partition("#")[2]
@@ -91,8 +91,9 @@ Configure = Callable[..., Written]
 def configured() -> Iterator[Configure]:
     """Configures the log, and returns what it writes to standard output."""
 
-    def configure(form: str = "text", level: str = "DEBUG", redact: Redactor | None = None) -> Written:
-        logs.configure(level=level, form=form, redact=redact or Redactor(TOKEN))
+    def configure(form: str = "text", level: str = "DEBUG", token: str = TOKEN) -> Written:
+        keep_secret(token)
+        logs.configure(level=level, form=form)
         logs.set_context(recording_id=RECORDING, state="recording")
         return Written(logs._output.descriptor)
 
@@ -178,7 +179,7 @@ def test_token_is_masked_in_the_data_of_a_line(configured: Configure) -> None:
 @pytest.mark.parametrize("token", ['quo"te"quote"', "back\\slash\\back", "new\nline\nnew", "\u00fcml\u00e4ut-token"])
 def test_token_that_is_none_is_masked_too(configured: Configure, token: str, form: str) -> None:
     """A token of a wrong form is refused, and may still be somebody's password: also as JSON and one-line text."""
-    stream = configured(form, redact=Redactor(token))
+    stream = configured(form, token=token)
     logger.info("before {} after", token)
     logger.info("before {!r} after", token)
     for line in stream.getvalue().splitlines():
@@ -236,7 +237,7 @@ def test_no_other_end_of_line_gets_through_either(configured: Configure, separat
 
 
 def test_json_line_is_valid_and_whole(configured: Configure) -> None:
-    """Each line is one object; message and exception come back as they were."""
+    """Each line is one object; message and exception are on one line in it, too, for whoever reads it unfolded."""
     stream = configured("json")
     logger.info('quotes " and \\ and \n and \u2028 and {braces}')
     try:
@@ -244,7 +245,7 @@ def test_json_line_is_valid_and_whole(configured: Configure) -> None:
     except ValueError:
         logger.exception("failed")
     first, second = (json.loads(line) for line in stream.getvalue().split("\n")[:-1])
-    assert first["message"] == 'quotes " and \\ and \n and \u2028 and {braces}'
+    assert first["message"] == 'quotes " and \\ and  |  and  |  and {braces}'
     assert (first["level"], first["recording_id"], first["state"]) == ("INFO", RECORDING, "recording")
     assert first["time"].endswith("+00:00")
     assert "exception" not in first
@@ -320,7 +321,7 @@ def test_file_is_for_its_user_alone_and_is_appended(configured: Configure, tmp_p
     before = os.umask(0)
     try:
         for number in range(2):
-            end = logs.add_file(path, level="DEBUG", form="text", redact=Redactor(TOKEN))
+            end = logs.add_file(path, level="DEBUG", form="text")
             logger.info("start {} with {}", number, TOKEN)
             end()
             logger.info("after the end")
@@ -339,7 +340,7 @@ def test_file_that_cannot_be_opened_is_said_and_no_more(configured: Configure, t
     """The log goes on on standard output, which says so: a foreign file of that name costs no recording."""
     output = configured()
     (tmp_path / "recorder.log").mkdir()
-    end = logs.add_file(tmp_path / "recorder.log", level="DEBUG", form="text", redact=Redactor())
+    end = logs.add_file(tmp_path / "recorder.log", level="DEBUG", form="text")
     logger.info("still here")
     end()
     assert "still here" in output.getvalue()
@@ -350,7 +351,7 @@ def test_file_that_does_not_open_holds_up_nobody(configured: Configure, tmp_path
     """A volume that hangs: opening it takes for ever, as that of a pipe that nobody reads does."""
     output = configured()
     os.mkfifo(tmp_path / "recorder.log")
-    end = logs.add_file(tmp_path / "recorder.log", level="DEBUG", form="text", redact=Redactor())
+    end = logs.add_file(tmp_path / "recorder.log", level="DEBUG", form="text")
     logger.info("still here")
     assert "still here" in output.getvalue()
     end()
@@ -377,8 +378,8 @@ def broken(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_output_that_fails_does_not_keep_the_file_from_being_written(broken: int, tmp_path: Path) -> None:
     """A full disk or a launcher that has gone must not end a recording."""
     with output_to(broken):
-        logs.configure(redact=Redactor())
-        end = logs.add_file(tmp_path / "recorder.log", level="DEBUG", form="text", redact=Redactor())
+        logs.configure()
+        end = logs.add_file(tmp_path / "recorder.log", level="DEBUG", form="text")
         logger.info("still here")
         logs.drain(20)
         assert logs.left_out() == {"standard output": 1}
@@ -389,7 +390,7 @@ def test_output_that_fails_does_not_keep_the_file_from_being_written(broken: int
 def test_full_disk_under_the_file_does_not_keep_the_output_from_being_written(configured: Configure) -> None:
     """The same for the file, by a device that is always full."""
     output = configured()
-    end = logs.add_file(Path("/dev/full"), level="DEBUG", form="text", redact=Redactor())
+    end = logs.add_file(Path("/dev/full"), level="DEBUG", form="text")
     logger.info("still here")
     end()
     assert "still here" in output.getvalue()
@@ -400,7 +401,7 @@ def test_lines_that_nobody_took_are_said_in_their_place(form: str) -> None:
     """A reader who stalls and goes on learns how many lines are missing, where, and reads no half line."""
     read_end, write_end = os.pipe()
     with output_to(write_end):
-        logs.configure(form=form, redact=Redactor())
+        logs.configure(form=form)
         for number in range(20_000):
             logger.info("number {}", number)
         left_out = logs.left_out()["standard output"]
@@ -423,7 +424,7 @@ def test_errors_of_the_page_are_left_out_after_ordinary_lines(kind: str) -> None
     """They are written at DEBUG, and are what explains a fault: room is kept for them behind a reader who stalls."""
     read_end, write_end = os.pipe()
     with output_to(write_end):
-        logs.configure(redact=Redactor())
+        logs.configure()
         for number in range(20_000):
             logger.debug("number {}", number)
         Console().heard("log", "an ordinary line")
@@ -440,10 +441,12 @@ def test_errors_of_the_page_are_left_out_after_ordinary_lines(kind: str) -> None
 OWN_OUTPUT = """
 import os, subprocess, sys, threading
 from loguru import logger
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.storage import logs
 
 with logs.own_output():
-    logs.configure(redact=logs.Redactor({token!r}))
+    keep_secret({token!r})
+    logs.configure()
     sys.stdin.readline()
     {block}
 sys.exit(3)
@@ -478,9 +481,9 @@ def test_process_without_standard_descriptors_logs_to_nobody(closed: str, tmp_pa
     """A launcher may leave them closed: no file of ours gets their numbers, and nothing is written into one."""
     code = (
         "from recorder_fsm.storage import logs; from loguru import logger; from pathlib import Path; import sys\n"
-        f"path, redact = Path({str(tmp_path / 'log')!r}), logs.Redactor()\n"
+        f"path = Path({str(tmp_path / 'log')!r})\n"
         "with logs.own_output():\n"
-        "    end = logs.add_file(path, level='DEBUG', form='text', redact=redact)\n"
+        "    end = logs.add_file(path, level='DEBUG', form='text')\n"
         "    print('printed'); logger.info('logged'); end()\n"
         "sys.exit(3)"
     )

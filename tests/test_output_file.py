@@ -362,10 +362,11 @@ async def test_recording_without_a_poster_is_fine(files: RecordingFiles, tmp_pat
 
 
 def test_facts_are_fit_for_json_and_go_with_the_file(tmp_path: Path) -> None:
-    """Rounded to milliseconds, with the file's name; a file that is moved keeps the rest."""
+    """Rounded to milliseconds, without the file's name, which is the channel's; a file that is moved keeps the rest."""
     verified = Verified(tmp_path / "live.mp4", 9, 2.00049, 1.9996, 2.0, 320, 240, 20, ("a defect",))
     facts = verified.facts()
-    assert (facts["duration_s"], facts["video_s"], facts["name"]) == (2.0, 2.0, "live.mp4")
+    assert (facts["duration_s"], facts["video_s"], facts["size_bytes"]) == (2.0, 2.0, 9)
+    assert "name" not in facts
     moved = verified.at(tmp_path / "Call.mp4")
-    assert moved.facts() == {**facts, "name": "Call.mp4"}
+    assert (moved.facts(), moved.path.name) == (facts, "Call.mp4")
     assert moved.defects == ("a defect",)

@@ -109,15 +109,22 @@ class Opener:
         self._contexts.append(context)
         return context
 
-    async def call(self, *, width: int = 1280, height: int = 720, **scene: Any) -> CallPage:
-        """Make a call with `scene` and open its page with the recorder's header and token."""
+    async def call(
+        self, *, width: int = 1280, height: int = 720, script: str = "", clock: bool = False, **scene: Any
+    ) -> CallPage:
+        """Make a call with `scene` and open its page with the recorder's header and token.
+
+        `script` runs before the page's own; `clock`: its timers can be made to run ahead.
+        """
         context = await self.context(width, height)
         await context.set_extra_http_headers({"X-Calls-Recorder": "true"})
         page = await context.new_page()
         ids = self.standin.create_call(scene=scene)
         opened = CallPage(page, ids)
         await page.expose_function("reportTurn", opened.turns.put_nowait)
-        await page.add_init_script(HOOK)
+        if clock:
+            await page.clock.install()
+        await page.add_init_script(HOOK + script)
         page.on("console", lambda message: opened.hear(message.text))
         page.on("pageerror", lambda error: opened.hear(str(error)))
         fragment = base64.urlsafe_b64encode(json.dumps({"token": ids.token}).encode()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import os
 import re
@@ -19,17 +20,21 @@ import pytest
 from recorder_fsm.errors import ProgramError
 from recorder_fsm.system import clock as clock_module
 from recorder_fsm.system import process as process_module
+from recorder_fsm.system import process_table
 from recorder_fsm.system.process import (
     ChildProcess,
     describe_exit,
-    find_descendant,
     find_program,
+    run,
+)
+from recorder_fsm.system.process_table import (
+    find_descendant,
     kill,
     kill_orphans,
-    run,
     wait_for_exit,
 )
 
+ROOT = str(Path(__file__).parent.parent)
 ENV = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
 SLEEP = "import time; print('up'); time.sleep(60)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
@@ -407,7 +412,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "pidfd_open", pidfd_open)
-    monkeypatch.setattr(process_module, "EXIT_POLL_S", 0.01)
+    monkeypatch.setattr(process_table, "EXIT_POLL_S", 0.01)
     return asked
 
 
@@ -466,9 +471,9 @@ async def test_descendant_is_found_by_its_command_line(spawn: Spawn, tmp_path: P
     """Also one that a child of ours has started; nothing is found where nothing matches."""
     word = str(tmp_path)
     child = await spawn(
-        f"import subprocess, sys, time\n"
-        f"p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', {word!r}])\n"
-        f"print('child', p.pid)\ntime.sleep(60)"
+        f"import subprocess, sys\n"
+        f"says = 'import os, time; print(\"child\", os.getpid()); time.sleep(60)'\n"
+        f"subprocess.run([sys.executable, '-c', says, {word!r}])"
     )
     pid = int((await line(child, r"child \d+")).split()[1])
     assert find_descendant(lambda words: words[-1:] == [word]) == pid
@@ -491,6 +496,53 @@ async def test_orphans_that_mention_the_marker_are_killed_and_nothing_else(tmp_p
         assert kill_orphans(marker) == 0
     finally:
         await other.stop(wait_s=0)
+
+
+async def test_orphan_is_found_though_its_words_were_written_anew(spawn: Spawn, tmp_path: Path) -> None:
+    """As Chromium's do: one string with blanks in it, which looks like many words; so does a directory with a blank."""
+    marker = str(tmp_path / "a b" / "recorder-fsm.x")
+    title = ctypes.create_string_buffer(f"chromium --type=renderer --user-data-dir={marker}/profile".encode())
+    child = await spawn(
+        "import ctypes\n"
+        "fields = open('/proc/self/stat').read().rpartition(')')[2].split()\n"
+        "start, end = int(fields[45]), int(fields[46])\n"  # arg_start, arg_end (proc(5))
+        f"ctypes.memset(start, 0, end - start)\nctypes.memmove(start, {title.raw!r}, {len(title)})\n"
+        f"ctypes.memset(end - 1, 46, 1)\n{SLEEP}"  # no NUL at the end: the kernel shows the first string alone
+    )
+    await line(child, "up")
+    assert marker.encode() in Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    assert not any(marker in word for word in psutil.Process(child.pid).cmdline())
+    assert kill_orphans(marker) == 1
+    assert await child.wait() == -signal.SIGKILL
+
+
+LOSES_ITS_PARENT = """
+import asyncio, os, sys
+import psutil
+from recorder_fsm.system.parent_death import adopt_orphans
+from recorder_fsm.system.process_table import kill_descendants
+
+SLEEP = "import sys; print('up', flush=True); sys.stdin.read()"
+PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
+
+async def main():
+    adopt_orphans()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.PIPE
+    )
+    await child.stdout.readline()
+    await child.wait()
+    (orphan,) = psutil.Process().children()
+    print(kill_descendants(spare=[orphan.pid]), kill_descendants(), os.waitpid(orphan.pid, 0)[1], kill_descendants())
+
+asyncio.run(main())
+"""
+
+
+async def test_what_lost_its_parent_is_found_by_its_descent() -> None:
+    """In a session of its own, with nothing in its words; but what is to be spared lives."""
+    done = await run("python", [sys.executable, "-c", LOSES_ITS_PARENT], env={**ENV, "PYTHONPATH": ROOT}, limit_s=20)
+    assert (done.stdout, done.stderr) == (b"0 1 9 0\n", "")
 
 
 # --- programs that run to their end -------------------------------------------------------------------------------

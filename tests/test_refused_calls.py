@@ -38,7 +38,7 @@ asyncio.run(main())
 """
 FINDS_A_GRANDCHILD = """
 import asyncio, subprocess, sys
-from recorder_fsm.system.process import find_descendant, kill, kill_orphans, wait_for_exit
+from recorder_fsm.system.process_table import find_descendant, kill, kill_orphans, wait_for_exit
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}, 'the-grandchild'])"

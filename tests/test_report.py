@@ -15,7 +15,7 @@ from recorder_fsm import __version__
 from recorder_fsm.errors import CaptureError
 from recorder_fsm.media.encode import Progress
 from recorder_fsm.media.output_file import Verified
-from recorder_fsm.storage.logs import Redactor
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.storage.report import JobReport
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 def written(report: JobReport, path: Path, **more: Any) -> dict[str, Any]:
-    options = {"exit_code": 0, "state": "done", "cause": None, "redact": Redactor(TOKEN), **more}
+    options = {"exit_code": 0, "state": "done", "cause": None, **more}
     report.write(path, **options)
     content: dict[str, Any] = json.loads(path.read_text(), parse_constant=_refuse)
     return content
@@ -86,7 +86,7 @@ def test_facts_of_a_recording_are_kept(tmp_path: Path) -> None:
     assert content["capture"]["clock_s"] == 61.235
     assert (content["capture"]["mean_dbfs"], content["capture"]["loudest_dbfs"]) == (-20.0, -3.0)
     assert (content["capture"]["heard_s"], content["capture"]["frames"]) == (1, 7)
-    assert (content["file"]["name"], content["file_ready_after_s"]) == ("Call.mp4", 1.235)
+    assert (content["file"]["frames"], content["file_ready_after_s"]) == (file.frames, 1.235)
     assert content["gaps"] == [{"what": "audio", "at_s": 30.123, "length_s": 1.988}]
     assert content["published"] == {"file_id": "file-1", "size_bytes": 123}
     assert content["notes"] == ["a defect"]
@@ -108,6 +108,7 @@ def test_progress_is_a_line_of_the_log(log: list[str]) -> None:
 
 def test_secret_is_not_in_the_report(tmp_path: Path) -> None:
     """Neither from a cause nor from the page's console."""
+    keep_secret(TOKEN)
     report = JobReport("rec", 0.0)
     report.note(f"console: {TOKEN}")
     report.at_the_fault([f"error {TOKEN}"], None)
@@ -127,7 +128,5 @@ def test_report_is_for_its_user_alone_and_written_in_one_piece(tmp_path: Path) -
 
 def test_volume_that_refuses_the_report_is_only_logged(tmp_path: Path, log: list[str]) -> None:
     """It must not change the exit code of a job that published its recording."""
-    JobReport("rec", 0.0).write(
-        tmp_path / "nowhere" / "report.json", exit_code=0, state="done", cause=None, redact=Redactor()
-    )
+    JobReport("rec", 0.0).write(tmp_path / "nowhere" / "report.json", exit_code=0, state="done", cause=None)
     assert any(line.startswith("WARNING the report cannot be written") for line in log)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import sys
 
 import pytest
 
-from recorder_fsm.system.signals import StopRequest
+from recorder_fsm.system.signals import STOP_SIGNALS, StopRequest
 
+NAMES = [number.name for number in STOP_SIGNALS]
 BEFORE_THE_LOOP = """
 import asyncio, os, signal
 from recorder_fsm.system.signals import StopRequest
@@ -64,6 +66,16 @@ os.kill(os.getpid(), signal.{name})
 print("orderly")
 """
 
+UNDER_NOHUP = """
+import os, signal
+from recorder_fsm.system.signals import StopRequest
+
+stop = StopRequest()
+stop.install()
+os.kill(os.getpid(), signal.SIGHUP)
+print(stop.requested_at is None)
+"""
+
 
 async def run(code: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
@@ -73,19 +85,19 @@ async def run(code: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", NAMES)
 async def test_signal_before_the_loop_is_remembered(name: str) -> None:
     """Neither kills the process nor gets lost; the first one counts."""
     assert await run(BEFORE_THE_LOOP.format(name=name)) == (0, "orderly\n")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", NAMES)
 async def test_signal_after_the_loop_does_not_spoil_the_exit_code(name: str) -> None:
     """A second signal in the last moments, when the loop has closed, must not turn a published job into exit 143."""
     assert await run(AFTER_THE_LOOP.format(name=name)) == (0, "orderly\n")
 
 
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("first", STOP_SIGNALS, ids=lambda number: number.name)
 async def test_signal_wakes_a_loop_that_waits_and_later_ones_are_absorbed(first: signal.Signals) -> None:
     """One orderly stop: a loop with nothing else to do wakes up at once, and three more signals change nothing."""
     process = await asyncio.create_subprocess_exec(
@@ -97,7 +109,7 @@ async def test_signal_wakes_a_loop_that_waits_and_later_ones_are_absorbed(first:
         assert await process.stdout.readline() == b"ready\n"
         process.send_signal(first)
         assert await process.stdout.readline() == b"stopping\n"
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        for number in (*STOP_SIGNALS, signal.SIGTERM):
             process.send_signal(number)
         process.stdin.write(b"go on\n")
         await process.stdin.drain()
@@ -142,3 +154,15 @@ async def test_time_of_the_first_request_is_kept() -> None:
     stop.request()
     assert first is not None
     assert stop.requested_at == first
+
+
+def test_terminal_that_closes_stops_nothing_under_nohup() -> None:
+    """Whoever starts it so wants it to go on without the terminal."""
+    command = ["nohup", sys.executable, "-c", UNDER_NOHUP]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_signals_are_those_that_would_end_the_process_with_no_word() -> None:
+    """What launchers, shells, terminals and people at keyboards send."""
+    assert set(NAMES) == {"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"}

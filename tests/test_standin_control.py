@@ -223,6 +223,25 @@ async def test_log_keeps_order_and_hides_the_token(
     assert len(await (await bot_client.get("/standin/log?route=version")).json()) == 1
 
 
+async def test_log_keeps_every_header(standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds) -> None:
+    """A test reads what was sent, credentials included; over HTTP these are hidden, whether they were right or not."""
+    url = f"{PLUGIN}/bot/calls/{ids.call_id}/filename"
+    sent = {"x-calls-recorder": "true", "If-None-Match": "", "Cookie": f"MMAUTHTOKEN={'c' * 26}; theme=dark"}
+    await bot_client.get(url, headers={**sent, "Authorization": f"Token {'x' * 26}", "X-Odd": f"a {ids.token} b"})
+    await bot_client.get(f"{url}?access_token={'q' * 26}&a=b")
+    wrong, right = standin.requests("filename")
+    assert wrong.headers["Authorization"] == f"Token {'x' * 26}"
+    assert right.headers["Authorization"] == f"BEARER {ids.token}"
+    assert (wrong.headers["X-Calls-Recorder"], wrong.headers["If-None-Match"]) == ("true", "")
+    assert {"Host", "Accept", "Accept-Encoding", "User-Agent"} <= set(wrong.headers)
+    reply = await bot_client.get("/standin/log?route=filename")
+    assert not [secret for secret in (ids.token, "x" * 26, "c" * 26, "q" * 26) if secret in await reply.text()]
+    first, second = await reply.json()
+    assert (first["headers"]["Authorization"], second["headers"]["Authorization"]) == ("Token ***", "BEARER ***")
+    assert first["headers"]["Cookie"] == "MMAUTHTOKEN=***; theme=***"
+    assert (first["headers"]["X-Odd"], second["query"]) == ("a *** b", "access_token=***&a=b")
+
+
 async def test_wrong_token_is_logged_as_wrong(
     standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:

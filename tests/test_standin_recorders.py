@@ -15,7 +15,8 @@ import pytest
 
 from recorder_fsm.standin import StandIn
 from recorder_fsm.standin.channel import duration_text
-from recorder_fsm.system.process import ChildProcess
+from recorder_fsm.standin.probing import PROGRAM_ENV
+from recorder_fsm.system.process import ChildProcess, run
 
 ENVIRON = {**os.environ, "AUTH_TOKEN": "not for the child", "SECRET": "not for the child"}
 
@@ -185,15 +186,17 @@ async def test_unknown_recording_is_not_found(client: aiohttp.ClientSession) -> 
     assert (await client.get(f"/standin/files/{'n' * 26}")).status == 404
 
 
-async def test_poster_is_the_picture_beside_the_recording(standin: StandIn, client: aiohttp.ClientSession) -> None:
-    """The one PNG of a job's directory is served, and the thread points to it."""
+async def test_poster_is_a_frame_of_what_was_published(standin: StandIn, client: aiohttp.ClientSession) -> None:
+    """The thread points to it; where no frame can be had there is none."""
     recording_id = await started(standin, client)
-    (standin.data_dir / "jobs" / recording_id / "still.png").write_bytes(b"\x89PNG")
     standin.stop_recording(recording_id)
     await ended(standin, recording_id)
     post = (await (await client.get("/standin/thread")).json())["posts"][0]
+    assert (await client.get(post["poster_url"])).status == 404, "what was published is no video"
+    make = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "color=red:s=64x64:d=3", "-f", "mp4"]
+    await run("ffmpeg", [*make, str(standin.uploaded(post["file"]["id"]))], env=PROGRAM_ENV, limit_s=30)
     poster = await client.get(post["poster_url"])
-    assert (poster.content_type, await poster.read()) == ("image/png", b"\x89PNG")
+    assert (poster.content_type, (await poster.read())[:4]) == ("image/png", b"\x89PNG")
 
 
 async def test_shutdown_ends_recorders(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,33 +14,68 @@ from urllib.parse import urlsplit
 HEAD_LIMIT_BYTES = 64 * 1024
 
 
-def make_authority(directory: Path, name: str) -> Path:
-    """Make a certificate authority; returns its certificate, with its key beside it (`.key`)."""
-    certificate = directory / f"{name}.pem"
+KEYS = {
+    "RSA": ("rsa:2048",),
+    "P-256": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+    "P-521": ("ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"),
+    "Ed25519": ("ed25519",),
+}
+ONE_DAY = ("-days", "1")
+PAST = "20200101000000Z", "20210101000000Z"
+FUTURE = "20900101000000Z", "20910101000000Z"
+COMPANY = ("subjectKeyIdentifier=none", "authorityKeyIdentifier=none", "basicConstraints=CA:TRUE")
+"""A root as companies have them: without key identifiers and key usage. Python 3.13's own default refuses it."""
+
+
+def issue(
+    directory: Path,
+    name: str,
+    extensions: Sequence[str],
+    *,
+    signer: Path | None = None,
+    subject: str = "",
+    key: str = "P-256",
+    dates: tuple[str, str] | None = None,
+    digest: str = "sha256",
+) -> Path:
+    """Make a certificate with just these extensions, signed by `signer` or by itself; its key is beside it (`.key`).
+
+    `dates` are its first and its last moment, as `openssl ca` wants them.
+    """
+    certificate, request, own_key = (directory / f"{name}.{kind}" for kind in ("pem", "csr", "key"))
     _openssl(
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
-        *("-subj", f"/CN=Private authority {name}", "-addext", "basicConstraints=critical,CA:TRUE"),
-        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
-        *("-keyout", str(certificate.with_suffix(".key")), "-out", str(certificate)),
+        *("req", "-new", "-newkey", *KEYS[key], "-nodes", "-subj", f"/CN={subject or name}"),
+        *("-keyout", str(own_key), "-out", str(request)),
+    )
+    index = directory / f"{name}.index"
+    index.touch()
+    config = directory / f"{name}.cnf"
+    config.write_text(
+        f"[ca]\ndefault_ca=us\n[us]\ndatabase={index}\nnew_certs_dir={directory}\npolicy=any\nrand_serial=yes\n"
+        "[any]\ncommonName=supplied\n[extensions]\n" + "\n".join(extensions) + "\n"
+    )
+    who = ("-cert", str(signer), "-keyfile", str(signer.with_suffix(".key"))) if signer else ("-selfsign",)
+    signs_itself = () if signer else ("-keyfile", str(own_key))
+    pure = signer is None and key == "Ed25519"  # it has its digest inside
+    _openssl(
+        *("ca", "-batch", "-notext", "-config", str(config), "-extensions", "extensions", "-in", str(request)),
+        *(*who, *signs_itself, "-md", "null" if pure else digest, "-out", str(certificate)),
+        *(("-startdate", dates[0], "-enddate", dates[1]) if dates else ONE_DAY),
     )
     return certificate
 
 
+def make_authority(directory: Path, name: str) -> Path:
+    """Make an authority as companies have them; returns its certificate, with its key beside it (`.key`)."""
+    return issue(directory, name, COMPANY, subject=f"Private authority {name}")
+
+
 def server_context(directory: Path, authority: Path, host: str) -> ssl.SSLContext:
     """Return the TLS context of a server for `host`, with a certificate that `authority` signed."""
-    key, request, certificate = (directory / f"{host}.{kind}" for kind in ("key", "csr", "pem"))
-    extensions = directory / f"{host}.ext"
-    extensions.write_text(f"subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
-    _openssl(
-        *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-subj", f"/CN={host}", "-keyout", str(key), "-out", str(request)),
-    )
-    _openssl(
-        *("x509", "-req", "-in", str(request), "-CA", str(authority), "-CAkey", str(authority.with_suffix(".key"))),
-        *("-CAcreateserial", "-days", "2", "-extfile", str(extensions), "-out", str(certificate)),
-    )
+    extensions = ("authorityKeyIdentifier=none", f"subjectAltName=DNS:{host}", "extendedKeyUsage=serverAuth")
+    certificate = issue(directory, host, extensions, signer=authority)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     return context
 
 

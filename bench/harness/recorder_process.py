@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
@@ -10,11 +11,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
 from bench.harness.environment import job_environment
+from recorder_fsm.standin.scene import RTC_CHROMIUM_ARG, scene_of
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 
@@ -33,6 +35,8 @@ class RecorderProcess:
         self.lines: list[dict[str, Any]] = []
         self._changed = asyncio.Condition()
         self._ended = False
+        self._journal: TextIO | None = None
+        self._noted = ""
         self._pump = asyncio.create_task(self._read())
 
     @property
@@ -47,8 +51,21 @@ class RecorderProcess:
     @property
     def runtime(self) -> str:
         """The runtime directory of the job's last start, as its journal says."""
-        journal = (self.job_dir / "journal.jsonl").read_text(errors="replace")
-        return str(re.findall(r'"fact": "process_started".*"runtime": "([^"]+)"', journal)[-1])
+        return str(re.findall(r'"fact": "process_started".*"runtime": "([^"]+)"', self.journal)[-1])
+
+    @property
+    def journal(self) -> str:
+        """The job's journal, also after the job has removed it."""
+        self._hold_journal()
+        if self._journal is not None and not self._journal.closed:
+            self._journal.seek(0)
+            self._noted = self._journal.read()
+        return self._noted
+
+    def _hold_journal(self) -> None:
+        if self._journal is None:
+            with contextlib.suppress(OSError):
+                self._journal = (self.job_dir / "journal.jsonl").open(encoding="utf-8", errors="replace")
 
     async def seen(self, accept: Callable[[dict[str, Any]], Any], limit_s: float = STATE_LIMIT_S) -> dict[str, Any]:
         """Wait for a log line that is accepted, one of those before included."""
@@ -104,9 +121,16 @@ class RecorderProcess:
                 return process
         raise AssertionError("no Chromium")
 
+    async def close(self) -> None:
+        """Let go of what was read from: the process has ended."""
+        await self._pump
+        if self.journal and self._journal is not None:
+            self._journal.close()
+
     async def _read(self) -> None:
         assert self.process.stdout is not None
         async for raw in self.process.stdout:
+            self._hold_journal()
             try:
                 line = json.loads(raw)
             except ValueError:
@@ -124,6 +148,8 @@ async def recorder(
     standin: StandIn, ids: CallIds, data: Path, *, user: int | None = None, **more: str
 ) -> AsyncIterator[RecorderProcess]:
     """Run a recorder; one that still runs at the end of the test is killed."""
+    if scene_of(standin.state, standin.state.calls.get(ids.call_id))["rtc"]:
+        more.setdefault("EXTRA_CHROMIUM_ARGS", RTC_CHROMIUM_ARG)
     async with launched(job_environment(standin.url, ids, data, **more), ids, data, user=user) as run:
         yield run
 
@@ -157,7 +183,7 @@ async def launched(
         if process.returncode is None:
             process.kill()
             await process.wait()
-        await run._pump
+        await run.close()
 
 
 def orphans(marker: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from loguru import logger
 
 from recorder_fsm.browser.devtools import Message, Session
+from recorder_fsm.plain_text import plain
 
 KEPT_ERRORS = 10
 ERROR_CHARS = 300
@@ -37,12 +38,12 @@ class Console:
     def heard(self, kind: str, text: str) -> None:
         """Take a line: log it where the minute has room for it, else count it."""
         if kind in ("error", "assert"):
-            self.errors.append(text[:ERROR_CHARS])
+            self.errors.append(plain(text, ERROR_CHARS))
         now = time.monotonic()
         if now - self._began >= WINDOW_S:
             self.tell_left_out()
             self._began, self._logged_bytes = now, 0
-        line = text[:LINE_CHARS]
+        line = plain(text, LINE_CHARS)
         size = len(line.encode(errors="replace"))
         if self._logged_bytes + size > LIMIT_BYTES - (0 if kind in GRAVE else RESERVED_BYTES):
             self._left_out[kind] += 1

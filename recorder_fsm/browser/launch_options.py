@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
 import attrs
 
 from recorder_fsm.errors import BrowserError
+from recorder_fsm.system.last_words import LastWords
 
 PAGE_PATH = "/plugins/com.mattermost.calls/standalone/recording.html"
 DEVELOPMENT_HOSTS = ("172.17.0.1", "host.docker.internal", "mm-server", "host.minikube.internal")
 DEVELOPMENT_PORT = 8065
-SHOWN_CHARACTERS = 200
+CACHE_BYTES = 8 * 2**20
 
 FEATURES_OFF = (
     "HttpsUpgrades",  # a site on http is loaded by http, without a try of https first
@@ -27,6 +28,7 @@ FEATURES_OFF = (
     "NetworkTimeServiceQuerying",
     "AimEnabled",
     "PreconnectToSearch",
+    "SegmentationPlatformFeature",  # statistics of the pages that were shown, with their addresses, in a file
 )
 FEATURES_ON = ("SkipListAccountsWithoutGaiaCookies",)  # no traffic to accounts.google.com
 JOINED = ("--disable-features", "--enable-features")
@@ -44,7 +46,6 @@ PASSED_ON = frozenset(
 class CallPageAddress:
     """Where the recording page of one call is. The token travels in the fragment, which never leaves the browser."""
 
-    site_url: str
     origin: str
     call_id: str
     recording_id: str
@@ -53,7 +54,7 @@ class CallPageAddress:
     @property
     def without_token(self) -> str:
         query = urlencode({"call_id": self.call_id, "job_id": self.recording_id})
-        return f"{self.site_url}{PAGE_PATH}?{query}"
+        return f"{self.origin}{PAGE_PATH}?{query}"
 
     @property
     def url(self) -> str:
@@ -67,20 +68,21 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith("LC_")}
 
 
-def browser_environment(inherited: Mapping[str, str], runtime: Path, *more: Mapping[str, str]) -> dict[str, str]:
-    """Return Chromium's environment: everything it writes goes to the runtime directory of the job."""
-    private = {
+def private_environment(runtime: Path) -> dict[str, str]:
+    """Return what makes a program write all that it writes to the runtime directory of the job.
+
+    No program needs a user's home, which may be missing, unknown, or not theirs to write.
+    """
+    return {
         "HOME": str(runtime),
         "TMPDIR": str(runtime / "tmp"),
         "XDG_CONFIG_HOME": str(runtime / "config"),
         "XDG_CACHE_HOME": str(runtime / "cache"),
         "XDG_RUNTIME_DIR": str(runtime),
+        "XDG_DATA_HOME": str(runtime / "share"),
+        "XDG_STATE_HOME": str(runtime / "state"),
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
     }
-    merged = {**inherited, **private}
-    for part in more:
-        merged |= part
-    return merged
 
 
 def insecure_origins(site_origin: str, *, dev_mode: bool) -> list[str]:
@@ -107,7 +109,8 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--disable-notifications": None,  # nothing may cover the call
         "--disable-infobars": None,
         "--disable-session-crashed-bubble": None,
-        "--disable-breakpad": None,  # no crash uploads: a dump could hold the token
+        "--disable-breakpad": None,  # no crash uploads
+        "--disable-crashpad-for-testing": None,  # nor dumps: one holds the token, and whatever was said last
         "--noerrdialogs": None,
         "--password-store": "basic",  # no keyring daemon
         "--disable-features": ",".join(FEATURES_OFF),
@@ -125,6 +128,9 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--disable-sync": None,
         "--metrics-recording-only": None,  # measures nothing to send
         "--disable-dev-shm-usage": None,  # a container's /dev/shm has 64 MB
+        "--disk-cache-size": str(CACHE_BYTES),  # else it takes most of what is free where the profile is
+        "--media-cache-size": str(CACHE_BYTES),
+        "--disable-gpu-shader-disk-cache": None,  # nothing is ever found in that of a fresh profile
         "--disable-hang-monitor": None,  # no question over the call whether to wait
         "--no-default-browser-check": None,
         "--no-first-run": None,
@@ -180,16 +186,18 @@ def _bypass_rules(entry: str) -> list[str]:
     return [name] if name.replace(".", "").replace(":", "").isdigit() else [name, f"*.{name}"]
 
 
-def launch_failure(lines: Sequence[str]) -> BrowserError:
-    """Turn what Chromium printed before it gave up into a cause that names the knob to turn."""
-    text = " | ".join(lines)
-    if any(words in text for words in ("No usable sandbox", "Failed to move to new namespace", "credentials.cc")):
+def launch_failure(words: LastWords, how: str) -> BrowserError:
+    """Turn what Chromium printed before it gave up into a cause that names the knob to turn; `how` it was noticed."""
+    text = " | ".join(words.lines)
+    said = words.shown() if words.shown() not in how else ""
+    said = f"{how}: {said}" if said else how
+    if any(sign in text for sign in ("No usable sandbox", "Failed to move to new namespace", "credentials.cc")):
         return BrowserError(
             "The recorder's browser could not set up its sandbox.",
             detail="user namespaces are refused here. In Docker: --security-opt seccomp=deploy/seccomp.json; in "
             "Kubernetes: the same file as seccompProfile; on the host: sysctl kernel.unprivileged_userns_clone=1, "
             "kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0. "
-            f"Chromium said: {text[-SHOWN_CHARACTERS:]}",
+            f"Chromium {said}",
             code="sandbox_refused",
         )
-    return BrowserError(detail=f"Chromium did not start: {text[-3 * SHOWN_CHARACTERS :]}")
+    return BrowserError(detail=f"Chromium did not start: {said}")

@@ -15,6 +15,7 @@ import attrs
 from loguru import logger
 from playwright.async_api import Error, Page, Response
 
+from recorder_fsm.browser import certificates
 from recorder_fsm.browser.devtools import Message, Session
 from recorder_fsm.browser.loading import Loading
 from recorder_fsm.browser.page_answer import Answer
@@ -75,6 +76,8 @@ class ChromiumTab:
             self._session.tell("Page.stopLoading")
             # Playwright repeats the address with its fragment, and with it the token, behind " at " and in a call log.
             words = error.message.splitlines()[0].split(" at http", maxsplit=1)[0]
+            if refused := certificates.refusal(words):
+                raise refused from error
             raise BrowserError(detail=words, code="page") from error  # whether the page has gone says our own session
         finally:
             page.remove_listener("response", note)

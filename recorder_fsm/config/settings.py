@@ -2,8 +2,9 @@
 
 Owns `TABLE`, from which the settings are read and the documentation is made, and the kinds of values in it. A kind
 knows how a text becomes a value and in which words the original refuses one (contract 1.1). The order of reading is the
-original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then values are checked, and the
-first refusal wins. Nothing here reads the process's own environment: the caller hands a mapping in.
+original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then values are checked. Its first
+refusal comes first here, too, and all others after it. Nothing here reads the process's own environment: the caller
+hands a mapping in.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import attrs
 from recorder_fsm.config import go_syntax
 from recorder_fsm.config.address import site_address
 from recorder_fsm.errors import SettingsError
+from recorder_fsm.plain_text import hide, keep_secret
 
 MIB = 1024 * 1024
 SCHEMES = ("http", "https")
@@ -42,7 +44,7 @@ class Text:
 
     def shown(self, value: Any) -> str:
         """Describe the value in a message."""
-        text = str(value)
+        text = hide(str(value))  # the token, pasted into another variable by mistake
         cut = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
         return go_syntax.quote(cut) if text else "empty"
 
@@ -111,10 +113,16 @@ class Site(Text):
             return f"parsing failed: {error}"
         if url.scheme not in SCHEMES:
             return f"parsing failed: invalid scheme {go_syntax.quote(url.scheme)}"
-        return f"parsing failed: invalid path {go_syntax.quote(url.path)}" if url.path else ""
+        if url.path:
+            return f"parsing failed: invalid path {go_syntax.quote(url.path)}"
+        try:
+            site_address(value)
+        except ValueError as error:  # what the original takes, and then cannot record with
+            return f"cannot be used: {error}"
+        return ""
 
     def shown(self, value: str) -> str:
-        return Text.shown(self, go_syntax.without_password(value))
+        return Text.shown(self, re.sub("([?#]).+", r"\1...", go_syntax.without_password(value), flags=re.DOTALL))
 
 
 @attrs.frozen
@@ -153,7 +161,7 @@ def _choice(default: str, *words: str, fold: bool = False) -> Choice:
 
 IDENTIFIER = Identifier(limits="exactly 26 of a-z and 0-9")
 TOKEN = attrs.evolve(IDENTIFIER, secret=True)
-SITE = Site(limits="http or https, a host, no path")
+SITE = Site(limits="http or https, a host, no path, user, query or fragment")
 CA_FILE = File(limits="an existing file, PEM")
 SWITCHES = Text(limits="words that start with --")
 FLAG = Text("false", "only the exact text true counts")
@@ -211,9 +219,6 @@ def markdown_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-SHORTEST_MASKED_TOKEN = 8
-
-
 @attrs.frozen
 class Settings:
     """What the job shall do.
@@ -247,12 +252,21 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read all variables of `TABLE`; raises `SettingsError` for the first wrong one (contract 1.2)."""
-        values = {variable.field: _read(variable, environment) for variable in TABLE}
+        """Read all variables of `TABLE`; raises `SettingsError` for those that are wrong, in order (contract 1.2)."""
+        keep_secret(environment.get("AUTH_TOKEN", ""))
+        values: dict[str, Any] = {}
+        wrong: list[SettingsError] = []
         for variable in TABLE:
-            if refusal := variable.kind.refusal(values[variable.field]):
+            try:
+                values[variable.field] = _read(variable, environment)
+            except SettingsError as error:
+                wrong.append(error)
+        for variable in TABLE:
+            if variable.field in values and (refusal := variable.kind.refusal(values[variable.field])):
                 shown = variable.kind.shown(values[variable.field])
-                raise _refused(variable, f"invalid config: {variable.original_name} {refusal}", shown, environment)
+                wrong.append(_refused(variable, f"invalid config: {variable.original_name} {refusal}", shown))
+        if wrong:
+            raise SettingsError.together(wrong)
         words = str(values["extra_chromium_args"]).split()
         values["extra_chromium_args"] = tuple(filter(_is_switch, words))
         values["dropped_chromium_args"] = tuple(word for word in words if not _is_switch(word))
@@ -300,14 +314,14 @@ class Identity:
 
 
 def usable_identity(environment: Mapping[str, str]) -> Identity | None:
-    """Return who we are if address, ids and token are all valid and the address has a host, else None."""
+    """Return who we are if address, ids and token are all valid, else None."""
     variables = {variable.field: variable for variable in TABLE if isinstance(variable.kind, Site | Identifier | File)}
     values = {field: _read(variable, environment) for field, variable in variables.items()}
     if variables["tls_ca_cert_file"].kind.refusal(values["tls_ca_cert_file"]):
         values["tls_ca_cert_file"] = None
     if any(variable.kind.refusal(values[field]) for field, variable in variables.items()):
         return None
-    return Identity(**values) if go_syntax.parse_url(values["site_url"]).host else None
+    return Identity(**values)
 
 
 def _is_switch(word: str) -> bool:
@@ -321,12 +335,9 @@ def _read(variable: Variable, environment: Mapping[str, str]) -> Any:
         return variable.kind.read(raw)
     except ValueError as error:
         shown = variable.kind.shown(raw)
-        raise _refused(variable, f"failed to parse {variable.original_name}: {error}", shown, environment) from error
+        raise _refused(variable, f"failed to parse {variable.original_name}: {error}", shown) from error
 
 
-def _refused(variable: Variable, refusal: str, shown: str, environment: Mapping[str, str]) -> SettingsError:
+def _refused(variable: Variable, refusal: str, shown: str) -> SettingsError:
     text = f"{refusal}: {variable.name} is {shown}, allowed are {variable.kind.limits}"
-    token = environment.get("AUTH_TOKEN", "")
-    if len(token) >= SHORTEST_MASKED_TOKEN:  # pasted into another variable by mistake
-        text = text.replace(token, "***")
     return SettingsError(f"The recorder's setting {variable.name} is not valid.", detail=text, variable=variable.name)

@@ -22,6 +22,7 @@ from recorder_fsm.errors import (
     ServerUnavailable,
     SettingInTheWay,
 )
+from recorder_fsm.plain_text import plain
 
 SHOWN_CHARACTERS = 300
 READ_BYTES = 1024
@@ -62,7 +63,7 @@ class Reply:
 
     def foreign(self, why: str) -> ServerUnavailable:
         """Return the error for an answer in a form that this route does not have."""
-        start = plain(self.body[:READ_BYTES].decode(errors="replace"))
+        start = shown(self.body[:READ_BYTES].decode(errors="replace"))
         return ServerUnavailable(
             "Mattermost's answer was not understood.",
             detail=f"{self.status}, {why}: {start or 'empty'}",
@@ -92,10 +93,10 @@ def own_words(status: int, body: bytes) -> str | None:
 def refusal(status: int, body: bytes, what: str, location: str = "") -> MattermostError:
     """Return the error for an answer with an HTTP status of 300 or more; `what` is the request."""
     words = own_words(status, body)
-    shown = words if words is not None else body.decode(errors="replace")
+    text = words if words is not None else body.decode(errors="replace")
     if status < 400:
-        shown = f"to {location or 'nowhere'}"
-    detail = f"{what}: {status} {plain(shown)}"
+        text = f"to {location or 'nowhere'}"
+    detail = f"{what}: {status} {shown(text)}"
     if words is None or status < 400:
         return _foreign(status, body, detail)
     said: dict[str, Any] = {"detail": detail, "status": status, "words": words}
@@ -169,10 +170,9 @@ def meaning(route: Route, error: MattermostError) -> Means | None:
     return None
 
 
-def plain(text: str) -> str:
-    """Return `text` on one line, without control characters, cut to what a log line bears."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."
+def shown(text: str) -> str:
+    """Return as much of somebody's words as a cause bears."""
+    return plain(text, SHOWN_CHARACTERS)
 
 
 def _json(body: bytes) -> Any:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from loguru import logger
 
 from recorder_fsm.errors import PLUGIN_OFF, JobOver, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost.answers import Means, Route, meaning, plain
+from recorder_fsm.mattermost.answers import SHOWN_CHARACTERS, Means, Route, meaning
 from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.file_names import safe_stem
 from recorder_fsm.mattermost.notice import Notice, notice_after
@@ -25,6 +25,7 @@ from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.upload import Upload
 from recorder_fsm.mattermost.upload_session import Begun
+from recorder_fsm.plain_text import plain
 from recorder_fsm.system.clock import Stopwatch, running_timeout
 
 ERROR_TEXT_LIMIT = 200
@@ -61,7 +62,6 @@ class CallsBot:
         self._call_id = call_id
         self._post_id = post_id
         self._recording_id = recording_id
-        self._token = token
         self._timing = timing or RetryTiming()
         self._sizes = sizes or PartSizes()
         self._routes = PluginRoutes(site_url, token, call_id, ca_file, self._timing)
@@ -82,9 +82,11 @@ class CallsBot:
         stem = safe_stem(name)
         if not stem:
             raise RequestRejected(
-                "Mattermost gave no name for the recording.", detail=f"filename is {plain(json.dumps(name))}"
+                "Mattermost gave no name for the recording.",
+                detail=f"filename is {json.dumps(name[:SHOWN_CHARACTERS])}",
             )
-        logger.info("the recording is named {}", stem)
+        # Not the name itself: it is the channel's, and the log outlives the recording.
+        logger.info("the recording has a name of {} characters", len(stem))
         return stem
 
     async def plugin_is_off(self) -> bool:
@@ -135,7 +137,7 @@ class CallsBot:
         Returns whether the plugin heard it: it took it, or said that the job has ended. Retried for `limit_s` seconds.
         The text is cut to one line of 200 characters (contract 2.3).
         """
-        line = self._line(text)
+        line = plain(text, ERROR_TEXT_LIMIT)
         try:
             await self._retry(
                 "failed", lambda: self._report("failed", line), limit_s, self._timing.longest_start_wait_s
@@ -154,7 +156,7 @@ class CallsBot:
 
         Tried once: a reply that was lost would else mean a second post. A bot that may not post is no fault.
         """
-        post = {"channel_id": self._call_id, "root_id": self._post_id, "message": self._line(text)}
+        post = {"channel_id": self._call_id, "root_id": self._post_id, "message": plain(text, ERROR_TEXT_LIMIT)}
         try:
             await self._routes.call(self._routes.driver.posts.create_post, post, limit_s=limit_s)
         except MattermostError as error:
@@ -232,10 +234,6 @@ class CallsBot:
             return None
         size = info.get("size")
         return size if isinstance(size, int) and not isinstance(size, bool) else None
-
-    def _line(self, text: str) -> str:
-        line = plain(text.replace(self._token, "***"))
-        return line if len(line) <= ERROR_TEXT_LIMIT else line[: ERROR_TEXT_LIMIT - 3] + "..."
 
     async def _ask_filename(self) -> str:
         reply = await self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename")

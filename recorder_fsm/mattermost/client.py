@@ -21,6 +21,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import requests
 import urllib3.exceptions
+from loguru import logger
 from mattermostdriver import Driver
 from mattermostdriver.client import Client
 from requests.adapters import HTTPAdapter
@@ -29,11 +30,20 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from recorder_fsm import __version__
 from recorder_fsm.config.address import site_address
-from recorder_fsm.errors import UNREACHABLE, UNREADABLE, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost.answers import READ_BYTES, Reply, plain, refusal
+from recorder_fsm.config.authorities import VARIABLE, read_authorities
+from recorder_fsm.errors import (
+    UNREACHABLE,
+    UNREADABLE,
+    MattermostError,
+    RequestRejected,
+    ServerUnavailable,
+    SettingsError,
+)
+from recorder_fsm.mattermost.answers import READ_BYTES, Reply, refusal, shown
 from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.mattermost.upload_session import ID, Session
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.threads import in_daemon_thread
 
@@ -96,18 +106,27 @@ class CarefulAdapter(HTTPAdapter):
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the system and `ca_file`; raises `MattermostError`."""
+    """Return a TLS context that trusts the system and `ca_file`; raises `MattermostError`.
+
+    Takes what Chromium takes, on every Python: from 3.13 on, `ssl.create_default_context` asks a company's certificates
+    for key identifiers and a key usage (VERIFY_X509_STRICT), as neither Chromium nor curl does. It also obeys
+    SSLKEYLOGFILE, and so would write down what opens the connection.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # asks for a certificate, and compares the name
+    context.hostname_checks_common_name = False
+    # Whatever is trusted ends the chain, an intermediate or a server's own certificate, too.
+    context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     bundle = SYSTEM_BUNDLE if SYSTEM_BUNDLE.is_file() else Path(DEFAULT_CA_BUNDLE_PATH)
-    context = ssl.create_default_context(cafile=str(bundle))
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=str(ca_file))
-        except OSError as error:  # ssl.SSLError is one
-            raise MattermostError(
-                "The recorder's certificate file cannot be used.",
-                detail=f"TLS_CA_CERT_FILE {ca_file}: {error}",
-                code="certificate",
-            ) from error
+    context.load_verify_locations(cafile=str(bundle))
+    if ca_file is None:
+        return context
+    try:
+        authorities = read_authorities(ca_file)
+    except SettingsError as error:
+        raise MattermostError(error.sentence, detail=error.detail, code="certificate") from error
+    if authorities.left_out:
+        logger.warning("{} {}: {}", VARIABLE, ca_file, authorities.left_out)
+    context.load_verify_locations(cadata=b"".join(authorities.certificates))
     return context
 
 
@@ -118,6 +137,7 @@ IDLE_LIMIT_S = 30.0
 
 
 CONNECTING = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+NOBODY_SIGNED = re.compile("self.signed certificate|issuer certificate")  # as OpenSSL says it
 OBJECT_AT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,]? ?|\w+\(host=[^()]*\): ")
 
 
@@ -130,6 +150,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
         self.token = options["token"]
+        keep_secret(self.token)
         self._session = requests.Session()
         self._session.trust_env = False  # proxies are taken from the environment below, nothing else
         self._session.auth = Bearer(self.token)
@@ -210,23 +231,20 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
                 break
         if status < 300:
             return Reply(status, bytes(body))
-        text = self._masked(bytes(body[:ERROR_TEXT_BYTES]).decode(errors="replace")).encode()
-        raise refusal(status, text, self._masked(what), self._masked(response.headers.get("Location", "")))
+        raise refusal(status, bytes(body[:ERROR_TEXT_BYTES]), what, response.headers.get("Location", ""))
 
     def _failure(self, what: str, error: Exception) -> MattermostError:
         inner = _innermost(error)
-        detail = self._masked(f"{what}: {plain(OBJECT_AT.sub('', str(inner)) or type(inner).__name__)}")
+        detail = f"{what}: {shown(OBJECT_AT.sub('', str(inner)) or type(inner).__name__)}"
         if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(inner):
+            cure = f"; name the authority that signed it in {VARIABLE}" if NOBODY_SIGNED.search(detail) else ""
             return MattermostError(
-                "The recorder does not trust Mattermost's certificate.", detail=detail, code="certificate"
+                "The recorder does not trust Mattermost's certificate.", detail=detail + cure, code="certificate"
             )
         if isinstance(error, ValueError | UnicodeError):  # requests' InvalidURL and its kin
             return RequestRejected("Mattermost's address is not valid.", detail=detail)
         connecting = isinstance(error, requests.ConnectTimeout) or isinstance(inner, CONNECTING)
         return ServerUnavailable(detail=detail, code=UNREACHABLE if connecting else "")
-
-    def _masked(self, text: str) -> str:
-        return text.replace(self.token, "***") if self.token else text
 
 
 def _innermost(error: Exception) -> BaseException:

@@ -26,6 +26,10 @@ INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
 BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
+TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
+"""What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
+guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
+(a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
 SILENCE_DBFS = -80.0
 """A second below this level holds nothing that can be heard."""
@@ -68,7 +72,7 @@ def encoder_command(
         *("-thread_queue_size", str(INPUT_QUEUE_AUDIO_PACKETS)),
         *("-probesize", "32", "-analyzeduration", "0"),
         *("-f", "s16le", "-ar", "48000", "-ac", "2", "-i", f"pipe:{audio_fd}"),
-        *("-map", "0:v", "-map", "1:a", "-vf", f"{frames}{black}"),
+        *("-map", "0:v", "-map", "1:a", "-vf", f"{frames}{black},{TAGGED}"),
         *("-fps_mode", "passthrough"),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
         # No look-ahead and no reordering: with them, up to 40 frames (20 s of a still call) live only in memory.

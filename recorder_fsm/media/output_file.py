@@ -54,9 +54,8 @@ class Verified:
     """Whether every check could be made."""
 
     def facts(self) -> dict[str, str | int | float]:
-        """Return what is worth keeping, fit for JSON."""
+        """Return what is worth keeping, fit for JSON; not the name, which tells of the meeting."""
         return {
-            "name": self.path.name,
             "size_bytes": self.size_bytes,
             "duration_s": round(self.duration_s, 3),
             "video_s": round(self.video_s, 3),
@@ -107,7 +106,7 @@ class RecordingFiles:
         try:
             done = await run("ffmpeg (remux)", remux_command(source, part), env=self._env, limit_s=limit_s)
             if done.returncode:
-                raise RecordingError(detail=f"{source.name}: {done.stderr.strip()[-300:]}", code="unreadable")
+                raise RecordingError(detail=f"{source.name}: {_words(source, done.stderr)}", code="unreadable")
             await in_daemon_thread(_to_disk, part)
             part.rename(final)
         except (ProgramError, OSError) as error:
@@ -129,7 +128,7 @@ class RecordingFiles:
         except ProgramError as error:
             return _unchecked(path, expected_s or 0.0, error)
         if facts.duration_s <= 0:
-            raise RecordingError(detail=f"{path.name} has no length", code="empty")
+            raise RecordingError(detail="the file has no length", code="empty")
         defects = []
         if abs(facts.video_s - facts.audio_s) > STREAMS_DIFFER_S:
             defects.append(f"video ({facts.video_s:.1f} s) and audio ({facts.audio_s:.1f} s) differ in length")
@@ -168,9 +167,7 @@ class RecordingFiles:
             streams = {stream["codec_type"]: stream for stream in found["streams"]}
             missing = [name for name in ("video", "audio") if name not in streams]
             if missing:
-                raise RecordingError(
-                    f"The recording has no {' and no '.join(missing)}.", detail=path.name, code="stream_missing"
-                )
+                raise RecordingError(f"The recording has no {' and no '.join(missing)}.", code="stream_missing")
             video, audio = streams["video"], streams["audio"]
             return Verified(
                 path=path,
@@ -183,15 +180,15 @@ class RecordingFiles:
                 frames=int(video.get("nb_frames", 0)),
             )
         except (ValueError, KeyError, TypeError) as error:
-            words = done.stderr.strip()[-300:] or str(error)
-            raise RecordingError(detail=f"{path.name} cannot be read: {words}", code="unreadable") from error
+            words = _words(path, done.stderr) or str(error)
+            raise RecordingError(detail=f"the file cannot be read: {words}", code="unreadable") from error
 
     async def _decode(self, path: Path, from_s: float) -> None:
         command = decode_command(path, from_s=from_s, for_s=SAMPLE_S)
         done = await run("ffmpeg (decode)", command, env=self._env, limit_s=DECODE_LIMIT_S)
         if done.returncode or done.stderr.strip():
             raise RecordingError(
-                detail=f"{path.name} does not decode at {from_s:.1f} s: {done.stderr.strip()[-300:]}",
+                detail=f"the file does not decode at {from_s:.1f} s: {_words(path, done.stderr)}",
                 code="undecodable",
             )
 
@@ -201,12 +198,17 @@ def rewrite_limit_s(size_bytes: int) -> float:
     return REWRITE_LIMIT_S + size_bytes / REWRITE_BYTES_PER_S
 
 
+def _words(path: Path, printed: str) -> str:
+    """Return the end of what a program printed about a file, without the file's name: log and report outlive it."""
+    return printed.replace(str(path), "the file").replace(path.name, "the file").strip()[-300:]
+
+
 def _unchecked(path: Path, length_s: float, error: ProgramError) -> Verified:
     """Return what is known of a file that could not be looked at; `length_s` by the clock."""
     try:
         size = path.stat().st_size
     except OSError as missing:
-        raise RecordingError(detail=f"{path.name} cannot be read: {missing.strerror}", code="unreadable") from missing
+        raise RecordingError(detail=f"the file cannot be read: {missing.strerror}", code="unreadable") from missing
     defect = f"the file could not be checked: {error}"
     return Verified(path, size, length_s, length_s, length_s, 0, 0, 0, defects=(defect,), whole=False)
 

@@ -17,7 +17,7 @@ MARGIN_LINES = 4
 """How far the colours of a line reach."""
 CONTEXTS = 32
 """Pieces of so many heights have a converter ready: a call has few places that change."""
-_SWS_AREA, _SWS_ACCURATE_RND = 0x20, 0x40000
+_SWS_AREA, _SWS_FULL_CHR_H_INP = 0x20, 0x4000
 _SWS_CS_ITU709 = 1
 _FULL_RANGE, _LIMITED_RANGE = 1, 0
 _UNCHANGED = 1 << 16
@@ -87,7 +87,7 @@ class Converter:
                 longest_unused = next(iter(self._contexts))
                 self._scale.sws_freeContext(self._contexts.pop(longest_unused))
             size = (self._width, lines)
-            flags = _SWS_AREA | _SWS_ACCURATE_RND
+            flags = _SWS_AREA | _SWS_FULL_CHR_H_INP
             context = self._scale.sws_getContext(*size, self._from, *size, self._to, flags, None, None, None)
             if not context:
                 raise PixelError(f"libswscale does not convert {self._width}x{lines} pixels")

@@ -26,10 +26,13 @@ from recorder_fsm.browser.certificates import trust_in_chromium
 from recorder_fsm.browser.console import listen_to_console
 from recorder_fsm.browser.devtools import DevTools, Message, Session
 from recorder_fsm.browser.launch_options import launch_failure
+from recorder_fsm.browser.profile import prepare
 from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs, send_header_to
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
-from recorder_fsm.system.process import ChildProcess, describe_exit, find_program, kill
+from recorder_fsm.system.last_words import BUS
+from recorder_fsm.system.process import ChildProcess, describe_exit, find_program
+from recorder_fsm.system.process_table import kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
 HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
@@ -169,6 +172,10 @@ class Browser:
         return await self.page.closed()
 
     @property
+    def _profile(self) -> Path:
+        return self._launch.runtime / "profile"
+
+    @property
     def _held(self) -> DevTools:
         if self._devtools is None:
             raise RuntimeError("the browser is not held")
@@ -176,6 +183,7 @@ class Browser:
 
     async def _start(self) -> None:
         launch = self._launch
+        prepare(self._profile)
         devtools = self._devtools = DevTools()
         theirs = await devtools.open()
         with theirs:
@@ -185,7 +193,7 @@ class Browser:
                 env={**launch.env, "RECORDER_FSM_CHROMIUM": find_program("chromium")},
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
-                on_line=lambda line: "dbus/" in line,  # there is no bus, by intent
+                on_line=lambda line: BUS.search(line) is not None,
             )
         ready = asyncio.ensure_future(self._prepare(devtools))
         try:
@@ -193,14 +201,18 @@ class Browser:
         except ProgramError as error:
             if isinstance(error, BrowserError) and error.code not in ("page_gone", "page_late"):
                 raise
-            await running_wait({self._chromium.exited}, 1)  # where it ended, its last words say why
-            raise launch_failure([*self._chromium.tail, error.detail]) from error
+            how = error.detail
+            await running_wait({self._chromium.exited}, 1)
+            if self._chromium.exited.done():  # its last words say why
+                await self._chromium.drained()
+                how = f"{describe_exit(self._chromium.exited.result())} while starting"
+            raise launch_failure(self._chromium.words, how) from error
         finally:
             await asyncio.wait({ready})
 
     def _command_line(self) -> list[str]:
         sandbox = [] if self._launch.sandbox else ["--no-sandbox"]
-        return [*self._launch.args, *sandbox, f"--user-data-dir={self._launch.runtime / 'profile'}", *PIPE_ARGS]
+        return [*self._launch.args, *sandbox, f"--user-data-dir={self._profile}", *PIPE_ARGS]
 
     async def _prepare(self, devtools: DevTools) -> CallPage:
         root, origin = devtools.root, self._launch.origin

@@ -12,7 +12,7 @@ from playwright.async_api import Error, Playwright, async_playwright
 
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout
-from recorder_fsm.system.process import find_descendant, kill, wait_for_exit
+from recorder_fsm.system.process_table import find_descendant, kill, wait_for_exit
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "driver"
 START_LIMIT_S = 15.0

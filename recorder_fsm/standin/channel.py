@@ -7,14 +7,17 @@ from typing import Any
 from aiohttp import web
 
 from recorder_fsm.errors import RecorderError
+from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.standin.access import BodyError, read_json
 from recorder_fsm.standin.botapi import ID
 from recorder_fsm.standin.calls import Calls, NoSuchCallError
 from recorder_fsm.standin.launcher import Launcher, recorded_s
+from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import Post, State
 from recorder_fsm.standin.uploads import file_info
 
+POSTER_AT_S = 2.0
 LIVE = frozenset({"starting", "recording", "publishing"})
 
 
@@ -63,10 +66,15 @@ class Channel:
         return web.FileResponse(stored.path, headers={"Content-Type": stored.mime_type})
 
     async def poster(self, request: web.Request) -> web.FileResponse:
-        """Reply with the still picture that a recorder left beside its recording."""
-        path = self._poster(request.match_info["recording_id"])
-        if path is None:
-            raise web.HTTPNotFound(text="there is no poster yet")
+        """Reply with a frame of what was published, made when it is first asked for."""
+        recording_id = request.match_info["recording_id"]
+        path = self._state.data_dir / f"poster-{recording_id}.png"
+        posted = (post.file_id for post in self._state.posts if post.recording_id == recording_id)
+        stored = next(filter(None, map(self._state.files.get, posted)), None)
+        if not path.exists() and stored is not None:
+            await RecordingFiles(PROGRAM_ENV).take_poster(stored.path, path, POSTER_AT_S)
+        if not path.exists():
+            raise web.HTTPNotFound(text="there is no poster")
         return web.FileResponse(path)
 
     async def start(self, request: web.Request) -> web.Response:
@@ -102,14 +110,10 @@ class Channel:
         except NoSuchCallError as problem:
             raise web.HTTPNotFound(text=str(problem)) from problem
 
-    def _poster(self, recording_id: str) -> Any:
-        return next(iter(sorted((self._state.data_dir / "jobs" / recording_id).glob("*.png"))), None)
-
     def _post(self, post: Post) -> dict[str, Any]:
         stored = self._state.files.get(post.file_id)
         job = self._state.find_job(post.recording_id)
         call = self._state.calls.get(post.call_id)
-        poster = self._poster(post.recording_id)
         return {
             "id": post.id,
             "create_at": post.create_at,
@@ -117,7 +121,7 @@ class Channel:
             "call_name": call.name if call else "",
             "file": file_info(stored, self._state) if stored else None,
             "url": f"/standin/files/{stored.id}" if stored else None,
-            "poster_url": f"/standin/posters/{post.recording_id}" if poster else None,
+            "poster_url": f"/standin/posters/{post.recording_id}" if stored else None,
             "duration_text": duration_text(recorded_s(job)),
             "error": job.err if job else "",
         }

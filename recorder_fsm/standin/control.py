@@ -17,6 +17,8 @@ from recorder_fsm.standin.draining import Draining
 from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.knobs import KnobError, Knobs
 from recorder_fsm.standin.network import Network, reset
+from recorder_fsm.standin.peers import Peers
+from recorder_fsm.standin.requestlog import shown
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import Call, Job, State
 
@@ -34,6 +36,7 @@ class Control:
         network: Network,
         *,
         draining: Draining,
+        peers: Peers,
         restart: Callable[[], Awaitable[None]],
     ) -> None:
         self._state = state
@@ -41,6 +44,7 @@ class Control:
         self._calls = calls
         self._network = network
         self._draining = draining
+        self._peers = peers
         self._restart = restart
 
     def routes(self) -> list[web.RouteDef]:
@@ -111,9 +115,15 @@ class Control:
 
     def _end_plugin(self, action: str, body: dict[str, Any]) -> None:
         if action == "crash_plugin":
-            self._network.crash_plugin(_seconds(body))
+            self.crash_plugin(_seconds(body), rtc=bool(body.get("rtc", True)))
         else:
             self._draining.begin(back_after_s=_seconds(body), revoke=bool(body.get("revoke")))
+
+    def crash_plugin(self, seconds: float, *, rtc: bool) -> None:
+        """Take the plugin's routes away for `seconds`, and for good, with `rtc`, all its peer connections."""
+        self._network.crash_plugin(seconds)
+        if rtc:
+            self._peers.crash()
 
     def drop_websockets(self, call_id: str | None) -> int:
         """Reset the sockets of all who joined the call; they may come back within the grace."""
@@ -151,10 +161,10 @@ class Control:
         return web.json_response(self._state.knobs.to_json())
 
     async def log(self, request: web.Request) -> web.Response:
-        """Reply with the requests so far, oldest first; `?route=` picks one route."""
+        """Reply with the requests so far, oldest first, without secrets; `?route=` picks one route."""
         route = request.query.get("route")
         entries = [entry for entry in self._state.log if route in {None, entry.route}]
-        return web.json_response([attrs.asdict(entry) for entry in entries])
+        return web.json_response([shown(entry, self._state) for entry in entries])
 
     async def state(self, _: web.Request) -> web.Response:
         """Reply with everything the server knows, and the demo call's ids with the bot's token."""

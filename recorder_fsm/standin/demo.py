@@ -19,9 +19,11 @@ from typing import Any
 import attrs
 from loguru import logger
 
+from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.standin.demo_check import Findings, examine
 from recorder_fsm.standin.demo_view import DemoView
 from recorder_fsm.standin.launcher import RECORDER, default_environ
+from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds, Job
 from recorder_fsm.system.process import ChildProcess
@@ -70,7 +72,7 @@ async def run_demo(options: DemoOptions, view: DemoView) -> int:
             if post is None:
                 return _keep_log(job_dir, options.out, view, f"nothing was published: {job.err or 'see the log'}")
             stored = standin.state.files[post.file_id]
-            files = _take_files(stored.path, stored.name, job_dir, options.out)
+            files = await _take_files(stored.path, stored.name, job_dir, options)
             report = json.loads(files.report.read_text(encoding="utf-8"))
             view.say("checking the published file")
             findings = await examine(
@@ -123,7 +125,7 @@ async def _record(standin: StandIn, ids: CallIds, options: DemoOptions, view: De
             view.stopped()
             await _first(interrupts.second.wait(), child.wait(), limit_s=FINISH_LIMIT_S)
         elif child.running:
-            os.kill(child.pid, signal.SIGTERM)
+            child.ask(signal.SIGTERM)
             await _first(interrupts.second.wait(), child.wait(), limit_s=STOP_WAIT_S)
     finally:
         code = await child.stop(wait_s=0.0 if interrupts.second.is_set() else STOP_WAIT_S)
@@ -169,13 +171,12 @@ async def _first(*waits: Any, limit_s: float | None = None) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _take_files(published: Path, name: str, job_dir: Path, out: Path) -> DemoFiles:
-    video = out / name
+async def _take_files(published: Path, name: str, job_dir: Path, options: DemoOptions) -> DemoFiles:
+    video = options.out / name
     files = DemoFiles(video=video, poster=video.with_suffix(".png"), report=video.with_suffix(".json"))
     shutil.copyfile(published, files.video)
-    for source, target in ((job_dir / "poster.png", files.poster), (job_dir / "report.json", files.report)):
-        if source.exists():
-            shutil.copyfile(source, target)
+    shutil.copyfile(job_dir / "report.json", files.report)
+    await RecordingFiles(PROGRAM_ENV).take_poster(files.video, files.poster, options.seconds)
     return files
 
 

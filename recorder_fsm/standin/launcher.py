@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +15,14 @@ from typing import Any
 import attrs
 
 from recorder_fsm.standin.calls import Calls, NoSuchCallError
+from recorder_fsm.standin.scene import RTC_CHROMIUM_ARG, scene_of
 from recorder_fsm.standin.state import CallIds, Job, State
 from recorder_fsm.system.process import ChildProcess
 
 RECORDER = (sys.executable, "-m", "recorder_fsm", "run")
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PLAYWRIGHT_BROWSERS_PATH")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PLAYWRIGHT_BROWSERS_PATH", "DOCKER_HOST")
+PLACEHOLDERS = frozenset({"SITE_URL", "CALL_ID", "POST_ID", "RECORDING_ID", "DATA_DIR"})
+PLACEHOLDER = re.compile(r"\{([A-Z_]+)\}")
 OPTIONS = ("width", "height", "video_rate", "audio_rate", "frame_rate", "video_preset", "output_format")
 SCENE_KEYS = ("mode", "share", "rtc", "v2", "sync", "participants", "page_faults")
 SHUTDOWN_WAIT_S = 15.0
@@ -37,7 +42,10 @@ class Recorder:
 
 
 class Launcher:
-    """Own the recorders that people start from the channel page; all end with the server."""
+    """Own the recorders that people start from the channel page; all end with the server.
+
+    `argv` is their command line, in which `{RECORDING_ID}` and the like stand for what the job's variables hold.
+    """
 
     def __init__(
         self, state: State, calls: Calls, *, environ: Mapping[str, str], argv: Sequence[str] = RECORDER
@@ -63,7 +71,8 @@ class Launcher:
         ids = self._calls.create_call(name=str(options.get("name") or "Town Square"), scene=scene)
         job_dir = self._state.data_dir / "jobs" / ids.recording_id
         job_dir.mkdir(parents=True)
-        child = await ChildProcess.spawn("recorder", self._argv, env=self._environment(ids, options, site_url))
+        environment = self._environment(ids, options, site_url)
+        child = await ChildProcess.spawn("recorder", filled(self._argv, environment), env=environment)
         recorder = Recorder(ids, child, seconds)
         recorder.watch = asyncio.create_task(self._watch(recorder), name="recorder watch")
         if seconds is not None:
@@ -109,8 +118,10 @@ class Launcher:
 
     def _environment(self, ids: CallIds, options: Mapping[str, Any], site_url: str) -> dict[str, str]:
         kept = {name: self._environ[name] for name in KEPT_VARIABLES if name in self._environ}
+        rtc = scene_of(self._state, self._state.calls[ids.call_id])["rtc"]
         return {
             **kept,
+            **({"EXTRA_CHROMIUM_ARGS": RTC_CHROMIUM_ARG} if rtc else {}),
             "SITE_URL": site_url,
             "CALL_ID": ids.call_id,
             "POST_ID": ids.post_id,
@@ -149,6 +160,30 @@ class Launcher:
         await asyncio.sleep(seconds)
         if not job.end_at:
             self._calls.stop_recording(job.id)
+
+
+def read_command(text: str) -> list[str]:
+    """Return the words of a command line; raises `ValueError` for open quotes and for unknown placeholders.
+
+    The token is none of them: every user of the machine can read a command line.
+    """
+    words = shlex.split(text)
+    if not words:
+        raise ValueError("the recorder's command is empty")
+    if unknown := {name for word in words for name in PLACEHOLDER.findall(word)} - PLACEHOLDERS:
+        raise ValueError(
+            f"unknown placeholder {', '.join(sorted(unknown))}; there are {', '.join(sorted(PLACEHOLDERS))}, "
+            "and all of the job is in the environment"
+        )
+    return words
+
+
+def filled(argv: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """Return a command line with its placeholders replaced."""
+    return [
+        PLACEHOLDER.sub(lambda found: variables[found[1]] if found[1] in PLACEHOLDERS else found[0], word)
+        for word in argv
+    ]
 
 
 def recorded_s(job: Job | None) -> float:

@@ -1,11 +1,13 @@
-"""The ordered log of requests, without secrets."""
+"""The ordered log of requests: whole for tests in this process, without secrets for whoever asks over HTTP."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
+import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -16,15 +18,8 @@ from recorder_fsm.standin.state import LogEntry, State
 
 DROPPED = "dropped"
 MASK = "***"
-KEPT_HEADERS = (
-    "X-Calls-Recorder",
-    "User-Agent",
-    "Content-Type",
-    "Content-Length",
-    "Transfer-Encoding",
-    "Range",
-    "Referer",
-)
+CREDENTIALS = frozenset({"Authorization", "Proxy-Authorization"})
+COOKIES = frozenset({"Cookie"})
 
 
 class RequestLog:
@@ -55,8 +50,7 @@ class RequestLog:
             gone = request.transport is None or request.transport.is_closing()
             entry.status = DROPPED if gone and status != 101 else status
             entry.elapsed_s = round(time.monotonic() - started, 3)
-            body = request.get(BODY)
-            entry.body = None if body is None else self._masked(body)
+            entry.body = request.get(BODY)
             self._state.changed()
 
     def _open(self, request: web.Request) -> LogEntry:
@@ -66,20 +60,50 @@ class RequestLog:
             method=request.method,
             path=request.path,
             route=route_name(request),
-            query=self._masked(masked_query(request.query)),
-            headers={name: self._masked(request.headers[name]) for name in KEPT_HEADERS if name in request.headers},
+            query=request.rel_url.raw_query_string,
+            headers=headers_of(request),
             auth={"kind": session.kind, "right": session.user is not None, "user": session.user},
         )
         self._state.log.append(entry)
         self._state.changed()
         return entry
 
-    def _masked(self, text: str) -> str:
-        for token in (self._state.bot_token, self._state.person_token):
-            text = text.replace(token, MASK)
-        return text
+
+def headers_of(request: web.BaseRequest) -> dict[str, str]:
+    """Return every header that was sent; names as Go writes them (`X-Calls-Recorder`), repeated ones joined."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        known = name.title()
+        headers[known] = f"{headers[known]}, {value}" if known in headers else value
+    return headers
 
 
-def masked_query(query: Mapping[str, Any]) -> str:
-    """Return a query as text with the value of `access_token` hidden, right or wrong."""
-    return "&".join(f"{key}={MASK if key == 'access_token' else value}" for key, value in query.items())
+def shown(entry: LogEntry, state: State) -> dict[str, Any]:
+    """Return an entry for people: every credential is hidden, right or wrong, and our tokens wherever they stand."""
+    return {
+        **attrs.asdict(entry),
+        "query": _without_tokens(masked_query(entry.query), state),
+        "headers": {name: _without_tokens(_masked_header(name, value), state) for name, value in entry.headers.items()},
+        "body": None if entry.body is None else _without_tokens(entry.body, state),
+    }
+
+
+def masked_query(query: str) -> str:
+    """Return a query with the value of `access_token` hidden, right or wrong."""
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return "&".join(
+        f"{key}={MASK}" if unquote(key) == "access_token" else key + mark + value for key, mark, value in pairs
+    )
+
+
+def _masked_header(name: str, value: str) -> str:
+    if name in CREDENTIALS:
+        scheme, space, _ = value.partition(" ")
+        return f"{scheme} {MASK}" if space else MASK
+    return re.sub(r"=[^;]*", f"={MASK}", value) if name in COOKIES else value
+
+
+def _without_tokens(text: str, state: State) -> str:
+    for token in (state.bot_token, state.person_token):
+        text = text.replace(token, MASK)
+    return text

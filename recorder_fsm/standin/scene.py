@@ -16,6 +16,8 @@ PEOPLE: tuple[dict[str, Any], ...] = (
     {"id": "sofia00000000000000000000d", "name": "София Ковальчук"},
     {"id": "maxim00000000000000000000e", "name": "Maximiliana von der Hohenstauffen-Lichtenberg"},
 )
+RTC_CHROMIUM_ARG = "--allow-loopback-in-peer-connection"
+"""What Chromium wants for `rtc` where there is no network but the loopback; elsewhere it changes nothing."""
 DEFAULT_SCENE: dict[str, Any] = {"mode": "call", "share": False, "rtc": False, "v2": False, "sync": False}
 
 

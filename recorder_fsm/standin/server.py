@@ -27,6 +27,7 @@ from recorder_fsm.standin.knobs import Fault, KnobError, Knobs
 from recorder_fsm.standin.launcher import RECORDER, Launcher, default_environ
 from recorder_fsm.standin.network import Network
 from recorder_fsm.standin.pages import Pages
+from recorder_fsm.standin.peers import Peers
 from recorder_fsm.standin.requestlog import RequestLog
 from recorder_fsm.standin.state import CallIds, LogEntry, State
 from recorder_fsm.standin.uploads import EARLY_REPLY_LINGER_S, Uploads
@@ -67,10 +68,17 @@ class StandIn:
         )
         self._network = Network(self.state)
         self._draining = Draining(self.state, self.hub)
-        self._websocket = Websocket(self.state, self.hub, self.calls)
+        self.peers = Peers(self.state, self.hub)
+        self._websocket = Websocket(self.state, self.hub, self.calls, self.peers)
         self._core = CoreApi(self.state)
         self._control = Control(
-            self.state, self.hub, self.calls, self._network, draining=self._draining, restart=self.restart
+            self.state,
+            self.hub,
+            self.calls,
+            self._network,
+            draining=self._draining,
+            peers=self.peers,
+            restart=self.restart,
         )
         self._channel = Channel(self.state, self.calls, self.launcher, "")
         self._runner: web.AppRunner | None = None
@@ -147,9 +155,12 @@ class StandIn:
         """Reset all connections and refuse new ones for `seconds`; returns how many were open."""
         return self._network.drop(seconds)
 
-    def crash_plugin(self, seconds: float) -> None:
-        """Let the plugin's routes answer 404 as those of a plugin that is off, for `seconds`."""
-        self._network.crash_plugin(seconds)
+    def crash_plugin(self, seconds: float, *, rtc: bool = True) -> None:
+        """Let the plugin's routes answer 404 as those of a plugin that is off, for `seconds`.
+
+        Its RTC server dies with it, and all peer connections; not where `rtc` is false, as with a server apart.
+        """
+        self._control.crash_plugin(seconds, rtc=rtc)
 
     def deactivate_plugin(self, *, back_after_s: float = 1.0, revoke: bool = False) -> None:
         """Let the plugin drain, go, and come back after `back_after_s`; see `Draining`."""
@@ -178,6 +189,7 @@ class StandIn:
     def _forget_timers(self) -> None:
         self.calls.forget_timers()
         self._websocket.forget_timers()
+        self.peers.forget()
         self._draining.cancel()
 
     def _application(self) -> web.Application:
@@ -192,6 +204,7 @@ class StandIn:
             self._core,
             Pages(self.state),
             self._websocket,
+            self.peers,
             self._channel,
             self._control,
         )
@@ -213,7 +226,9 @@ async def serve(
     port: int = 8065,
     data_dir: Path | None = None,
     knobs_file: Path | None = None,
+    *,
     environ: Mapping[str, str] | None = None,
+    recorder_argv: Sequence[str] = RECORDER,
 ) -> None:
     """Run a server until SIGTERM or SIGINT; raises `KnobError`, or OSError where the port is taken.
 
@@ -221,14 +236,16 @@ async def serve(
     """
     if data_dir is None:
         with tempfile.TemporaryDirectory(prefix="recorder-standin-") as folder:
-            await serve(host, port, Path(folder), knobs_file, environ)
+            await serve(host, port, Path(folder), knobs_file, environ=environ, recorder_argv=recorder_argv)
         return
     knobs = read_knobs(knobs_file) if knobs_file is not None else Knobs()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with StandIn(host, port, data_dir=data_dir, knobs=knobs, environ=environ) as standin:
+    async with StandIn(
+        host, port, data_dir=data_dir, knobs=knobs, environ=environ, recorder_argv=recorder_argv
+    ) as standin:
         sys.stdout.write(f"stand-in Mattermost at {standin.url}\n")
         sys.stdout.flush()
         await stopped.wait()

@@ -158,7 +158,10 @@ class StatusReport:
 
 @attrs.define
 class LogEntry:
-    """Hold one request. `status` is None while it runs, then an HTTP status, or `dropped` without a reply."""
+    """Hold one request as it was sent, its secrets too: `requestlog.shown` is for people.
+
+    `headers` are all of them. `status` is None while it runs, then an HTTP status, or `dropped` without a reply.
+    """
 
     time: float
     method: str

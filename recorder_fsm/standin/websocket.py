@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 from recorder_fsm.standin.access import identify, user_of_token
 from recorder_fsm.standin.calls import Calls
 from recorder_fsm.standin.events import PREFIX, Connection, Hub
+from recorder_fsm.standin.peers import Peers
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import State
 
@@ -22,10 +23,11 @@ REFUSED_BY_SCENE = "job not in progress or already started"
 class Websocket:
     """Serve the websocket route; one connection per call page."""
 
-    def __init__(self, state: State, hub: Hub, calls: Calls) -> None:
+    def __init__(self, state: State, hub: Hub, calls: Calls, peers: Peers) -> None:
         self._state = state
         self._hub = hub
         self._calls = calls
+        self._peers = peers
         self._leave_timers: dict[str, asyncio.TimerHandle] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -157,13 +159,14 @@ class Websocket:
     def _leave(self, connection: Connection) -> None:
         job = self._state.find_job(connection.recording_id)
         connection.call_id = connection.recording_id = ""
+        self._peers.close(connection.first_id)
         # The plugin compares what it stored with the id of the join: a new connection has another one (contract 6.11).
         if job is not None and job.bot_connection_id == connection.first_id:
             self._calls.bot_left(job)
         self._state.changed()
 
     def _lost(self, connection: Connection) -> None:
-        """Keep a lost connection for a while; the server removes a session only after 10 s (contract 3.2)."""
+        """Keep a lost connection for a while; the server removes session and peer after 10 s (contract 3.2)."""
         if self._state.closing.is_set():
             return
 

@@ -128,7 +128,6 @@ class Finish:
         for defect in facts.defects:
             logger.warning("the recording: {}", defect)
             self._job.report.note(defect)
-        await self._files.take_poster(path, self._job.directory.poster, facts.duration_s)
         return facts
 
     async def _name_of_pending(self) -> str:

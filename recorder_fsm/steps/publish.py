@@ -67,7 +67,7 @@ class Publish:
         self._job.report.published(file_id, file.size_bytes)
         for path in (file.path, *self._job.directory.segments()):
             self._job.directory.remove(path)
-        logger.info("published {} ({} bytes) as file {}", file.path.name, file.size_bytes, file_id)
+        logger.info("published {} bytes as file {}", file.size_bytes, file_id)
         return Happened(Event.PUBLISHED)
 
     async def _check_size(self, file: Verified, file_id: str) -> None:

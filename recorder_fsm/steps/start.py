@@ -38,7 +38,6 @@ class Start:
             name.cancel()
             await asyncio.gather(name, return_exceptions=True)
         self._job.journal.write("named", name=self._job.name)
-        logger.info("the recording will be called {}", self._job.final.name)
         return Happened(Event.DISPLAY_READY)
 
     async def join_call(self, ahead: Ahead) -> Happened:
@@ -49,7 +48,6 @@ class Start:
             raise CallError(detail="the browser has no page")
         settings = self._job.settings
         address = CallPageAddress(
-            site_url=settings.site_url,
             origin=settings.origin,
             call_id=settings.call_id,
             recording_id=settings.recording_id,
@@ -90,7 +88,7 @@ class Start:
             return None
         if not self._job.directory.is_segment(pending):
             self._job.name = pending.stem
-        logger.info("an earlier start left {} ({} bytes); it is finished now", pending.name, pending.stat().st_size)
+        logger.info("an earlier start left a recording ({} bytes); it is finished now", pending.stat().st_size)
         return Happened(Event.PENDING_FOUND)
 
     def _remove_recordings(self) -> None:

@@ -29,6 +29,8 @@ WORKSPACE = "workspace"
 PRIVATE = 0o700
 SEGMENT = re.compile(r"live(?:-([0-9]+))?\.mp4")
 """A file that an encoder writes: `live.mp4`, then `live-2.mp4` ... after restarts."""
+OF_A_MEETING = re.compile(r"live(?:-[0-9]+)?\.mp4|.*\.part|(?:poster|last-screen)\.png|journal\.jsonl")
+"""What else we make beside the finished file, in this version or an earlier one. Only log and report outlive it."""
 BUSY = "directory_busy"
 """The code of the error for a directory in which another recorder works."""
 
@@ -41,7 +43,6 @@ class JobDirectory:
         self.log = path / "recorder.log"
         self.journal = path / "journal.jsonl"
         self.report = path / "report.json"
-        self.poster = path / "poster.png"
         self.screenshot = path / "last-screen.png"
         self.read_only = False
         """Whether the directory can be read, but not written. It holds a recording then."""
@@ -126,6 +127,21 @@ class JobDirectory:
             file.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("{} could not be removed: {}", file, error.strerror)
+
+    def tidy(self) -> None:
+        """Remove all that shows or tells of a meeting of which nothing is kept here: frames, parts, names, the journal.
+
+        Volumes outlive jobs. The journal goes last: until then it says that there is nothing left to do.
+        """
+        if self.read_only:
+            return
+        try:
+            ours = [file for file in self.path.iterdir() if OF_A_MEETING.fullmatch(file.name)]
+        except OSError as error:
+            logger.warning("{} cannot be looked at: {}", self.path, error.strerror)
+            return
+        for file in sorted(ours, key=lambda file: file == self.journal):
+            self.remove(file)
 
     def free_bytes(self) -> int:
         """Return what an ordinary user may still write where recordings are made, in bytes.

@@ -1,7 +1,7 @@
 """The journal: what happened to a job, in its directory, for the next start to read.
 
-Append-only JSON lines, each fsynced before the job goes on. A line that a crash cut in half is passed over. It never
-holds a secret.
+Append-only JSON lines, each fsynced before the job goes on. A line that a crash cut in half is passed over. What it
+holds must be read again as it was written: of the words in it only secret ones are masked, and very long ones cut.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.plain_text import LOOKED_AT, hide, plain_facts
 from recorder_fsm.system.disk import sync
+
+ENTRY_CHARS = 4096
+"""The longest path that Linux knows."""
 
 
 @attrs.define
@@ -61,7 +65,10 @@ class Journal:
 
     def write(self, fact: str, **details: Any) -> None:
         """Append one fact and fsync it; raises `DirectoryError` where the volume refuses."""
-        line = json.dumps({"at": datetime.now(UTC).isoformat(), "fact": fact, **details}, ensure_ascii=False)
+        entry = plain_facts({"at": datetime.now(UTC).isoformat(), "fact": fact, **details}, _words)
+        line = json.dumps(entry, ensure_ascii=False)
+        if not line.isprintable():  # half characters, which no file holds, and those that turn or hide what is read
+            line = json.dumps(entry)
         try:
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -138,6 +145,10 @@ class Journal:
                 case "saved":
                     memory.saved = True
         return memory
+
+
+def _words(text: str) -> str:
+    return hide(text[: LOOKED_AT * ENTRY_CHARS])[:ENTRY_CHARS]
 
 
 def _text(fact: dict[str, Any], key: str) -> str | None:

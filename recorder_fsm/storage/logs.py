@@ -1,38 +1,34 @@
 """Logging: two sinks (standard output and the job's `recorder.log`), one line per event, no secrets.
 
-Every line carries the recording id and the state of the job. Redaction happens on the finished line, so nothing that a
-library, a traceback or the page's console puts into it can slip past. Logging waits for nobody: both sinks are
-written by threads of their own (`system.line_writer`).
+Every line carries the recording id and the state of the job. All that it says passes `plain_text`, so nothing that a
+library, a traceback or the page's console puts into it can slip past, break a line or go on without end. Logging waits
+for nobody: both sinks are written by threads of their own (`system.line_writer`).
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import logging
-import math
 import os
-import re
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from loguru import logger
 
+from recorder_fsm.plain_text import LINE_CHARS, LOOKED_AT, plain, plain_end, plain_facts
 from recorder_fsm.system.line_writer import LineWriter
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-MASK = "***"
 QUIET_LIBRARIES = {
     "asyncio": logging.WARNING,
     "urllib3": logging.WARNING,
@@ -46,29 +42,15 @@ LAST_LINES_LIMIT_S = 2.0
 STRAY_LIMIT_S = 0.5
 """A child that outlives the job may hold the pipe open."""
 STANDARD_OUTPUT = "standard output"
+LINE_BREAK = " | "
 FIRST_OWN_DESCRIPTOR = 3
+TRACEBACK_CHARS = 8000
+"""The last lines of a traceback say most."""
+STRAY_LINE_CHARS = 8 * 1024
+"""A longer line of somebody who prints beside the log becomes several."""
 
-_ICE_PASSWORD = re.compile(r"(ice-pwd:)[^\s\\\"']+")
 _WARNING = logging.WARNING
 _context = {"recording_id": "-", "state": "-"}
-
-
-class Redactor:
-    """Replaces secrets in text: the token in each form in which it travels, and ICE passwords (contract 3.5)."""
-
-    def __init__(self, token: str = "") -> None:
-        forms = {token, repr(token)[1:-1], json.dumps(token)[1:-1]} if token else set()
-        for separators in ((",", ":"), (", ", ": ")) if token else ():
-            fragment = json.dumps({"token": token}, separators=separators).encode()
-            # Without the padding, which some leave out and others write as %3D.
-            forms |= {encode(fragment).decode().rstrip("=") for encode in (base64.urlsafe_b64encode, base64.b64encode)}
-        forms |= {quote(form, safe="") for form in forms}
-        self._forms = sorted(forms, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return _ICE_PASSWORD.sub(rf"\1{MASK}", text)
 
 
 class _StandardLibraryBridge(logging.Handler):
@@ -87,9 +69,8 @@ class _StandardLibraryBridge(logging.Handler):
 class _Sink:
     """Where lines go: what is written there, in which form, and by which writer."""
 
-    def __init__(self, form: str, redact: Redactor) -> None:
+    def __init__(self, form: str) -> None:
         self.form = form
-        self.redact = redact
         self.writer: LineWriter | None = None
 
     def __call__(self, message: Message) -> None:
@@ -97,17 +78,16 @@ class _Sink:
         record = message.record
         render = _as_json if self.form == "json" else _as_text
         important = record["level"].no >= _WARNING or bool(record["extra"].get("important"))
-        self.put(render(record, self.redact), important=important)
+        self.put(render(record), important=important)
 
     def put(self, line: str, *, important: bool) -> None:
         if self.writer is not None:
-            self.writer.put(self.redact(line), important=important)
+            self.writer.put(line, important=important)
 
     def line(self, text: str, now: datetime) -> str:
         """Return a warning of the log's own, which does not pass through loguru: that may be what is in trouble."""
-        text = self.redact(text)
         if self.form == "json":
-            return json.dumps(_json_fields(now, "WARNING", __name__, text), ensure_ascii=False) + "\n"
+            return _json_line(_json_fields(now, "WARNING", __name__, text))
         return _text_line(now, "WARNING", text)
 
     def left_out(self, lines: int) -> str:
@@ -137,10 +117,10 @@ _output = _Output()
 _files: list[_Sink] = []
 
 
-def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor) -> None:
+def configure(*, level: str = "DEBUG", form: str = "text") -> None:
     """Send the log to standard output at `level`, as `text` or `json` lines."""
     logger.remove()
-    sink = _Sink(form, redact)
+    sink = _Sink(form)
     _output.begin(sink)
     _add_sink(sink, level)
     logging.basicConfig(handlers=[_StandardLibraryBridge()], level=logging.DEBUG, force=True)
@@ -148,7 +128,7 @@ def configure(*, level: str = "DEBUG", form: str = "text", redact: Redactor) -> 
         logging.getLogger(name).setLevel(lowest)
 
 
-def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable[[], None]:
+def add_file(path: Path, *, level: str, form: str) -> Callable[[], None]:
     """Append the log to `path` too, readable by its owner alone; returns what ends that.
 
     A file that cannot be opened or does not open is no reason to do anything else but to say so.
@@ -163,7 +143,7 @@ def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable
             _files.remove(sink)
         logger.warning("{} cannot be written ({}): the log is on standard output alone", path, error.strerror)
 
-    sink = _Sink(form, redact)
+    sink = _Sink(form)
     sink.writer = writer = LineWriter(path.name, open_file, sink.left_out, on_refusal=refused)
     _files.append(sink)
     number = _add_sink(sink, level)
@@ -181,7 +161,7 @@ def add_file(path: Path, *, level: str, form: str, redact: Redactor) -> Callable
 def say(text: str) -> None:
     """Write a plain line to standard output, in its place among the lines of the log."""
     if _output.sink is not None:
-        _output.sink.put(text + "\n", important=True)
+        _output.sink.put(plain(text) + "\n", important=True)
 
 
 def left_out() -> dict[str, int]:
@@ -216,7 +196,7 @@ def own_output() -> Iterator[None]:
     os.close(write_end)
     reader = threading.Thread(target=_read_stray_lines, args=(read_end,), name="stray output", daemon=True)
     reader.start()
-    configure(redact=Redactor())
+    configure()
     try:
         yield
     finally:
@@ -231,12 +211,12 @@ def own_output() -> Iterator[None]:
 
 def _read_stray_lines(descriptor: int) -> None:
     with open(descriptor, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
+        while line := lines.readline(STRAY_LINE_CHARS):
             now = datetime.now(UTC)
             if text := line.strip():
                 for sink in (_output.sink, *_files):
                     if sink is not None:
-                        sink.put(sink.line(_one_line(text), now), important=True)
+                        sink.put(sink.line(text, now), important=True)
 
 
 def set_context(*, recording_id: str | None = None, state: str | None = None) -> None:
@@ -251,11 +231,10 @@ def _add_sink(sink: _Sink, level: str) -> int:
     return logger.add(sink, level=level, format="{message}", backtrace=False, diagnose=False, catch=True)
 
 
-def _as_text(record: Record, redact: Redactor) -> str:
-    text = redact(record["message"])
-    if record["exception"] is not None:
-        text = f"{_one_line(text)} [{_one_line(redact(_exception_text(record)))}]"
-    return _text_line(record["time"], record["level"].name, text)
+def _as_text(record: Record) -> str:
+    trouble = _exception_text(record)
+    line = _text_line(record["time"], record["level"].name, record["message"])
+    return f"{line.rstrip()} [{trouble}]\n" if trouble else line
 
 
 def _text_line(at: datetime, level: str, text: str) -> str:
@@ -263,38 +242,31 @@ def _text_line(at: datetime, level: str, text: str) -> str:
     return f"{when} {level:<7} {_context['recording_id']} {_context['state']:<14} {_one_line(text)}\n"
 
 
-def _as_json(record: Record, redact: Redactor) -> str:
-    message = redact(record["message"])
-    line = _json_fields(record["time"], record["level"].name, record["name"] or "", message)
+def _as_json(record: Record) -> str:
+    line = _json_fields(record["time"], record["level"].name, record["name"] or "", record["message"])
     if "data" in record["extra"]:
-        line["data"] = _for_json(record["extra"]["data"])
-    if record["exception"] is not None:
-        line["exception"] = redact(_exception_text(record))
-    return json.dumps(line, ensure_ascii=False) + "\n"
+        line["data"] = plain_facts(record["extra"]["data"])
+    if trouble := _exception_text(record):
+        line["exception"] = trouble
+    return _json_line(line)
 
 
 def _json_fields(at: datetime, level: str, module: str, message: str) -> dict[str, object]:
     when = at.astimezone(UTC).isoformat(timespec="milliseconds")
-    return {"time": when, "level": level, **_context, "module": module, "message": message}
+    return {"time": when, "level": level, **_context, "module": module, "message": _one_line(message)}
 
 
-def _for_json(value: object) -> object:
-    """Return `value` as JSON can say it: no infinity, and text for what it does not know."""
-    if isinstance(value, Mapping):
-        return {str(key): _for_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_for_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+def _json_line(fields: dict[str, object]) -> str:
+    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 def _exception_text(record: Record) -> str:
     exception = record["exception"]
     if exception is None or exception.value is None:
         return ""
-    return "".join(traceback.format_exception(exception.value))
+    lines = "".join(traceback.format_exception(exception.value)).splitlines()
+    return plain_end(LINE_BREAK.join(lines), TRACEBACK_CHARS)
 
 
 def _one_line(text: str) -> str:
-    return " | ".join(text.splitlines())
+    return plain(LINE_BREAK.join(text[: LOOKED_AT * LINE_CHARS].splitlines()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from loguru import logger
 
 from recorder_fsm import __version__
 from recorder_fsm.errors import RecorderError
+from recorder_fsm.plain_text import plain_facts
 
-Redact = Callable[[str], str]
 Facts = Mapping[str, Any]
 
 
@@ -80,11 +80,16 @@ class JobReport:
         self._facts["console_errors"] = console_errors
         self._facts["screenshot"] = screenshot
 
+    def screenshot_removed(self) -> None:
+        """Forget the screenshot: it went with all else that shows the meeting."""
+        if "screenshot" in self._facts:
+            self._facts["screenshot"] = None
+
     def note(self, text: str) -> None:
         """Keep something that a person should know of the recording."""
         self._notes.append(text)
 
-    def write(self, path: Path, *, exit_code: int, state: str, cause: RecorderError | None, redact: Redact) -> None:
+    def write(self, path: Path, *, exit_code: int, state: str, cause: RecorderError | None) -> None:
         """Write the report; a volume that refuses is logged, and no more."""
         if cause is not None:
             self._facts["cause"] = {"code": cause.code, "sentence": cause.sentence, "detail": cause.detail}
@@ -100,7 +105,7 @@ class JobReport:
         part = path.with_suffix(".part")
         try:
             part.touch(mode=0o600)
-            part.write_text(redact(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(plain_facts(whole), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             part.replace(path)
         except OSError as error:
             logger.warning("the report cannot be written: {}", error.strerror)

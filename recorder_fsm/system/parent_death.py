@@ -6,6 +6,7 @@ start of the job ends what the one before it left.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from loguru import logger
 
 SET_PDEATHSIG, GET_PDEATHSIG = 1, 2
+SET_CHILD_SUBREAPER = 36
 
 
 def dying_with_us(argv: Sequence[str]) -> list[str]:
@@ -47,3 +49,12 @@ def _set_to_what_it_is() -> None:
     for option, value in ((GET_PDEATHSIG, ctypes.byref(ours)), (SET_PDEATHSIG, ours)):
         if libc.prctl(option, value, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of those whose parent dies: what a killed Chromium leaves is still found as ours.
+
+    Where that is refused, they are left to the system's first process.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)

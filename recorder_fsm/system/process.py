@@ -14,27 +14,27 @@ import os
 import re
 import shutil
 import signal
-from collections import deque
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import attrs
-import psutil
 from loguru import logger
 
 from recorder_fsm.errors import ProgramError
 from recorder_fsm.system.clock import running_timeout, running_wait
+from recorder_fsm.system.last_words import SHOWN_LINES, LastWords
 from recorder_fsm.system.parent_death import dying_with_us
+from recorder_fsm.system.process_table import wait_for_exit
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
-TAIL_LINES = 20
 DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
 PIPE_BYTES = 256 * 1024
 REAP_POLL_S = 0.01
-EXIT_POLL_S = 0.1
+GUARD_WAIT_S = 2.0
 PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools", "parec": "pulseaudio-utils"}
 """Where a program comes in a Debian package of another name."""
 
@@ -58,14 +58,14 @@ def find_program(name: str) -> str:
 class ChildProcess:
     """One running program. Ready at once; `exited` completes when it ends; `stop()` ends it.
 
-    Its output goes to the log line by line at debug level; the last lines are kept in `tail` for causes and reports.
+    Its output goes to the log line by line at debug level; the last lines are kept in `words` for causes and reports.
     """
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, on_line: LineListener | None = None) -> None:
         self.name = name
         self._on_line = on_line
         self.pid = process.pid
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.words = LastWords()
         self._process = process
         self._listeners: list[tuple[re.Pattern[str], asyncio.Future[re.Match[str]]]] = []
         self._pumps = [
@@ -113,6 +113,11 @@ class ChildProcess:
         return cls(name, process, on_line)
 
     @property
+    def tail(self) -> list[str]:
+        """The last lines that the program printed and that tell something."""
+        return self.words.lines
+
+    @property
     def running(self) -> bool:
         return self._process.returncode is None
 
@@ -125,9 +130,9 @@ class ChildProcess:
         """Wait for the program's end; returns its exit code. Who stops waiting does not disturb others who wait."""
         return await asyncio.shield(self.exited)
 
-    def last_words(self, lines: int = 5) -> str:
-        """Return the last lines that the program printed, for a cause."""
-        return " | ".join(list(self.tail)[-lines:])
+    def last_words(self, lines: int = SHOWN_LINES) -> str:
+        """Return the last few of `tail` on one line, for a cause."""
+        return self.words.shown(lines)
 
     def line_matching(self, pattern: str) -> asyncio.Future[re.Match[str]]:
         """Return a future for the first line from now on that matches `pattern`."""
@@ -143,7 +148,7 @@ class ChildProcess:
             if signal_of_life.done():
                 return signal_of_life.result()
             if self.exited.done():
-                await self._drained()
+                await self.drained()
                 what = f"{describe_exit(self.exited.result())} while starting"
             else:
                 what = f"was not ready within {limit_s:g} s"
@@ -167,10 +172,10 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         await running_wait({self.exited}, KILL_WAIT_S)
-        await self._drained()
+        await self.drained()
         return self.returncode if self.returncode is not None else -signal.SIGKILL
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
         """Let the pumps read what the program still had in its pipes; a grandchild may hold them open for ever."""
         if self._pumps:
             await running_wait(self._pumps, DRAIN_WAIT_S)
@@ -204,7 +209,7 @@ class ChildProcess:
         return code
 
     def _heard(self, line: str) -> None:
-        self.tail.append(line)
+        self.words.heard(line)
         logger.debug("{}: {}", self.name, line)
         for pattern, future in list(self._listeners):
             if future.done():
@@ -222,78 +227,50 @@ def _widen(process: asyncio.subprocess.Process, descriptor: int) -> None:
             fcntl.fcntl(transport.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-async def wait_for_exit(pid: int) -> None:
-    """Wait until the process `pid` ends, also one that is not our child; returns at once if it has.
+class Guard:
+    """A small program that outlives us for a moment, to clear up: its standard input ends when we do.
 
-    By pidfd_open(2), or by looking again and again where a seccomp filter refuses that: calls-offloader v0.9.0 to
-    v0.9.4 does.
+    It is in a session of its own, so that no signal to ours reaches it; it holds none of our files, outputs included,
+    so that nobody waits for it; and it does not die with us.
     """
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    except OSError:
-        while _lives(pid):  # noqa: ASYNC110 - nothing else tells
-            await asyncio.sleep(EXIT_POLL_S)
-        return
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-    loop.add_reader(handle, gone.set)
-    try:
-        await gone.wait()
-    finally:
-        loop.remove_reader(handle)
-        os.close(handle)
 
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
 
-def _lives(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:  # it is there, and /proc does not show it (hidepid)
-        return True
+    @classmethod
+    def start(cls, program: Path, lines: Sequence[Path]) -> Self | None:
+        """Start `program` and tell it `lines`; returns None where it cannot be started, which is logged."""
+        try:
+            process = subprocess.Popen(
+                [program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={"PATH": os.defpath},
+                start_new_session=True,
+            )
+        except OSError as error:
+            logger.warning("{} did not start ({}): after a kill, the next start clears up", program.name, error.strerror)
+            return None
+        guard = cls(process)
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
+                process.stdin.flush()
+        return guard
 
-
-def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
-    """Return the id of our first child, grandchild ... whose command line is accepted."""
-    # One by one: psutil's own search ends at the first process of another user where /proc hides those (hidepid).
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if accept(process.cmdline()) and _descends_from_us(process):
-                return process.pid
-    return None
-
-
-def _descends_from_us(process: psutil.Process) -> bool:
-    while (parent := process.ppid()) not in (0, os.getpid()):
-        process = psutil.Process(parent)
-    return parent != 0
-
-
-def kill(pid: int | None) -> None:
-    """Kill one process; none, or one that is gone, is fine."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def kill_orphans(marker: str) -> int:
-    """Kill every process of this user whose command line or environment mentions `marker`; returns how many.
-
-    The last resort after all resources are released, and the first act of a restart after a crash. `marker` is a path
-    that only one job has.
-    """
-    killed = 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or process.uids().real != os.getuid():
-                continue
-            if any(marker in word for word in (*process.cmdline(), *process.environ().values())):
-                process.kill()
-                killed += 1
-    return killed
+    def end(self) -> None:
+        """Let it see our end, and wait for its own."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(GUARD_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""The request to stop: SIGTERM or SIGINT, noticed from the first moment of the process.
+"""The request to stop: SIGTERM, SIGINT, SIGQUIT or SIGHUP, noticed from the first moment of the process.
 
 Standard library only, so that it can be installed before anything else is imported.
 """
@@ -10,7 +10,8 @@ import signal
 import time
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+"""What launchers, shells and terminals that close send. Each would end the process as it is, without a cleanup."""
 
 
 class StopRequest:
@@ -18,12 +19,15 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested_at: float | None = None
+        # Under nohup(1) a terminal that closes is no reason to stop.
+        hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        self._signals = [number for number in STOP_SIGNALS if hangs_up or number != signal.SIGHUP]
         self._waiters: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def install(self) -> None:
         """Take the signals over from the interpreter, which would end the process without a cleanup."""
-        for number in STOP_SIGNALS:
+        for number in self._signals:
             signal.signal(number, self._on_signal)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,7 +41,7 @@ class StopRequest:
 
     def ignore(self) -> None:
         """Have the signals ignored from now on: the interpreter sets back any other handler when it ends."""
-        for number in STOP_SIGNALS:
+        for number in self._signals:
             signal.signal(number, signal.SIG_IGN)
 
     def request(self) -> None:

@@ -1,7 +1,7 @@
 """Blocking calls beside the event loop, in threads that never hold the process back.
 
-`asyncio.to_thread` is not used: the interpreter joins its workers at exit, so one socket that hangs would
-keep a dying recorder alive until its launcher kills it.
+`asyncio.to_thread` is not used: loop and interpreter join its workers at their end, so one socket or one volume that
+hangs would keep a dying recorder alive until its launcher kills it. A library may use it: nobody waits for that either.
 """
 
 from __future__ import annotations
@@ -10,11 +10,29 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+class _Unawaited(ThreadPoolExecutor):
+    """Threads that are left to themselves when the loop ends."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def run_to_end(main: Coroutine[Any, Any, T]) -> T:
+    """Run an event loop for `main`, as `asyncio.run` does, and wait for no thread when it is over.
+
+    The interpreter would still wait for those that a library started: see `surroundings.end_process`.
+    """
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(_Unawaited())
+        return runner.run(main)
 
 
 async def in_daemon_thread(func: Callable[[*Ts], T], *args: *Ts) -> T:

@@ -10,7 +10,7 @@ import pytest
 from bench.harness.environment import job_environment
 from bench.harness.recorder_process import launched
 from recorder_fsm.standin.server import StandIn
-from tests.tls import connect_proxy, make_authority, server_context, tls_in_front_of
+from tests.tls import PAST, connect_proxy, issue, make_authority, server_context, tls_in_front_of
 
 pytestmark = pytest.mark.e2e
 
@@ -18,10 +18,12 @@ HOST = "mattermost.test"  # RFC 6761: no name server knows it, so only the proxy
 
 
 async def test_private_authority_behind_a_proxy_is_recorded(standin: StandIn, data: Path, tmp_path: Path) -> None:
-    """Of several certificates in the file the right one is found; name, page, websocket and upload take the proxy."""
+    """Of a bundle as companies have them the right one is found; name, page, websocket and upload take the proxy."""
     authority = make_authority(tmp_path, "ours")
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text(f"# two\n{make_authority(tmp_path, 'other').read_text()}\n{authority.read_text()}")
+    past = issue(tmp_path, "past", ["basicConstraints=CA:TRUE"], dates=PAST)
+    bundle = tmp_path / "company's bundle.pem"
+    parts = [file.read_text() for file in (make_authority(tmp_path, "other"), past, authority)]
+    bundle.write_bytes(b"\xef\xbb\xbf# all of ours\r\n" + "\r\n".join(parts).replace("\n", "\r\n").encode())
     ids = standin.create_call()
     asked: list[tuple[str, str]] = []
     async with (
@@ -38,6 +40,7 @@ async def test_private_authority_behind_a_proxy_is_recorded(standin: StandIn, da
     assert "Mozilla" in agents, "Chromium did not ask the proxy"
     assert agents - {"Mozilla"}, "the HTTP client did not ask the proxy"
     assert "--ignore-certificate-errors" not in run.text
+    assert 'certificate 2 in it ("past") expired on 2021-01-01' in run.text
 
 
 async def test_certificate_of_a_stranger_is_refused(standin: StandIn, data: Path, tmp_path: Path) -> None:
@@ -50,6 +53,7 @@ async def test_certificate_of_a_stranger_is_refused(standin: StandIn, data: Path
         async with launched(environment, ids, data) as run:
             assert await run.exit_code() == 1, run.text  # nobody could be told
     assert "does not trust Mattermost's certificate" in run.text
+    assert "; name the authority that signed it in TLS_CA_CERT_FILE" in run.text
     assert standin.state.posts == []
 
 
@@ -57,8 +61,9 @@ async def test_certificate_of_a_stranger_is_refused(standin: StandIn, data: Path
     ("content", "problem"),
     [
         (None, "file does not exist"),
-        ("not a certificate\n", "no certificate in PEM form"),
+        ("not a certificate\n", "there is no certificate in it"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 1 in it is damaged"),
+        ("expired", "expired on 2021-01-01"),
     ],
 )
 async def test_useless_file_is_said_at_once(
@@ -66,6 +71,8 @@ async def test_useless_file_is_said_at_once(
 ) -> None:
     """One line names the variable and the problem, the call is told, nothing is started."""
     file = tmp_path / "ca.pem"
+    if content == "expired":
+        content = issue(tmp_path, "past", ["basicConstraints=CA:TRUE"], dates=PAST).read_text()
     if content is not None:
         file.write_text(content)
     ids = standin.create_call()

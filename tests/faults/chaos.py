@@ -169,7 +169,7 @@ class Chaos:
         if (self.codes[-1] == 0) != (bool(posts) and not kept):
             raise Broken(f"code {self.codes[-1]} with {len(posts)} posts and {len(kept)} files kept")
         path = self.standin.uploaded(posts[0].file_id) if posts else kept[0]
-        captured_s = self.harmed_at - capture_begin(self.run.job_dir)
+        captured_s = self.harmed_at - capture_begin(self.run)
         lost_s = await self._lost(path, captured_s)
         where = "published" if posts else f"kept ({path.name})"
         return f"{where}, codes {self.codes}, {captured_s:.1f} s captured, {lost_s:.2f} s lost"

@@ -77,7 +77,7 @@ class Fault:
         assert facts.video is not None
         assert facts.audio is not None
         assert facts.faststart
-        begin = capture_begin(self.run.job_dir)
+        begin = capture_begin(self.run)
         self.row.lost_s = round(max(0.0, self.at - begin - facts.duration_s), 2)
         self.row.published = f"{facts.duration_s:.1f} s"
         assert self.row.lost_s <= lost_s, f"{self.row.lost_s} s of what was captured are lost\n{self.run.text}"
@@ -178,9 +178,9 @@ def published(standin: StandIn, ids: CallIds) -> Path:
     return standin.uploaded(posts[0].file_id)
 
 
-def capture_begin(job_dir: Path) -> float:
+def capture_begin(run: RecorderProcess) -> float:
     """Return when the file begins, in seconds since 1970, as the journal has it."""
-    facts = [json.loads(line) for line in (job_dir / "journal.jsonl").read_text().splitlines() if line.endswith("}")]
+    facts = [json.loads(line) for line in run.journal.splitlines() if line.endswith("}")]
     begin_s = [fact["begin_s"] for fact in facts if fact["fact"] == "capture_started"][-1]
     return float(begin_s + [fact.get("head_s", 0.0) for fact in facts if fact["fact"] == "announced"][-1])
 

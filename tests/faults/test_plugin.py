@@ -64,12 +64,12 @@ async def test_empty_room_of_a_plugin_that_is_upgraded_is_left(
 @pytest.mark.slow
 async def test_plugin_that_crashes_in_a_pause_ends_nothing(standin: StandIn, data: Path, row: MakeRow) -> None:
     """It is back before anything is decided: the silent meeting goes on, and its host stops it."""
-    made = row("R18", "plugin away for 8 s of a silent call")
+    made = row("R18", "plugin away for 8 s of a silent call, its RTC server a service apart")
     async with recording(made, standin, data, scene=TALKING) as fault:
         standin.page_command(fault.run.ids.call_id, "everybody_gone")
         before = asked(standin)
         await standin.wait_for(lambda: asked(standin) > before, 40)
-        fault.inject(lambda: standin.crash_plugin(8.0))
+        fault.inject(lambda: standin.crash_plugin(8.0, rtc=False))
         refused = await standin.wait_for(lambda: [one for one in standin.requests("filename") if one.status == 404], 10)
         count = asked(standin)
         await standin.wait_for(lambda: asked(standin) >= count + 2 + GONE_AFTER_S // ASK_EVERY_S, 40)

@@ -89,7 +89,7 @@ async def test_restart_appends_to_log_and_journal(
         await delivered(fault, small_clip)
         fault.row.noticed = "pending_found"
     assert (folder / "recorder.log").read_text().startswith("a line of the first start\n")
-    assert (folder / "journal.jsonl").read_text().startswith(before)
+    assert fault.run.journal.startswith(before)
     assert [report.status for report in standin.state.statuses] == []
 
 
@@ -476,14 +476,14 @@ async def test_journal_of_a_real_job_is_as_these_tests_have_it(standin: StandIn,
     async with recording(Row("", ""), standin, data, seconds=2) as fault:
         standin.stop_recording(fault.run.ids.recording_id)
         await fault.ends(0)
-        real = keys(fault.run.job_dir)
+        real = keys(fault.run.journal)
     other = standin.create_call()
     session = {"fact": "upload_session", "id": "", "file_id": ""}
     done = [session, {"fact": "uploaded", "file_id": ""}, {"fact": "saved"}]
-    ours = keys(leave(data, other, standin.url, {}, *FINISHED, *done))
+    ours = keys((leave(data, other, standin.url, {}, *FINISHED, *done) / "journal.jsonl").read_text())
     assert {fact: real[fact] for fact in ours} == ours
 
 
-def keys(folder: Path) -> dict[str, set[str]]:
-    facts = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+def keys(journal: str) -> dict[str, set[str]]:
+    facts = [json.loads(line) for line in journal.splitlines()]
     return {fact["fact"]: set(fact) for fact in facts}

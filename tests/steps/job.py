@@ -129,7 +129,6 @@ class FakeFiles:
         self.times_left: list[float] = []
         self.whole = True
         self.expected: list[float | None] = []
-        self.posters: list[str] = []
 
     async def finalise(self, segments: Sequence[Path], final: Path, span: Span, *, time_left_s: float) -> JoinReport:
         assert time_left_s > 0
@@ -150,11 +149,6 @@ class FakeFiles:
         if not path.exists() or path.read_text().startswith("bad"):
             raise RecordingError(detail=path.name, code="unreadable")
         return Verified(path, path.stat().st_size, 2.0, 2.0, 2.0, 1280, 720, 60, ("a defect",), self.whole)
-
-    async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
-        assert duration_s > 0
-        self.posters.append(f"{source.name} -> {target.name}")
-        return True
 
 
 class FakePage:
@@ -274,7 +268,7 @@ class StepJob:
     def report(self) -> dict[str, Any]:
         """Return the report as it would be written now."""
         path = self.path / "report.json"
-        self.context.report.write(path, exit_code=0, state="done", cause=None, redact=str)
+        self.context.report.write(path, exit_code=0, state="done", cause=None)
         report: dict[str, Any] = json.loads(path.read_text())
         return report
 

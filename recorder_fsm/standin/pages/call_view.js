@@ -40,16 +40,26 @@ export class CallView {
     this.#observer.observe(this.#root);
     this.#fit();
     this.#tick();
-    this.#timers.push(setInterval(() => this.#showSpeaker(), SPEAKER_POLL_MS));
+    this.resume();
   }
 
   get root() {
     return this.#root;
   }
 
+  // What is received stands still for a while; the clock goes on.
+  pause() {
+    this.#timers.forEach(clearInterval);
+    this.#timers = [];
+  }
+
+  resume() {
+    this.#timers.push(setInterval(() => this.#showSpeaker(), SPEAKER_POLL_MS));
+  }
+
   // Nobody is there to talk; the clock goes on.
   rest() {
-    this.#timers.forEach(clearInterval);
+    this.pause();
     this.#talking.replaceChildren();
     this.#tiles.forEach((tile) => tile.remove());
   }

@@ -1,13 +1,14 @@
 // The object that the page shows as `window.callsClient`.
 //
 // Owns the way into the call and out of it: microphone, websocket, join, peer, leave. The picture and the sound belong
-// to the page, which hands in `media` with `connect()` (resolves when the peer is up) and `stop()`.
+// to the page, which hands in `media` with `connect()` (resolves when the peer is up), `lost()`, `back()` and `stop()`.
 //
 // Two generations share that way. `CallsClient` (v1) has plain flags and closes at once. `RoomCallsClient` (v2) has
 // read-only flags, and closes a little after it was asked to.
 
 import { CallSocket } from "./call_socket.js";
 import { EventEmitter } from "./emitter.js";
+import { PeerLink } from "./peer_link.js";
 
 const PLUGIN = "custom_com.mattermost.calls_";
 const RTC_LIMIT_MS = 15_000;
@@ -20,6 +21,7 @@ class Membership extends EventEmitter {
   #config;
   #media;
   #socket = null;
+  #peer = null;
   #microphone = null;
   #rtcTimer = 0;
   #joined = false;
@@ -69,7 +71,8 @@ class Membership extends EventEmitter {
   }
 
   #join() {
-    const { callId, jobId } = this.#config;
+    const { callId, jobId, chatter } = this.#config;
+    chatter.opened();
     this.#originalConnectionId = this.#socket.connectionId;
     this.#socket.send(`${PLUGIN}join`, { channelID: callId, jobID: jobId });
   }
@@ -123,7 +126,8 @@ class Membership extends EventEmitter {
       return;
     }
     this.#joined = true;
-    const { faults } = this.#config;
+    const { chatter, faults } = this.#config;
+    chatter.acknowledged();
     if (faults.never_connect) {
       return;
     }
@@ -136,17 +140,37 @@ class Membership extends EventEmitter {
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, faults.slow_ms || 0));
-    await this.#media.connect();
+    try {
+      await this.#media.connect();
+    } catch (error) {
+      this.disconnect(error);
+      return;
+    }
+    if (this.#config.token) { // a person's page needs no way to the plugin
+      await this.#peerUp();
+    }
     if (!this.closed) {
       clearTimeout(this.#rtcTimer);
       this._opened();
     }
   }
 
+  #peerUp() {
+    return new Promise((resolve) => {
+      this.#peer = new PeerLink(this.#originalConnectionId)
+        .on("up", resolve)
+        .on("lost", () => this.#media.lost())
+        .on("back", () => this.#media.back())
+        .on("closed", () => this.disconnect(new Error("rtc peer close")));
+      this.#peer.open();
+    });
+  }
+
   // Leave the call: from here on nothing of it is heard or sent.
   _left() {
     clearTimeout(this.#rtcTimer);
     this.#microphone?.getTracks().forEach((track) => track.stop());
+    this.#peer?.close();
     this.#media.stop();
     this.#socket?.send(`${PLUGIN}leave`);
     this.#socket?.close();

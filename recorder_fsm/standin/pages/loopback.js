@@ -4,6 +4,9 @@
 // and nothing else: a light that follows the sound before it was sent is early by that much. Ready when the receiving side is connected and every track has arrived.
 
 const VIDEO_BPS = 4_000_000;
+const CANDIDATE_LIMIT_MS = 5_000;
+const NO_NETWORK =
+  "no network for a peer connection: where there is only the loopback, Chromium wants --allow-loopback-in-peer-connection";
 
 export class Loopback {
   #sender = new RTCPeerConnection();
@@ -11,7 +14,11 @@ export class Loopback {
 
   // Resolves to the received MediaStreamTracks, in any order.
   async connect(tracks) {
-    this.#sender.onicecandidate = ({ candidate }) => this.#receiver.addIceCandidate(candidate);
+    let candidates = 0;
+    this.#sender.onicecandidate = ({ candidate }) => {
+      candidates += candidate ? 1 : 0;
+      this.#receiver.addIceCandidate(candidate);
+    };
     this.#receiver.onicecandidate = ({ candidate }) => this.#sender.addIceCandidate(candidate);
     const received = [];
     const arrived = new Promise((resolve, reject) => {
@@ -24,6 +31,7 @@ export class Loopback {
         }
       };
       this.#receiver.onconnectionstatechange = check;
+      setTimeout(() => candidates || reject(new Error(NO_NETWORK)), CANDIDATE_LIMIT_MS);
       this.#receiver.ontrack = ({ track }) => {
         received.push(track);
         check();

@@ -3,7 +3,7 @@
 // Order as in the real page: REST prefetch, `window.callsClient`, view, init. With a token in the fragment it is a
 // recorder's page. Without one a person is looking: at the call that `call_id` names, or at a scene with no call behind.
 
-import { chatter } from "./chatter.js";
+import { Chatter } from "./chatter.js";
 import { CallsClient, RoomCallsClient } from "./calls_client.js";
 import { obey } from "./commands.js";
 import { element, icon } from "./dom.js";
@@ -45,7 +45,8 @@ async function join(config, scene, faults) {
   const root = document.getElementById("root");
   const stage = new Stage(root, { scene, avatar: (participant) => fetchAvatar(config, participant) });
   const Client = scene.v2 ? RoomCallsClient : CallsClient;
-  const client = new Client({ ...config, faults }, stage);
+  const chatter = new Chatter(config.token ? faults.join_lines : 0);
+  const client = new Client({ ...config, faults, chatter }, stage);
   window.callsClient = client;
 
   const leavePage = () => client.disconnect();
@@ -59,7 +60,7 @@ async function join(config, scene, faults) {
       root.append(element("p", { class: "over" }, "The call has ended."));
     }
   };
-  client.on("connect", chatter);
+  client.on("connect", () => chatter.connected());
   client.on("close", closed);
   client.on("command", (data) => obey({ client, stage }, data));
   if (scene.v2) {

@@ -1,6 +1,6 @@
 // What somebody shares: a document that is being written beside figures that move.
 //
-// Owns a canvas and draws it FRAMES times a second from `start()` to `stop()`. Everything follows the time that has
+// Owns a canvas and draws it FRAMES times a second from `start()` to `stop()`, and may be started again. Everything follows the time that has
 // passed, so a slow machine shows fewer pictures of the same film.
 
 const WIDTH = 1920;
@@ -50,7 +50,7 @@ export class SharedScreen {
   }
 
   start() {
-    this.#started_ms = performance.now();
+    this.#started_ms ||= performance.now();
     this.#draw();
     this.#timer = setInterval(() => this.#draw(), 1000 / FRAMES_PER_S);
   }

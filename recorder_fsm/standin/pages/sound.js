@@ -14,6 +14,7 @@ export class Sound {
   beats = null;
   #context = new AudioContext();
   #outlet;
+  #line;
   #voices = null;
   #heard;
 
@@ -21,12 +22,14 @@ export class Sound {
     this.#outlet = scene.rtc
       ? new MediaStreamAudioDestinationNode(this.#context)
       : this.#context.destination;
+    this.#line = new GainNode(this.#context);
+    this.#line.connect(this.#outlet);
     this.#heard = new HeardClock(this.#context);
     if (scene.mode === "pattern") {
-      this.beats = new Beats(this.#context, this.#outlet, PATTERN_BEEP);
+      this.beats = new Beats(this.#context, this.#line, PATTERN_BEEP);
     } else {
-      this.#voices = new Voices(this.#context, this.#outlet, scene.participants.length);
-      this.beats = scene.sync ? new Beats(this.#context, this.#outlet, SYNC_TICK) : null;
+      this.#voices = new Voices(this.#context, this.#line, scene.participants.length);
+      this.beats = scene.sync ? new Beats(this.#context, this.#line, SYNC_TICK) : null;
     }
   }
 
@@ -56,6 +59,11 @@ export class Sound {
   // Nothing is heard any more; who talks and when stays as it was.
   mute() {
     this.#voices?.mute();
+  }
+
+  // Nothing of it arrives for a while.
+  cut(away) {
+    this.#line.gain.value = away ? 0 : 1;
   }
 
   stop() {

@@ -14,6 +14,7 @@ export class Stage {
   #screen = null;
   #loopback = null;
   #lateMap_s;
+  #sent = null;
   #player = element("audio", { autoplay: true, hidden: true });
 
   constructor(parent, { scene, avatar }) {
@@ -37,11 +38,16 @@ export class Stage {
     if (!this.#loopback) {
       return;
     }
+    await this.#receive();
+    this.view.root.append(this.#player);
+  }
+
+  async #receive() {
     // What each track is for comes by another way than the track. As the real page, this one does not look again.
     let mapped = !this.#lateMap_s;
     setTimeout(() => (mapped = true), this.#lateMap_s * 1000);
-    const sent = [this.sound.track, this.#shared?.captureTrack()].filter(Boolean);
-    for (const track of await this.#loopback.connect(sent)) {
+    this.#sent ??= [this.sound.track, this.#shared?.captureTrack()].filter(Boolean);
+    for (const track of await this.#loopback.connect(this.#sent)) {
       if (track.kind === "video" && !mapped) {
         console.error("unexpected video track type", track.id);
         continue;
@@ -50,7 +56,6 @@ export class Stage {
       player.srcObject = new MediaStream([track]);
       player.play().catch((error) => console.debug("waiting for a click:", error.name));
     }
-    this.view.root.append(this.#player);
   }
 
   // A person's browser wants a click before it plays.
@@ -63,7 +68,39 @@ export class Stage {
   everybodyGone() {
     this.sound.mute();
     this.#loopback?.close();
+    this.#loopback = null;
     this.view.rest?.();
+  }
+
+  // Nothing arrives from the call: sound and picture stand still until it is back. A pattern that is made in the page
+  // and not received goes on.
+  lost() {
+    this.#loopback?.cut();
+    this.#hold(true);
+    this.view.pause?.();
+  }
+
+  // A page cannot keep its own connection and stop its packets: it makes a new one.
+  back() {
+    if (this.#loopback) {
+      this.#loopback.close();
+      this.#loopback = new Loopback();
+      this.#receive().catch((error) => console.debug("cut again:", error.message));
+    }
+    this.#hold(false);
+    this.view.resume?.();
+  }
+
+  #hold(away) {
+    if (this.#loopback || !this.view.pause) {
+      return;
+    }
+    this.sound.cut(away);
+    if (away) {
+      this.#shared?.stop();
+    } else {
+      this.#shared?.start();
+    }
   }
 
   // The network to the call is gone, and the page does not know it yet.
