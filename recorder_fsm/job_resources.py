@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from loguru import logger
 
 from recorder_fsm.browser.call_page import CallPage
+from recorder_fsm.browser.extra_switches import sift
 from recorder_fsm.browser.launch_options import (
     browser_environment,
     chromium_args,
@@ -74,8 +77,11 @@ class JobResources:
             args=chromium_args(
                 width=settings.capture_width,
                 height=settings.capture_height,
+        added, left_out = sift(settings.extra_chromium_args)
+        for word, why in left_out:
+            logger.warning("EXTRA_CHROMIUM_ARGS: {} is left out: {}", word, why)
                 secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
-                extra=(*proxy_switches(self._env), *settings.extra_chromium_args),
+                extra=(*proxy_switches(self._env), *added),
             ),
             env=browser_environment(self._env, runtime, self._display.env, self._audio.env),
             runtime=runtime,

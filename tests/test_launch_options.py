@@ -90,17 +90,23 @@ def test_sandbox_is_never_switched_off_by_us() -> None:
 
 def test_extra_switch_replaces_ours_of_its_name() -> None:
     """With and without a value, the last one wins, and values may hold `=` (contract 1.1)."""
-    extra = (
-        "--window-size=1,2", "--kiosk=no", "--autoplay-policy", "--new", "--proxy=a=b", "--proxy=c=d",
-        "--password-store=",
-    )  # fmt: skip
-    found = switches(extra=extra)
-    assert found["--window-size"] == "1,2"
+    found = switches(
+        extra=("--kiosk=no", "--disable-gpu=x", "--new", "--proxy=a=b", "--proxy=c=d", "--password-store=")
+    )
     assert found["--kiosk"] == "no"
-    assert found["--autoplay-policy"] is None
+    assert found["--disable-gpu"] == "x"
     assert found["--new"] is None
     assert found["--proxy"] == "c=d"
     assert found["--password-store"] == ""
+
+
+@pytest.mark.parametrize(
+    ("pixel", "size"),
+    [("2", "640,360"), ("1.5", "854,480"), ("1.25", "1024,576"), ("0.75", "1707,960"), ("1", "1280,720")],
+)
+def test_enlarged_page_still_fills_the_picture(pixel: str, size: str) -> None:
+    """Chromium counts its window's size in pixels of the page; a part of one is rounded up: no edge is black."""
+    assert switches(extra=(f"--force-device-scale-factor={pixel}",))["--window-size"] == size
 
 
 @pytest.mark.parametrize(("name", "ours"), [("--disable-features", FEATURES_OFF), ("--enable-features", FEATURES_ON)])
@@ -109,11 +115,19 @@ def test_features_from_outside_are_joined_to_ours(name: str, ours: tuple[str, ..
     assert switches()[name] == ",".join(ours)
     found = switches(extra=(f"{name}=Vulkan,Other", f"{name}=Third"))
     assert str(found[name]).split(",") == [*ours, "Vulkan", "Other", "Third"]
+    assert switches(extra=(name, f"{name}="))[name] == ",".join(ours)
+
+
+def test_origins_from_outside_are_joined_to_ours() -> None:
+    """A site on http gets no microphone without ours."""
+    name = "--unsafely-treat-insecure-origin-as-secure"
+    assert switches(extra=(f"{name}=http://b",), origins=("http://a",))[name] == "http://a,http://b"
+    assert switches(extra=(f"{name}=http://b",))[name] == "http://b"
 
 
 def test_switch_is_set_once() -> None:
     """With and without switches from outside: Chromium would take the last one, and nobody would know which."""
-    extra = ("--kiosk", "--disable-features=A", "--disable-features=B", "--window-size=1,2", "--new", "--new=1")
+    extra = ("--kiosk", "--disable-features=A", "--disable-features=B", "--disable-gpu", "--new", "--new=1")
     for more in ((), extra):
         names = [arg.partition("=")[0] for arg in chromium_args(width=9, height=9, secure_anyway=["x"], extra=more)]
         assert sorted(set(names)) == sorted(names)

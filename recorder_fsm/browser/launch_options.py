@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
 import attrs
 
+from recorder_fsm.browser.extra_switches import SCALE, scale
 from recorder_fsm.errors import BrowserError
 from recorder_fsm.system.last_words import LastWords
 
@@ -28,10 +30,10 @@ FEATURES_OFF = (
     "NetworkTimeServiceQuerying",
     "AimEnabled",
     "PreconnectToSearch",
-    "SegmentationPlatformFeature",  # statistics of the pages that were shown, with their addresses, in a file
 )
 FEATURES_ON = ("SkipListAccountsWithoutGaiaCookies",)  # no traffic to accounts.google.com
-JOINED = ("--disable-features", "--enable-features")
+SECURE_ANYWAY = "--unsafely-treat-insecure-origin-as-secure"
+JOINED = ("--disable-features", "--enable-features", SECURE_ANYWAY)
 """Of several of these Chromium takes the last alone: one from outside is joined to ours."""
 
 # What Chromium and its driver may see of our own environment: where programs are, how to write dates and names, and
@@ -94,12 +96,14 @@ def insecure_origins(site_origin: str, *, dev_mode: bool) -> list[str]:
 
 
 def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extra: Iterable[str]) -> list[str]:
-    """Return the switches for a window of exactly `width` x `height`; one in `extra` replaces ours of its name."""
+    """Return the switches for a window of exactly `width` x `height`; one in `extra` replaces ours of its name.
+
+    `extra` are such as `extra_switches.sift` lets through.
+    """
     ours: dict[str, str | None] = {
         "--kiosk": None,  # no tab strip, no address bar, no exit bubble
         "--window-position": "0,0",
-        "--window-size": f"{width},{height}",
-        "--force-device-scale-factor": "1",
+        SCALE: "1",
         "--autoplay-policy": "no-user-gesture-required",  # nobody is there to click
         "--use-fake-ui-for-media-stream": None,  # answers the page's question for a microphone
         "--use-fake-device-for-media-stream": None,  # a machine for recording has none
@@ -109,8 +113,7 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--disable-notifications": None,  # nothing may cover the call
         "--disable-infobars": None,
         "--disable-session-crashed-bubble": None,
-        "--disable-breakpad": None,  # no crash uploads
-        "--disable-crashpad-for-testing": None,  # nor dumps: one holds the token, and whatever was said last
+        "--disable-breakpad": None,  # no crash uploads: a dump could hold the token
         "--noerrdialogs": None,
         "--password-store": "basic",  # no keyring daemon
         "--disable-features": ",".join(FEATURES_OFF),
@@ -139,12 +142,14 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--enable-unsafe-swiftshader": None,  # WebGL without a GPU
     }
     if origins := list(secure_anyway):
-        ours["--unsafely-treat-insecure-origin-as-secure"] = ",".join(origins)
+        ours[SECURE_ANYWAY] = ",".join(origins)
     for word in extra:
         name, separator, value = word.partition("=")
         if name in JOINED:
-            separator, value = "=", f"{ours[name]},{value}".rstrip(",")
+            separator, value = "=", ",".join(filter(None, (ours.get(name), value)))
         ours[name] = value if separator else None
+    pixel = scale(ours[SCALE] or "") or 1.0  # the window's size is counted in pixels of the page
+    ours["--window-size"] = f"{math.ceil(width / pixel)},{math.ceil(height / pixel)}"
     return [name if value is None else f"{name}={value}" for name, value in ours.items()]
 
 

@@ -191,7 +191,7 @@ TABLE: tuple[Variable, ...] = (
     Variable("DEV_MODE", "dev_mode", "DevMode", FLAG,
         "Development: servers on development hosts; as root, Chromium without its sandbox."),
     Variable("EXTRA_CHROMIUM_ARGS", "extra_chromium_args", "ExtraChromiumArgs", SWITCHES,
-        "More switches for Chromium; other words are dropped with a warning."),
+        "More switches for Chromium; other words, and switches that cannot record, are dropped with a warning."),
     Variable("TLS_CA_CERT_FILE", "tls_ca_cert_file", "TLSCACertFile", CA_FILE,
         "Certificate authority to trust beside the system's."),
     Variable("FRAME_TIMING", "frame_timing", "FrameTiming", _choice("variable", "variable", "constant"),
