@@ -67,7 +67,8 @@ class Grabber:
         while not self._stopping:
             if self._screen.changed():
                 self._wait_until(max(self._due_s, _now_s() + GATHER_S))
-                self._take(_now_s())
+                if not self._stopping:
+                    self._take(_now_s())
             elif (left_s := self._written_s + self._still_s - _now_s()) > 0:
                 self._changes.poll(left_s * 1000 + 1)
             else:
