@@ -44,7 +44,7 @@ FROM ${BASE}
 SHELL ["/bin/sh", "-eu", "-c"]
 # Named dpkg rules instead of deletions afterwards, so that they also hold for updates in images built on this one.
 # Mesa's renderers and the compiler behind them draw nothing here: Chromium runs without a GPU and brings its own
-# software renderer, the display is used without GL.
+# software renderer, the display is used without GL. They are not installed either; the rules are for a later update.
 # hadolint ignore=DL3008
 RUN printf 'path-exclude=%s\n' \
         '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/info/*' '/usr/share/locale/*' '/usr/share/lintian/*' \
@@ -57,6 +57,18 @@ RUN printf 'path-exclude=%s\n' \
     printf 'path-include=%s\n' '/usr/share/doc/*/copyright' '/usr/share/fonts/truetype/noto/NotoSerifTibetan*' \
         >> /etc/dpkg/dpkg.cfg.d/recorder-fsm; \
     apt-get update; \
+    # Of these not one file would be used, and they bring LLVM: not installed at all, so that nobody has to mend holes in
+    # them. An empty package says that it provides them, each in the version that the others ask for.
+    provides=; \
+    for name in libgl1-mesa-dri mesa-libgallium iso-codes; do \
+        version=$(apt-cache show --no-all-versions "$name" 2> /dev/null | sed -n 's/^Version: //p' || :); \
+        if [ -n "$version" ]; then provides="$provides${provides:+, }$name (= $version)"; fi; \
+    done; \
+    mkdir -p /tmp/unused/DEBIAN; \
+    printf '%s\n' 'Package: unused-by-recorder-fsm' 'Version: 1' 'Architecture: all' 'Multi-Arch: foreign' \
+        'Maintainer: recorder-fsm <nobody@localhost>' "Provides: $provides" \
+        'Description: stands for packages of which the recorder uses no file' > /tmp/unused/DEBIAN/control; \
+    dpkg-deb --build /tmp/unused /tmp/unused.deb; \
     # Not pinned: each build takes Debian's present security updates, for Chromium above all.
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         ca-certificates \
@@ -76,14 +88,23 @@ RUN printf 'path-exclude=%s\n' \
         python3 \
         tini \
         tzdata \
-        xvfb; \
+        xvfb \
+        /tmp/unused.deb; \
     apt-get clean; \
+    # Nobody here becomes another user by a program. The override also holds for updates in images built on this one.
+    find / -xdev -perm /6000 -type f | while read -r program; do \
+        dpkg-statoverride --update --add root root 0755 "$program"; \
+    done; \
+    rm -rf /tmp/unused /tmp/unused.deb; \
     rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/cache/fontconfig/* /var/log/*.log /var/log/apt; \
     useradd --uid 1000 --create-home --shell /usr/sbin/nologin calls; \
     install --directory --owner=calls --group=calls --mode=0755 /data; \
     install --directory --mode=1777 /tmp/.X11-unix
 COPY --from=build /opt/recorder-fsm /opt/recorder-fsm
 COPY deploy/entrypoint deploy/healthcheck /usr/local/bin/
+# What is in here, for those who look for known holes: cat it, or give it to a scanner.
+COPY deploy/sbom.py /usr/share/recorder-fsm/
+RUN python3 -I -B /usr/share/recorder-fsm/sbom.py /opt/recorder-fsm > /usr/share/recorder-fsm/sbom.cdx.json
 
 ENV PATH=/opt/recorder-fsm/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
@@ -96,10 +117,13 @@ ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/usr/local/bin/entrypoint"]
 CMD ["run"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=2 CMD ["/usr/local/bin/healthcheck"]
 
-ARG VERSION=unknown
+# The version is the program's own, which a test holds; the others only the one who builds knows.
+ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="recorder-fsm" \
       org.opencontainers.image.description="Headless recorder for Mattermost Calls, a drop-in for mattermost/calls-recorder" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

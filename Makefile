@@ -29,6 +29,8 @@ STANDIN_ARGS ?=
 IMAGE ?= recorder-fsm
 # The machine's own network: works where the engine has no bridge, too.
 IMAGE_ARGS ?= --network host
+# What is in the image, Debian's packages too.
+IMAGE_BILL := /usr/share/recorder-fsm/sbom.cdx.json
 COMPOSE ?= $(shell if docker compose version > /dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' recorder_fsm/__init__.py)
 
@@ -89,6 +91,7 @@ engine:
 image: engine ## Build the container image (IMAGE=recorder-fsm)
 	DOCKER_BUILDKIT=1 docker build $(IMAGE_ARGS) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$$(git rev-parse HEAD 2> /dev/null || echo unknown) \
+		--build-arg SOURCE=$$(git remote get-url origin 2> /dev/null | sed 's|//[^/@]*@|//|' | grep . || echo unknown) \
 		--tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest .
 
 .PHONY: image-test
@@ -111,7 +114,8 @@ standin-up: engine ## Record a call of the stand-in in containers, end to end, a
 
 .PHONY: stack-up
 stack-up: engine ## Start a Mattermost with Calls in developer mode, and calls-offloader with this recorder
-	$(COMPOSE) --profile stack up --build --detach
+	$(COMPOSE) --profile stack up --build --detach mattermost offloader
+	$(COMPOSE) --profile stack build setup
 	$(COMPOSE) --profile stack run --rm setup
 
 .PHONY: stack-token
@@ -147,7 +151,7 @@ check-security: packages $(AUDIT)/bin/pip-audit ## Look for known holes in what 
 	$(AUDIT)/bin/pip-audit $(AUDIT_ARGS) --require-hashes --disable-pip --requirement requirements/standin.lock
 	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml recorder_fsm deploy
 	$(AUDIT)/bin/hadolint Dockerfile
-	$(AUDIT)/bin/shellcheck deploy/entrypoint deploy/healthcheck
+	$(AUDIT)/bin/shellcheck deploy/entrypoint deploy/healthcheck deploy/recover
 
 .PHONY: licences
 licences: packages $(AUDIT)/bin/pip-audit ## List the licences of what the image's Python environment holds (build/licences.md)
@@ -156,9 +160,12 @@ licences: packages $(AUDIT)/bin/pip-audit ## List the licences of what the image
 	@$(AUDIT)/bin/pip-licenses --python build/run/bin/python --format markdown --with-urls --output-file build/licences.md
 
 .PHONY: sbom
-sbom: packages $(AUDIT)/bin/pip-audit ## Write what is locked as a CycloneDX bill of materials (build/sbom.json)
+sbom: packages $(AUDIT)/bin/pip-audit ## Write CycloneDX bills of materials: what is locked (build/sbom.json), what is in the image
 	@mkdir -p build
 	@$(AUDIT)/bin/cyclonedx-py requirements requirements/run.lock --output-format JSON --output-file build/sbom.json
+	@if docker image inspect $(IMAGE):$(VERSION) > /dev/null 2>&1; then \
+		docker run --rm --network none --entrypoint cat $(IMAGE):$(VERSION) $(IMAGE_BILL) > build/sbom-image.json; \
+	else echo "no image $(IMAGE):$(VERSION) here, so no build/sbom-image.json: make image"; fi
 
 .PHONY: lock
 lock: packages ## Write the locked requirements anew

@@ -12,22 +12,28 @@ from loguru import logger
 
 from recorder_fsm import __version__
 from recorder_fsm.browser.launch_options import child_environment
-from recorder_fsm.config import authorities
-from recorder_fsm.config.settings import Settings, usable_identity
-from recorder_fsm.errors import DirectoryError, MattermostError, RecorderError, SettingsError
+from recorder_fsm.config.settings import Settings
+from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
 from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
-from recorder_fsm.machine.runner import Runner
+from recorder_fsm.machine.runner import Outcome, Runner
 from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.plain_text import keep_secret
+from recorder_fsm.refusal import read_settings, refuse
 from recorder_fsm.steps import steps_of
 from recorder_fsm.steps.context import JobContext
+from recorder_fsm.steps.deeper_cause import DeeperCause
 from recorder_fsm.storage import logs
-from recorder_fsm.storage.job_dir import BUSY, JobDirectory, remove_runtime
+from recorder_fsm.storage.job_dir import BUSY, JobDirectory
 from recorder_fsm.storage.journal import Journal
+from recorder_fsm.storage.lease import Lease
 from recorder_fsm.storage.report import JobReport
-from recorder_fsm.system.process_table import kill_orphans
+from recorder_fsm.system.cgroup import GroupWatch
+from recorder_fsm.system.exposure import core_dumps_may_happen
+from recorder_fsm.system.parent_death import adopt_orphans
+from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
 
 EXIT_NOTHING_LEFT = 0
@@ -37,23 +43,32 @@ EXIT_KEEP = 1
 POST_LIMIT_S = 5.0
 TELL_LIMIT_S = 60.0
 """Long enough for a network that comes back. It waits for nothing and nothing waits for it (`machine.runner`)."""
-REFUSAL_LIMIT_S = 0.8
-"""A job that cannot begin says so at once, and is gone within a second."""
+Inherit = Callable[[Mapping[str, str]], None]
 
 
-async def record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool = False) -> int:
+async def record(
+    environment: Mapping[str, str],
+    stop: StopRequest,
+    began: float,
+    *,
+    recover_only: bool = False,
+    inherit: Inherit = lambda _: None,
+) -> int:
     """Do the job that `environment` describes; returns the exit code of the process. Never raises.
 
-    `recover_only`: finish what an earlier start left, and record nothing.
+    `recover_only`: finish what an earlier start left, and record nothing. `inherit`: adds to the environment that a
+    child inherits which is started by a library, and not by us.
     """
     stop.attach(asyncio.get_running_loop())
     keep_secret(environment.get("AUTH_TOKEN", ""))
     logs.configure()
     try:
-        return await _record(environment, stop, began, recover_only=recover_only)
+        return await _record(environment, stop, began, inherit, recover_only=recover_only)
     except SettingsError as error:
-        logger.error("{}", error)
-        await _refuse(environment, error)
+        for problem in error.problems:
+            logger.error("{}", problem)
+        await refuse(environment, error)
+        logger.info("ended with code {}: {}", EXIT_KEEP, error)  # the last line alone tells, as in `_say_end`
     except RecorderError as error:
         logger.error("{}", error)
     except Exception as error:  # noqa: BLE001 - a defect of ours: what was recorded must not be deleted for it
@@ -61,20 +76,22 @@ async def record(environment: Mapping[str, str], stop: StopRequest, began: float
     return EXIT_KEEP
 
 
-async def _record(environment: Mapping[str, str], stop: StopRequest, began: float, *, recover_only: bool) -> int:
-    settings = Settings.from_environment(environment)
-    if settings.tls_ca_cert_file is not None:
-        authorities.read_authorities(settings.tls_ca_cert_file)
+async def _record(
+    environment: Mapping[str, str], stop: StopRequest, began: float, inherit: Inherit, *, recover_only: bool
+) -> int:
+    settings = read_settings(environment)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
-        with JobDirectory(settings.job_dir) as directory, _log_file(settings, directory):
-            job = _Job(settings, directory, child_environment(environment), stop, began)
-            return await job.run(recover_only=recover_only)
+        with JobDirectory(settings.job_dir, environment) as directory:
+            async with Lease(directory.path, stop_asked=lambda: stop.requested_at is not None) as lease:
+                with _log_file(settings, directory):
+                    job = _Job(settings, directory, child_environment(environment), stop, began, inherit, lease)
+                    return await job.run(recover_only=recover_only)
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
         if error.code != BUSY and not recover_only:
-            await _refuse(environment, error)
+            await refuse(environment, error)
         raise
 
 
@@ -96,15 +113,17 @@ class _Job:
     env: Mapping[str, str]
     stop: StopRequest
     began: float
+    inherit: Inherit
+    lease: Lease
 
     async def run(self, *, recover_only: bool) -> int:
         """Run the job to its end; returns the exit code."""
-        settings, directory = self.settings, self.directory
+        settings, directory, group = self.settings, self.directory, GroupWatch()
         logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
         _warn(settings)
         journal = Journal(directory.journal)
-        if runtime := journal.remembered().runtime:
-            _clean_after_crash(runtime)
+        adopt_orphans()
+        directory.sweep()
         journal.note(  # a full disk must not keep a pending recording from being published
             "process_started",
             version=__version__,
@@ -131,11 +150,12 @@ class _Job:
             stop=self.stop,
             began=self.began,
             recover_only=recover_only,
+            still_ours=self.lease.check,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
-        resources = JobResources(settings, directory, self.env, report, job.timeline)
+        resources = JobResources(settings, directory, self.env, report, job.timeline, self.inherit)
         herald = _Herald(bot, silent=recover_only)
         runner = Runner(
             lifecycle,
@@ -144,27 +164,31 @@ class _Job:
             self.stop,
             tell=herald.tell,
             budgets={Budget.START: job.start_left_s, Budget.GRACE: job.grace_left_s},
+            explain=DeeperCause(group, (Path("/tmp"), directory.runtime), shown_proxy(proxy_for(settings.site_url))),  # noqa: S108
         )
         try:
             outcome = await runner.run()
         finally:
             bot.close()
-            if killed := kill_orphans(str(directory.runtime)):
+            spared = [directory.guard_pid] if directory.guard_pid is not None else []
+            if killed := kill_descendants(spared) + kill_orphans(str(directory.runtime)):
                 logger.warning("{} processes of the job had to be killed at the end", killed)
-        if not outcome.change.transition.keeps:
+        ours = await self.lease.ours()
+        if ours and not outcome.change.transition.keeps:
             job.discard()
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
         state = lifecycle.state.value
         kept = _kept(job)
-        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard)
+        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard) if ours else EXIT_KEEP
         if code == EXIT_NOTHING_LEFT and kept is None:
             directory.tidy()
             report.screenshot_removed()
         for name, lines in logs.left_out().items():
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
-        report.write(directory.report, exit_code=code, state=state, cause=cause)
-        logger.info("ended {} with code {}; the report is {}", state, code, directory.report)
+        if ours:
+            report.write(directory.report, exit_code=code, state=state, cause=cause)
+        _say_end(outcome, code, directory.report)
         return code
 
 
@@ -193,6 +217,14 @@ class _Herald:
             self.unheard = not await self._bot.report_failed(sentence, TELL_LIMIT_S)
 
 
+def _say_end(outcome: Outcome, code: int, report: Path) -> None:
+    """Write the last line of the log; it alone says what happened: `kubectl logs --tail 1` shows no more."""
+    state, fault = outcome.change.transition.target, outcome.fault
+    level = "INFO" if state is State.DONE and fault is None else "WARNING" if code == EXIT_NOTHING_LEFT else "ERROR"
+    why = f"{outcome.change.transition.event.value}{f' ({fault})' if fault is not None else ''}"
+    logger.log(level, "ended {} with code {}: {}; the report is {}", state.value, code, why, report)
+
+
 def _kept(job: JobContext) -> Path | None:
     """Return what waits on the volume; a directory that cannot be looked at any more may hold anything."""
     try:
@@ -218,46 +250,18 @@ def _exit_code(state: State, kept: Path | None, cause: RecorderError | None, *, 
     return EXIT_KEEP if isinstance(cause, DirectoryError) and cause.code == DirectoryError.code else EXIT_NOTHING_LEFT
 
 
-async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
-    """Tell the call that the job cannot begin, where the environment says enough to do so."""
-    identity = usable_identity(environment)
-    if identity is None:
-        return
-    # A certificate file that is itself the trouble must not keep us from saying so.
-    at_fault = isinstance(error, SettingsError) and authorities.VARIABLE in error.variables
-    try:
-        bot = CallsBot(
-            site_url=identity.site_url,
-            token=identity.auth_token,
-            call_id=identity.call_id,
-            post_id=identity.post_id,
-            recording_id=identity.recording_id,
-            ca_file=None if at_fault else identity.tls_ca_cert_file,
-        )
-    except MattermostError as failure:
-        logger.warning("the call could not be told: {}", failure)
-        return
-    await bot.report_failed(error.sentence, REFUSAL_LIMIT_S)
-    bot.close()
-
-
 def _warn(settings: Settings) -> None:
     if settings.made_even:
         logger.warning(
             "{}x{} has an odd side, which H.264 cannot hold; {}x{} is recorded",
             *(settings.width, settings.height, settings.capture_width, settings.capture_height),
         )
+    if core_dumps_may_happen():
+        logger.warning("core dumps cannot be switched off here: one of a crash would hold the token")
     if runs_unsandboxed(settings):
         logger.warning("DEV_MODE as root: Chromium runs without its sandbox")
     for word in settings.dropped_chromium_args:
         logger.warning("EXTRA_CHROMIUM_ARGS: {!r} is not a switch (--name or --name=value) and is left out", word)
-
-
-def _clean_after_crash(runtime: str) -> None:
-    """End what a killed process of this job may have left, and remove its runtime directory."""
-    if killed := kill_orphans(runtime):
-        logger.warning("{} processes of an earlier start were still running and were killed", killed)
-    remove_runtime(runtime)
 
 
 def _log_change(change: Change) -> None:

@@ -36,15 +36,12 @@ def main() -> None:
 
 def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int:
     from recorder_fsm.app import record  # noqa: PLC0415 - see above
-    from recorder_fsm.resources.driver import driver_environment  # noqa: PLC0415
     from recorder_fsm.storage.logs import own_output  # noqa: PLC0415
     from recorder_fsm.system.threads import run_to_end  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone
-    # Playwright's driver inherits our environment, and is found through it.
-    os.environ.update(driver_environment())
     with own_output():
-        code = run_to_end(record(environment, stop, began))
+        code = run_to_end(record(environment, stop, began, inherit=os.environ.update))
         stop.ignore()
     return code
 

@@ -10,9 +10,9 @@ from loguru import logger
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.extra_switches import sift
 from recorder_fsm.browser.launch_options import (
-    browser_environment,
     chromium_args,
     insecure_origins,
+    private_environment,
     proxy_switches,
 )
 from recorder_fsm.config.settings import Settings
@@ -30,7 +30,10 @@ from recorder_fsm.storage.report import JobReport
 
 
 class JobResources:
-    """Makes the resources of one job. `env` is what a child may inherit of the environment."""
+    """Makes the resources of one job. `env` is what a child may inherit of the environment.
+
+    `inherit` adds to the environment of a child that is started by a library.
+    """
 
     def __init__(
         self,
@@ -39,16 +42,17 @@ class JobResources:
         env: Mapping[str, str],
         report: JobReport,
         timeline: Timeline,
+        inherit: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._settings = settings
         self._directory = directory
         self._report = report
         self._timeline = timeline
-        self._env = env
         runtime = directory.runtime
+        env = self._env = {**env, **private_environment(runtime)}
         self._display = Display(width=settings.capture_width, height=settings.capture_height, runtime=runtime, env=env)
         self._audio = AudioServer(runtime=runtime, env=env)
-        self._driver = Driver()
+        self._driver = Driver(env, inherit)
 
     def specs(self) -> Mapping[Resource, Spec]:
         """Return how each resource is made, lost, and goes on after one below it was restarted."""
@@ -73,17 +77,17 @@ class JobResources:
 
     def _browser(self) -> Browser:
         settings, runtime = self._settings, self._directory.runtime
+        added, left_out = sift(settings.extra_chromium_args)
+        for word, why in left_out:
+            logger.warning("EXTRA_CHROMIUM_ARGS: {} is left out: {}", word, why)
         launch = Launch(
             args=chromium_args(
                 width=settings.capture_width,
                 height=settings.capture_height,
-        added, left_out = sift(settings.extra_chromium_args)
-        for word, why in left_out:
-            logger.warning("EXTRA_CHROMIUM_ARGS: {} is left out: {}", word, why)
                 secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
                 extra=(*proxy_switches(self._env), *added),
             ),
-            env=browser_environment(self._env, runtime, self._display.env, self._audio.env),
+            env={**self._env, **self._display.env, **self._audio.env},
             runtime=runtime,
             sandbox=not runs_unsandboxed(settings),
             width=settings.capture_width,
@@ -115,7 +119,7 @@ class JobResources:
             ),
             self._timeline,
             self._directory.segment,
-            {**self._env, **self._display.env, **self._audio.env, "HOME": str(self._directory.runtime)},
+            {**self._env, **self._display.env, **self._audio.env},
         )
 
 

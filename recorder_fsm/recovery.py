@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from recorder_fsm.app import record
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.storage.job_dir import recordings_in
 from recorder_fsm.storage.journal import Journal
 from recorder_fsm.system.signals import StopRequest
@@ -24,6 +25,7 @@ JOB = re.compile("[a-z0-9]{26}")
 
 async def recover(root: Path, environment: Mapping[str, str], stop: StopRequest, say: Callable[[str], None]) -> int:
     """Recover each job under `root` and say what was done; returns 0 when nothing is left there to save."""
+    keep_secret(environment.get("AUTH_TOKEN", ""))
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import operator
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -22,13 +24,13 @@ from recorder_fsm.browser import call_page
 from recorder_fsm.browser.bridge import Bridge
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.devtools import DevTools, Session
-from recorder_fsm.browser.launch_options import browser_environment, chromium_args
+from recorder_fsm.browser.launch_options import chromium_args, private_environment
 from recorder_fsm.browser.tab import ChromiumTab
 from recorder_fsm.errors import BrowserError
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.browser import Browser, Launch
 from recorder_fsm.resources.display import Display
-from recorder_fsm.resources.driver import Driver, driver_environment
+from recorder_fsm.resources.driver import Driver
 from recorder_fsm.system.process import ChildProcess
 from tests.programs import ENV, HEIGHT, WIDTH, until
 
@@ -145,11 +147,11 @@ async def site() -> AsyncIterator[Site]:
         await runner.cleanup()
 
 
-def launch(runtime: Path, origin: str, *env: dict[str, str]) -> Launch:
+def launch(runtime: Path, origin: str, *env: dict[str, str], extra: Sequence[str] = ()) -> Launch:
     (runtime / "tmp").mkdir(exist_ok=True)
     return Launch(
-        args=chromium_args(width=WIDTH, height=HEIGHT, secure_anyway=[], extra=[]),
-        env=browser_environment(ENV, runtime, *env),
+        args=chromium_args(width=WIDTH, height=HEIGHT, secure_anyway=[], extra=extra),
+        env=functools.reduce(operator.or_, env, {**ENV, **private_environment(runtime)}),
         runtime=runtime,
         sandbox=False,  # the tests may run as root
         width=WIDTH,
@@ -280,8 +282,8 @@ async def eventually(condition: Callable[[], Awaitable[object]], limit_s: float 
 
 
 @asynccontextmanager
-async def held() -> AsyncIterator[Held]:
-    """Start all of it in a short path: a Unix socket's is limited to 107 bytes."""
+async def held(*switches: str) -> AsyncIterator[Held]:
+    """Start all of it in a short path: a Unix socket's is limited to 107 bytes. `switches`: `{site}` is its address."""
     told: list[str] = []
     listen = CallPage.told
 
@@ -293,15 +295,16 @@ async def held() -> AsyncIterator[Held]:
         tempfile.TemporaryDirectory(prefix="rt-", ignore_cleanup_errors=True) as folder,
         mock.patch.object(CallPage, "told", hear),
         mock.patch.object(call_page, "LEAVE_LIMIT_S", 0.3),  # a page that crashed is asked to leave, too
-        mock.patch.dict(os.environ, driver_environment()),
+        mock.patch.dict(os.environ),
     ):
         runtime = Path(folder)
         async with (
             site() as there,
             Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display,
             AudioServer(runtime=runtime, env=ENV) as audio,
-            Driver() as driver,
+            Driver(private_environment(runtime), os.environ.update) as driver,
         ):
-            how = launch(runtime, there.origin, display.env, audio.env)
+            extra = [one.format(site=there.origin.removeprefix("http://")) for one in switches]
+            how = launch(runtime, there.origin, display.env, audio.env, extra=extra)
             async with Browser(lambda: driver.playwright, how, no_look, no_note) as browser:
                 yield Held(there, display, audio, driver, browser, runtime, told)

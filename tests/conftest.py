@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from loguru import logger
 
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.logs import QUIET_LIBRARIES
@@ -37,6 +38,13 @@ def _quiet_libraries() -> None:
     """As in a recorder: libraries speak from their warnings on."""
     for name, lowest in QUIET_LIBRARIES.items():
         logging.getLogger(name).setLevel(lowest)
+
+
+@pytest.fixture(autouse=True)
+def _no_secret() -> Iterator[None]:
+    """Forget the token of a test behind it: it would be masked in the words of the next."""
+    yield
+    keep_secret("")
 
 
 @pytest.fixture

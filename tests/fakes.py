@@ -186,6 +186,7 @@ class FakeJob:
         states: Mapping[State, StatePolicy] = STATES,
         transitions: Sequence[Transition] = TRANSITIONS,
         limits_s: Mapping[State, float] | None = None,
+        explain: Callable[[RecorderError], RecorderError] = lambda cause: cause,
     ) -> None:
         self.ledger: list[str] = []
         self.moves: list[tuple[str, str]] = []
@@ -207,6 +208,7 @@ class FakeJob:
             self.stop,
             tell=self._tell,
             budgets={budget: lambda budget=budget: self.left_s[budget] for budget in Budget},  # type: ignore[misc]
+            explain=explain,
             states={
                 state: attrs.evolve(policy, limit_s=limits.get(state, policy.limit_s))
                 for state, policy in states.items()
@@ -282,6 +284,7 @@ class FakeLoading:
     pending: bool = False
     trouble: str = ""
     moves: int = 0
+    led_to: str = ""
     ended: bool = False
 
     def end(self) -> None:
@@ -313,6 +316,9 @@ class FakeTab:
         if isinstance(answer, Exception):
             raise answer
         return Answer(answer) if isinstance(answer, int) else answer
+
+    async def screenshot(self) -> str:
+        return "picture"
 
     async def evaluate(self, expression: str) -> Any:
         self.evaluated.append(expression)

@@ -11,7 +11,7 @@ import pytest
 
 from recorder_fsm.browser import call_page
 from recorder_fsm.browser.call_page import CallPage, PageSigns
-from recorder_fsm.browser.page_answer import SENTENCES, Answer
+from recorder_fsm.browser.page_answer import LED_AWAY, SENTENCES, Answer
 from recorder_fsm.errors import BrowserError, CallError, CallLost
 from tests.fakes import FakeTab, for_ever
 from tests.programs import until
@@ -147,8 +147,8 @@ OTHERS_WORDS = {
     "404 in a list": Answer(404, "application/json", "[404]"),
     "500 of the server": Answer(500, "application/json", '{"status_code":500}'),
     "429 of the server": Answer(429, "application/json", '{"status_code":429}'),
-    "another site": Answer(200, elsewhere=True),
-    "refused by another site": Answer(403, "text/plain", "Forbidden", elsewhere=True),
+    "another site": Answer(0, elsewhere="https://login.example.com"),
+    "refused by another site": Answer(403, "text/plain", "Forbidden", elsewhere="/login"),
 }
 
 
@@ -171,10 +171,21 @@ async def test_answer_that_is_not_mattermosts_own_may_heal(tab: FakeTab, page: C
         ),
         (OTHERS_WORDS["403 of a proxy"], "page_403", SENTENCES[403], "not in Mattermost's own words: RBAC: access"),
         (Answer(401), "page_401", SENTENCES[401], "not in Mattermost's own words: without any"),
-        (Answer(403, elsewhere=True), "join_timeout", "could not join the call in time", "redirected elsewhere"),
+        (
+            Answer(403, elsewhere="/login"),
+            "join_timeout",
+            "could not join the call in time",
+            "redirected to /login, where",
+        ),
+        (
+            Answer(0, elsewhere="https://login.example.com"),
+            "page_elsewhere",
+            LED_AWAY,
+            "leads to https://login.example.com, which is not the address in SITE_URL",
+        ),
         (Answer(405), "join_timeout", "could not join the call in time", "HTTP 405 for the call page"),
     ],
-    ids=["off", "proxy", "empty", "elsewhere", "405"],
+    ids=["off", "proxy", "empty", "elsewhere", "another site", "405"],
 )
 async def test_answer_that_does_not_heal_is_said_in_the_end(
     tab: FakeTab, page: CallPage, answer: Answer, code: str, sentence: str, detail: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
 import socket
 import stat
@@ -63,13 +65,34 @@ async def test_two_displays_live_side_by_side_and_apart(tmp_path: Path) -> None:
         assert (await ask("xdpyinfo", env=crossed)).returncode != 0
 
 
-async def test_display_leaves_nothing_behind(tmp_path: Path) -> None:
-    """No socket, so its number can be used again."""
+async def test_display_leaves_nothing_on_the_machine(tmp_path: Path) -> None:
+    """Neither a socket nor a lock, not even while it runs: no kill can leave what was never there."""
+    async with on(tmp_path) as display:
+        assert (await ask("xdpyinfo", env=display.env)).returncode == 0
+        assert traces(display) == []
+
+
+@pytest.fixture
+def old_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Xvfb that knows no abstract sockets, as far as it can be had here."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "Xvfb"
+    refusal = 'case " $* " in *" -nolisten unix "*) echo "Cannot establish any listening sockets" >&2; exit 1;; esac'
+    script.write_text(f'#!/bin/sh\n{refusal}\nexec {shutil.which("Xvfb")} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("old_server")
+async def test_server_without_abstract_sockets_leaves_no_file_behind(tmp_path: Path) -> None:
+    """Its socket has gone in the end, so its number can be used again."""
     async with on(tmp_path) as display:
         assert traces(display)
     assert traces(display) == []
 
 
+@pytest.mark.usefixtures("old_server")
 async def test_killed_display_is_noticed_and_leaves_nothing(tmp_path: Path) -> None:
     """The cause says how it ended; leaving removes what the kill left."""
     async with on(tmp_path) as display:
@@ -100,6 +123,7 @@ async def test_stopped_display_is_noticed(display: Display, tmp_path: Path, monk
     assert (cause.code, cause.detail) == ("display_frozen", "Xvfb has not answered for 0.5 s")
 
 
+@pytest.mark.usefixtures("old_server")
 async def test_socket_of_another_server_on_the_same_number_stays(tmp_path: Path) -> None:
     """After our server was killed, its number may be another job's before we have left."""
     async with on(tmp_path) as display:
@@ -143,7 +167,7 @@ async def test_display_that_dies_while_starting_has_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Xvfb's own words are in the cause."""
-    monkeypatch.setattr(display_module, "xvfb_command", lambda *_: ["Xvfb", "-no-such-option"])
+    monkeypatch.setattr(display_module, "xvfb_command", lambda *_, **__: ["Xvfb", "-no-such-option"])
     with pytest.raises(DisplayError, match="no-such-option"):
         await on(tmp_path).__aenter__()
 
@@ -151,7 +175,7 @@ async def test_display_that_dies_while_starting_has_its_last_words(
 async def test_display_that_hangs_while_starting_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its own limit, and nothing stays."""
     monkeypatch.setattr(display_module, "READY_LIMIT_S", 0.1)
-    monkeypatch.setattr(display_module, "xvfb_command", lambda *_: ["sleep", "77"])
+    monkeypatch.setattr(display_module, "xvfb_command", lambda *_, **__: ["sleep", "77"])
     with pytest.raises(DisplayError, match=r"not ready within 0\.1 s"):
         await on(tmp_path).__aenter__()
     with pytest.raises(ValueError, match="not enough values"):
@@ -160,7 +184,7 @@ async def test_display_that_hangs_while_starting_is_ended(tmp_path: Path, monkey
 
 async def test_cancelled_start_ends_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop half way leaves no process."""
-    monkeypatch.setattr(display_module, "xvfb_command", lambda *_: ["sleep", "78"])
+    monkeypatch.setattr(display_module, "xvfb_command", lambda *_, **__: ["sleep", "78"])
     starting = asyncio.create_task(on(tmp_path).__aenter__())
     async with asyncio.timeout(5):
         while True:

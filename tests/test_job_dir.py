@@ -18,12 +18,12 @@ import pytest
 from recorder_fsm.errors import DirectoryError
 from recorder_fsm.storage.job_dir import (
     BUSY,
-    RUNTIME_PREFIX,
     JobDirectory,
     recordings_in,
-    remove_runtime,
     segments_in,
 )
+from recorder_fsm.storage.places import Places
+from recorder_fsm.storage.runtime_dir import RUNTIME_PREFIX
 
 HOLD = """
 import sys
@@ -113,20 +113,18 @@ async def test_directory_of_another_recorder_is_refused_until_it_has_gone(tmp_pa
     )
     assert other.stdout is not None
     runtime = Path((await other.stdout.readline()).decode().strip())
-    temporary = set(Path(tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*"))
+    there = set(runtime.parent.glob(f"{RUNTIME_PREFIX}*"))
     try:
         with pytest.raises(DirectoryError) as caught, JobDirectory(path):
             pass
         assert caught.value.code == BUSY
         assert str(path) in caught.value.detail
-        assert set(Path(tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*")) <= temporary
+        assert set(runtime.parent.glob(f"{RUNTIME_PREFIX}*")) <= there
     finally:
         other.kill()
         await other.wait()
     with JobDirectory(path):
-        assert runtime.exists()  # left by the kill; the next start removes it by its journal
-    remove_runtime(str(runtime))
-    assert not runtime.exists()
+        pass
 
 
 def test_directory_can_be_entered_again(tmp_path: Path) -> None:
@@ -167,11 +165,16 @@ async def test_directory_that_cannot_be_written_is_refused(exists: bool) -> None
 
 
 def test_missing_room_for_the_runtime_is_a_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where /tmp is missing or full, the lock is given back and the error is ours."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(DirectoryError, match="No such file or directory"), JobDirectory(tmp_path / "job"):
-        pass
-    monkeypatch.undo()
+    """Where nothing temporary can be made, the lock is given back, and the error says of each place why."""
+    (tmp_path / "file").touch()
+    nowhere = Places(named=("relative",), memory=(str(tmp_path / "nowhere"),), usual=(str(tmp_path / "file"),))
+    with monkeypatch.context() as patched:
+        patched.setattr(Places, "of", lambda *_: nowhere)
+        with pytest.raises(DirectoryError, match="no directory for its temporary files") as caught:
+            JobDirectory(tmp_path / "job").__enter__()
+    assert caught.value.code == "no_room"
+    for words in ("relative is relative", "nowhere no such file or directory", "file is no directory"):
+        assert words in caught.value.detail
     with JobDirectory(tmp_path / "job"):
         pass
 
@@ -300,23 +303,6 @@ def test_free_space_that_the_system_does_not_tell_is_no_full_disk(
     with JobDirectory(tmp_path / "job") as directory:
         monkeypatch.setattr(os, "statvfs", refuse)
         assert directory.free_bytes() > 2**40
-
-
-def test_foreign_paths_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal that was tampered with cannot make us delete anything but a runtime directory."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    elsewhere = tmp_path / "data" / f"{RUNTIME_PREFIX}x"
-    precious, runtime, outside = tmp_path / "precious", tmp_path / f"{RUNTIME_PREFIX}abc", tmp_path.parent / "outside"
-    for path in (elsewhere, precious, runtime, outside):
-        path.mkdir(parents=True)
-    for path in (elsewhere, precious, tmp_path, runtime / ".." / "precious", runtime / ".." / ".." / "outside", Path()):
-        remove_runtime(str(path))
-    remove_runtime("")
-    assert all(path.exists() for path in (elsewhere, precious, runtime, outside))
-    remove_runtime(str(runtime))
-    assert not runtime.exists()
-    assert precious.exists()
-    remove_runtime(str(runtime))
 
 
 def test_nothing_that_tells_of_a_meeting_outlives_it(tmp_path: Path) -> None:

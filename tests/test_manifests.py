@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from recorder_fsm import __version__
+from recorder_fsm.commands import commands
+from recorder_fsm.config.settings import Settings
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 MANIFESTS = sorted(path for path in (DEPLOY / "kubernetes").rglob("*.yaml") if path.name != "kustomization.yaml")
@@ -45,6 +47,14 @@ def test_schema_check_notices_a_misspelt_property() -> None:
         kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
+def test_image_names_this_version_of_itself() -> None:
+    """A plain `docker build` gives the label the program's version."""
+    dockerfile = (DEPLOY.parent / "Dockerfile").read_text()
+    assert f"\nARG VERSION={__version__}\n" in dockerfile
+    for name in ("source", "version", "revision"):
+        assert f'org.opencontainers.image.{name}="${{{name.upper()}}}"' in dockerfile
+
+
 def test_kustomization_holds_every_file_and_this_version() -> None:
     """Nothing is forgotten, and the tag is the program's version."""
     kustomization = load(HARDENED / "kustomization.yaml")
@@ -53,13 +63,55 @@ def test_kustomization_holds_every_file_and_this_version() -> None:
     assert kustomization["images"][0]["newTag"] == __version__
 
 
-def test_offloader_job_has_the_offloaders_limits() -> None:
-    """Contract 4.3 and 4.5: one try, 300 s of grace, the toleration, /data."""
-    job = load(DEPLOY / "kubernetes" / "offloader-job.yaml")["spec"]
-    pod = job["template"]["spec"]
+TWELVE = {
+    "SITE_URL", "CALL_ID", "POST_ID", "RECORDING_ID", "AUTH_TOKEN", "WIDTH", "HEIGHT", "VIDEO_RATE", "AUDIO_RATE",
+    "FRAME_RATE", "VIDEO_PRESET", "OUTPUT_FORMAT",
+}  # fmt: skip
+
+
+def test_offloader_job_is_as_the_offloader_makes_it() -> None:
+    """Contract 1.3, 4.3 and 4.5: labels, namespace, one try, 300 s of grace, toleration, variables that hold, /data."""
+    whole = load(DEPLOY / "kubernetes" / "offloader-job.yaml")
+    job, pod = whole["spec"], whole["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for labels in (whole["metadata"]["labels"], job["template"]["metadata"]["labels"]):
+        assert labels == {"app": "mattermost-calls-offloader", "job_name": whole["metadata"]["name"]}
+    assert whole["metadata"]["namespace"]
     assert (job["backoffLimit"], pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == (0, "Never", 300)
     assert {"key": "utilities", "operator": "Equal", "value": "true", "effect": "NoSchedule"} in pod["tolerations"]
-    assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/data"
+    assert "securityContext" not in pod
+    assert container["securityContext"] == {"privileged": False}
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert set(variables) == TWELVE
+    settings = Settings.from_environment(variables)
+    assert (settings.width, settings.height, settings.frame_rate) == (1280, 720, 20)
+    assert container["volumeMounts"][0]["mountPath"] == "/data"
+
+
+def test_time_to_live_is_said_to_hang_on_the_retention() -> None:
+    """The offloader sets it only where a retention time is set."""
+    text = (DEPLOY / "kubernetes" / "offloader-job.yaml").read_text()
+    before, _, _ = text.partition("  ttlSecondsAfterFinished")
+    assert "failed_jobs_retention_time" in before.splitlines()[-1]
+
+
+def test_recover_job_needs_nothing_but_a_claim_and_a_token() -> None:
+    """It writes as the recorders do, to the claim of the hardened job, and is as closed as that; it opens no browser."""
+    job = load(DEPLOY / "kubernetes" / "recover.yaml")
+    pod, hardened = (one["spec"]["template"]["spec"] for one in (job, load(HARDENED / "job.yaml")))
+    (container,), (recorder,) = pod["containers"], hardened["containers"]
+    assert container["args"] == ["recover"]
+    assert container["args"][0] in commands.commands
+    assert container["securityContext"] == recorder["securityContext"]
+    assert [pod["securityContext"][name] for name in ("runAsNonRoot", "runAsUser")] == [True, 1000]
+    assert not pod["automountServiceAccountToken"]
+    claim = load(HARDENED / "claim.yaml")["metadata"]["name"]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": claim}} in pod["volumes"]
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"/data", "/tmp"}  # noqa: S108 - in the pod
+    assert "AUTH_TOKEN" not in {variable["name"] for variable in container["env"]}
+    # An object that is made anew each time; `apply` could not.
+    assert "name" not in job["metadata"]
 
 
 def test_hardened_job_gives_nothing_away() -> None:

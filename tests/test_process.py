@@ -29,6 +29,7 @@ from recorder_fsm.system.process import (
 )
 from recorder_fsm.system.process_table import (
     find_descendant,
+    identify,
     kill,
     kill_orphans,
     wait_for_exit,
@@ -313,7 +314,7 @@ async def test_stop_takes_the_grandchildren_along(spawn: Spawn) -> None:
     assert not gone(grandchild)
     await child.stop()
     async with asyncio.timeout(5):
-        await wait_for_exit(grandchild)
+        await wait_for_exit(identify(grandchild))
     assert gone(grandchild)
 
 
@@ -328,7 +329,7 @@ async def test_end_is_noticed_though_a_grandchild_holds_the_output(spawn: Spawn)
             assert await child.wait() == 0
         assert not gone(helper)
     finally:
-        kill(helper)
+        kill(identify(helper))
 
 
 async def test_waiting_can_be_given_up_without_harm(spawn: Spawn) -> None:
@@ -366,7 +367,7 @@ asyncio.run(main())
     recorder.kill()
     await recorder.wait()
     async with asyncio.timeout(5):
-        await wait_for_exit(child)
+        await wait_for_exit(identify(child))
     assert gone(child)
 
 
@@ -393,10 +394,10 @@ async def test_end_of_a_foreign_process_is_noticed(spawn: Spawn) -> None:
     """A grandchild, which only init or its parent may reap."""
     child = await spawn(WITH_GRANDCHILD)
     grandchild = int((await line(child, r"grandchild \d+")).split()[1])
-    waiting = asyncio.create_task(wait_for_exit(grandchild))
+    waiting = asyncio.create_task(wait_for_exit(identify(grandchild)))
     await asyncio.sleep(0)
     assert not waiting.done()
-    kill(grandchild)
+    kill(identify(grandchild))
     async with asyncio.timeout(5):
         await waiting
     assert gone(grandchild)
@@ -421,10 +422,10 @@ async def test_end_is_noticed_where_a_filter_refuses_the_handle(spawn: Spawn, re
     child = await spawn(SLEEP)
     await line(child, "up")
     assert not child.exited.done()
-    kill(child.pid)
+    kill(identify(child.pid))
     async with asyncio.timeout(5):
         assert await child.wait() == -signal.SIGKILL
-        await wait_for_exit(child.pid)
+        await wait_for_exit(identify(child.pid))
     assert refused == [child.pid, child.pid]
 
 
@@ -434,10 +435,10 @@ async def test_end_of_a_foreign_process_is_noticed_where_a_filter_refuses_the_ha
     """One that has ended and waits for its parent, who does not look, has ended too."""
     child = await spawn(WITH_GRANDCHILD)
     grandchild = int((await line(child, r"grandchild \d+")).split()[1])
-    waiting = asyncio.create_task(wait_for_exit(grandchild))
+    waiting = asyncio.create_task(wait_for_exit(identify(grandchild)))
     await asyncio.sleep(0)
     assert not waiting.done()
-    kill(grandchild)
+    kill(identify(grandchild))
     async with asyncio.timeout(5):
         await waiting
     assert child.running
@@ -449,8 +450,8 @@ async def test_end_of_one_that_has_gone_is_known_at_once(spawn: Spawn) -> None:
     child = await spawn("pass")
     await child.wait()
     async with asyncio.timeout(5):
-        await wait_for_exit(child.pid)
-    kill(child.pid)
+        await wait_for_exit(identify(child.pid))
+    kill(identify(child.pid))
     kill(None)
 
 
@@ -459,7 +460,7 @@ async def test_given_up_waiting_closes_its_handle(spawn: Spawn) -> None:
     child = await spawn(SLEEP)
     await line(child, "up")
     before = psutil.Process().num_fds()
-    waiting = asyncio.create_task(wait_for_exit(child.pid))
+    waiting = asyncio.create_task(wait_for_exit(identify(child.pid)))
     await asyncio.sleep(0)
     assert psutil.Process().num_fds() == before + 1
     waiting.cancel()
@@ -476,7 +477,7 @@ async def test_descendant_is_found_by_its_command_line(spawn: Spawn, tmp_path: P
         f"subprocess.run([sys.executable, '-c', says, {word!r}])"
     )
     pid = int((await line(child, r"child \d+")).split()[1])
-    assert find_descendant(lambda words: words[-1:] == [word]) == pid
+    assert find_descendant(lambda words: words[-1:] == [word]) == identify(pid)
     assert find_descendant(lambda words: "no such word" in words) is None
 
 
@@ -555,6 +556,15 @@ async def test_run_gives_exit_code_and_both_outputs() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (4, b"\x00\xff", "oops\n")
 
 
+async def test_run_keeps_the_end_of_what_is_complained_about() -> None:
+    """Of 30 MB of complaints the last are kept, and the program is not held up meanwhile."""
+    code = "import sys; [sys.stderr.write('complaint' * 1000) for _ in range(3000)]; sys.stderr.write('the end')"
+    done = await run("python", [sys.executable, "-c", code], env=ENV, limit_s=20)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert done.stderr.endswith("complaintthe end")
+    assert len(done.stderr) == process_module.WORDS_BYTES
+
+
 async def test_run_over_its_limit_kills(tmp_path: Path) -> None:
     """The program is gone when the error comes, though it was deaf."""
     marker = str(tmp_path)
@@ -602,3 +612,58 @@ async def test_pipe_of_a_program_that_has_ended_is_left_alone() -> None:
     process = await asyncio.create_subprocess_exec("true", stdout=asyncio.subprocess.PIPE)
     await process.communicate()
     process_module._widen(process, 1)
+
+
+REUSE = """
+import asyncio, os, subprocess, sys
+from pathlib import Path
+from recorder_fsm.system.process import ChildProcess
+from recorder_fsm.system.process_table import identify, kill, wait_for_exit
+
+def another_with(number):
+    for _ in range(100):  # a thread of ours may take the number
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
+        other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        if other.pid == number:
+            return other
+        other.kill()
+        other.wait()
+    raise SystemExit("the number was not given again")
+
+async def main():
+    child = await ChildProcess.spawn("child", [sys.executable, "-c", "pass"], env={{"PATH": os.environ["PATH"]}})
+    known = identify(child.pid)
+    await child.wait()
+    assert known is not None and not known.there
+    other = another_with(child.pid)
+    os.killpg(other.pid, 0)
+    await child.stop()
+    kill(known)
+    async with asyncio.timeout(10):
+        await wait_for_exit(known)
+    if {refuses}:
+        os.pidfd_open = refuse
+        kill(known)
+    try:
+        print("killed", other.wait(0.5))
+    except subprocess.TimeoutExpired:
+        kill(identify(other.pid))
+        print("spared, then", other.wait(10))
+
+def refuse(*_):
+    raise PermissionError
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a namespace of processes needs root")
+@pytest.mark.parametrize("refuses", [False, True], ids=["pidfd", "without pidfd"])
+async def test_process_that_got_the_number_of_ours_is_spared(refuses: bool) -> None:
+    """Numbers are given again: what we signal is what we started, or nothing; in a namespace that counts as we say."""
+    code = REUSE.format(refuses=refuses)
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", code]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+    async with asyncio.timeout(30):
+        output, _ = await process.communicate()
+    assert output.decode().splitlines()[-1] == "spared, then -9"

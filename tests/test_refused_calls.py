@@ -47,7 +47,7 @@ child.stdout.readline()
 
 async def main():
     found = find_descendant(lambda words: "the-grandchild" in words)
-    print("found" if found is not None and found != child.pid else "missing")
+    print("found" if found is not None and found.pid != child.pid else "missing")
     waiting = asyncio.create_task(wait_for_exit(found))
     await asyncio.sleep(0)
     print("ended early" if waiting.done() else "lives")

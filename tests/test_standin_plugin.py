@@ -33,6 +33,13 @@ async def filename(client: aiohttp.ClientSession, ids: CallIds) -> tuple[int, st
     return reply.status, reply.content_type, (await reply.text()).strip()
 
 
+async def configured(client: aiohttp.ClientSession, ids: CallIds) -> bool:
+    """Say whether Mattermost itself knows the token: it tells strangers no MaxFileSize."""
+    url = "/api/v4/config/client?format=old"
+    reply = await client.get(url, headers={"Authorization": f"Bearer {ids.token}"})
+    return "MaxFileSize" in await reply.json()
+
+
 async def leave(page: Page) -> None:
     await page.socket.send_json({"action": f"{CALLS}leave", "seq": 9})
 
@@ -56,20 +63,53 @@ async def test_deactivated_plugin_drains_until_the_bot_has_left(
     assert (await page.hear())["event"] == "standin_command"  # and no job_stop before it
     assert standin.state.plugin_off
     assert job_of(standin, ids).end_at == 0
+    assert await configured(client, ids)  # the token is good as long as it drains
     await leave(page)
     await standin.wait_for(lambda: not standin.state.plugin_off)
     assert (await filename(client, ids))[0] == status
+    assert await configured(client, ids) is not revoke
     assert standin.state.calls[ids.call_id].end_at
+    assert job_of(standin, ids).err == ""
 
 
 async def test_deactivation_is_a_control(standin: StandIn, client: aiohttp.ClientSession, page: Page) -> None:
     """As a person would order it; a host who stops meanwhile gets Mattermost's 404."""
-    body = {"action": "deactivate_plugin", "seconds": 0.05}
+    body = {"action": "deactivate_plugin", "seconds": 0.05, "revoke": False}
     assert (await client.post("/standin/control", json=body)).status == 200
     assert standin.state.plugin_off
     assert (await client.post("/standin/control", json={"action": "stop_recording"})).status == 404
     await leave(page)
     await standin.wait_for(lambda: not standin.state.plugin_off)
+
+
+async def test_deactivation_revokes_the_token_unless_told_not_to(
+    standin: StandIn, client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """As the real plugin at the end of its draining: 401 from then on."""
+    assert (await client.post("/standin/control", json={"action": "deactivate_plugin", "seconds": 0.01})).status == 200
+    await standin.wait_for(lambda: not standin.state.plugin_off)
+    assert (await filename(client, ids))[0] == 401
+
+
+# --- `failed` without a text ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("started", [False, True])
+async def test_failed_without_a_text_ends_the_job_without_an_error(
+    standin: StandIn, client: aiohttp.ClientSession, page: Page, ids: CallIds, started: bool
+) -> None:
+    """200, and everybody hears of a job that has ended and has no error; a second word for it is refused."""
+    if started:
+        standin.calls.start(job_of(standin, ids))
+        assert (await page.hear_event(f"{CALLS}call_job_state"))["jobState"]["start_at"]
+    url = f"{BOT}/calls/{ids.call_id}/jobs/{ids.recording_id}/status"
+    body = {"JobType": "recording", "Status": "failed", "omitempty": ""}
+    headers = {"Authorization": f"Bearer {ids.token}"}
+    assert (await client.post(url, json=body, headers=headers)).status == 200
+    state = (await page.hear_event(f"{CALLS}call_job_state"))["jobState"]
+    assert (state["err"], state["end_at"] > 0) == ("", True)
+    assert (job_of(standin, ids).err, job_of(standin, ids).end_at) == ("", state["end_at"])
+    assert "no job ongoing" in await (await client.post(url, json=body, headers=headers)).text()
 
 
 # --- a new connection ---------------------------------------------------------------------------------------------

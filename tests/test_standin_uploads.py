@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from recorder_fsm.standin import CallIds, StandIn
+from recorder_fsm.standin.network import NEVER_LINGER
 from recorder_fsm.standin.state import ID_LENGTH, UploadSession
 from recorder_fsm.standin.uploads import FIRST_PART_BYTES
 
@@ -198,6 +200,65 @@ async def test_vanished_client_leaves_its_bytes(
     await standin.wait_for(lambda: not session.busy)
     assert await offset(bot_client, upload_id) == 7
     assert session.path.read_bytes() == b"hello w"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "kept"),
+    [(FIRST_PART_BYTES + 10, b" 204 ", FIRST_PART_BYTES + 10), (1000, b" 400 ", 0)],
+    ids=["all of it is kept", "too small a first part"],
+)
+async def test_fin_in_mid_body_ends_the_part_and_is_answered(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds, sent: int, status: bytes, kept: int
+) -> None:
+    """As by the real plugin: 204, and every byte that was sent is kept; the connection ends with the answer."""
+    standin.state.knobs.five_mib_rule = True
+    upload_id = await opened(bot_client, ids, 3 * FIRST_PART_BYTES)
+    reader, writer = await raw_post(standin, upload_id, 2 * FIRST_PART_BYTES)
+    writer.write(b"x" * sent)
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    assert status in answer
+    assert await offset(bot_client, upload_id) == kept
+
+
+async def test_rst_in_mid_body_loses_what_was_not_read(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """As by the real plugin: of 6 MiB that were sent less than a first part had been read; that is thrown away."""
+    standin.state.knobs.five_mib_rule = True
+    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 1_000_000})
+    upload_id = await opened(bot_client, ids, 3 * FIRST_PART_BYTES)
+    session = session_of(standin, upload_id)
+    _, writer = await raw_post(standin, upload_id, 2 * FIRST_PART_BYTES)
+    writer.write(b"x" * 6 * 1024 * 1024)
+    await standin.wait_for(lambda: session.bytes_received)
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NEVER_LINGER)
+    writer.transport.abort()
+    await standin.wait_for(lambda: not session.busy)
+    assert 0 < session.bytes_received < FIRST_PART_BYTES
+    assert await offset(bot_client, upload_id) == 0
+    assert standin.requests("upload_data")[0].status == "dropped"
+
+
+@pytest.mark.parametrize(("at_byte", "kept"), [(FIRST_PART_BYTES + 1, FIRST_PART_BYTES + 1), (2_900_000, 0)])
+@pytest.mark.parametrize("kind", ["ends_at", "cut_at"])
+async def test_way_that_breaks_in_mid_body_is_a_knob(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds, kind: str, at_byte: int, kept: int
+) -> None:
+    """`ends_at` is a FIN on the way, which is answered; `cut_at` a RST, which is not. Too small a part is lost."""
+    standin.state.knobs.five_mib_rule = True
+    standin.set_faults({"route": "upload_data", "kind": kind, "at_byte": at_byte})
+    upload_id = await opened(bot_client, ids, 3 * FIRST_PART_BYTES)
+    part = bot_client.post(f"{UPLOADS}/{upload_id}", data=b"x" * 6 * 1024 * 1024)
+    if kind == "ends_at":
+        assert (await part).status == (204 if kept else 400)
+    else:
+        with pytest.raises(aiohttp.ClientError):
+            await part
+    assert await offset(bot_client, upload_id) == kept
 
 
 async def test_second_part_at_once_is_refused(

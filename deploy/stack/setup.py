@@ -1,5 +1,7 @@
 """Sets a fresh development Mattermost up, once: admin, team, channel, the Calls plugin, the bot's token.
 
+The plugin looks for its job service only while it is activated, and only with recordings on; Mattermost activates it at
+its own start, with recordings off. So they are turned on, the offloader is waited for, and the plugin goes off and on.
 Everything goes through Mattermost's API and may be repeated. Standard library only. `python3 setup.py token` prints the
 token alone; `python3 setup.py record` starts a recording of the call that is going on in the channel.
 """
@@ -13,14 +15,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 URL = os.environ.get("SITE_URL", "http://127.0.0.1:8065")
+OFFLOADER = os.environ.get("OFFLOADER_URL", "http://127.0.0.1:4545")
 USER = os.environ.get("ADMIN_USER", "admin")
 PASSWORD = os.environ.get("ADMIN_PASSWORD", "")
 TEAM, CHANNEL = "calls", "recorded"
 PLUGIN = "com.mattermost.calls"
 WAIT_S = 180.0
+PLUGIN_RUNS = 2
+"""The state of a plugin that runs, in Mattermost's list of their statuses."""
+REGISTERING_S = 30.0
+"""How long after its activation the plugin may take to register with the offloader; it tries by itself."""
 
 
 class RefusedError(Exception):
@@ -62,16 +70,34 @@ class Server:
         self.call("POST", "/api/v4/users/login", {"login_id": USER, "password": PASSWORD})
 
 
-def wait_for(server: Server) -> None:
-    until = time.monotonic() + WAIT_S
+def repeat(what: Callable[[], bool], limit_s: float) -> None:
+    """Try until it is so; what went wrong last is raised when the time is over."""
+    until = time.monotonic() + limit_s
     while True:
         try:
-            server.call("GET", "/api/v4/system/ping")
-            return
-        except (RefusedError, OSError):
-            if time.monotonic() > until:
-                raise
-            time.sleep(1)
+            if what():
+                return
+            trouble: Exception = TimeoutError(f"not so within {limit_s:g} s")
+        except (RefusedError, OSError) as error:
+            trouble = error
+        if time.monotonic() > until:
+            raise trouble
+        time.sleep(1)
+
+
+def answers(server: Server) -> bool:
+    server.call("GET", "/api/v4/system/ping")
+    return True
+
+
+def offloader_answers() -> bool:
+    with urllib.request.urlopen(f"{OFFLOADER}/version", timeout=5):
+        return True
+
+
+def plugin_runs(server: Server) -> bool:
+    statuses = server.call("GET", "/api/v4/plugins/statuses")
+    return any(one["plugin_id"] == PLUGIN and one["state"] == PLUGIN_RUNS for one in statuses)
 
 
 def set_up(server: Server) -> None:
@@ -98,7 +124,7 @@ def set_up(server: Server) -> None:
         {"team_id": team["id"], "name": CHANNEL, "display_name": "Recorded", "type": "O"},
         otherwise=f"/api/v4/teams/{team['id']}/channels/name/{CHANNEL}",
     )
-    settings = {"enablerecordings": True, "jobserviceurl": "http://127.0.0.1:4545", "defaultenabled": True}
+    settings = {"enablerecordings": True, "jobserviceurl": OFFLOADER, "defaultenabled": True}
     server.call(
         "PUT",
         "/api/v4/config/patch",
@@ -107,7 +133,10 @@ def set_up(server: Server) -> None:
             "PluginSettings": {"Plugins": {PLUGIN: settings}, "PluginStates": {PLUGIN: {"Enable": True}}},
         },
     )
-    server.call("POST", f"/api/v4/plugins/{PLUGIN}/enable")
+    repeat(offloader_answers, WAIT_S)
+    for step in ("disable", "enable"):
+        server.call("POST", f"/api/v4/plugins/{PLUGIN}/{step}")
+    repeat(lambda: plugin_runs(server), WAIT_S)
     sys.stdout.write(f"channel: {URL}/{TEAM}/channels/{CHANNEL}  (user {USER}); CALL_ID={channel['id']}\n")
 
 
@@ -127,7 +156,17 @@ def record(server: Server) -> None:
     """Start recording, as the host does with `/call recording start`; the call must be going on, started by `USER`."""
     team = server.call("GET", f"/api/v4/teams/name/{TEAM}")
     channel = server.call("GET", f"/api/v4/teams/{team['id']}/channels/name/{CHANNEL}")
-    server.call("POST", f"/plugins/{PLUGIN}/calls/{channel['id']}/recording/start")
+
+    def start() -> bool:
+        server.call("POST", f"/plugins/{PLUGIN}/calls/{channel['id']}/recording/start")
+        return True
+
+    try:
+        start()
+    except RefusedError as error:
+        if "job service" not in str(error).lower():
+            raise
+        repeat(start, REGISTERING_S)
     sys.stdout.write("recording; stop it in the call, or end the call\n")
 
 
@@ -137,7 +176,7 @@ def main(words: list[str]) -> int:
         return 2
     server = Server()
     try:
-        wait_for(server)
+        repeat(lambda: answers(server), WAIT_S)
         if words == ["token"]:
             server.log_in()
             sys.stdout.write(f"{bot_token(server)}\n")

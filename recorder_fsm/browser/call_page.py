@@ -11,13 +11,15 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 from loguru import logger
 
+from recorder_fsm.browser import picture
 from recorder_fsm.browser.console import Console
-from recorder_fsm.browser.page_answer import SENTENCES, Answer
+from recorder_fsm.browser.needs import Tab
+from recorder_fsm.browser.page_answer import LED_AWAY, SENTENCES, Answer
 from recorder_fsm.errors import BrowserError, CallError, CallLost, RecorderError
 from recorder_fsm.system.clock import Stopwatch, running_timeout, running_wait
 
@@ -40,31 +42,6 @@ LAST_WORD_S = 1.0
 SCREEN_RESTORED = (
     "the call page received a shared screen without showing it; the recorder let it show it after a second"
 )
-
-
-class Loading(Protocol):
-    """What the page is still loading, and what failed: see `browser.loading`."""
-
-    trouble: str
-    moves: int
-
-    @property
-    def pending(self) -> bool: ...
-
-    def end(self) -> None: ...
-
-
-class Tab(Protocol):
-    """What a page needs of its browser. Both raise `BrowserError` where the browser or the page has gone."""
-
-    @property
-    def loading(self) -> Loading: ...
-
-    async def evaluate(self, expression: str) -> Any:
-        """Evaluate JavaScript by the DevTools protocol itself, which the page's CSP does not hinder."""
-
-    async def load(self, url: str, limit_s: float) -> Answer:
-        """Go to a new document at `url`: the server is asked, whatever is shown now."""
 
 
 class _AgainError(Exception):
@@ -173,6 +150,14 @@ class CallPage:
                 if error.code == "page_gone":
                     return "the page has gone"
 
+    async def fill_picture(self) -> None:
+        """Wait until the page fills the picture; raises `BrowserError` where it does not."""
+        await picture.wait_until_it_fits(self._tab, self._size)
+
+    async def is_lit(self) -> bool:
+        """Tell whether the page draws what is not black, whatever becomes of it on the display."""
+        return await picture.is_lit(self._tab)
+
     async def signs(self) -> PageSigns | None:
         """Return what the page has received and done since it joined; None where it does not answer."""
         try:
@@ -268,6 +253,9 @@ class CallPage:
                 still.restart()
             waits = loading.pending or not seen["complete"]
             if not seen["seen"] and still.elapsed_s() > self._patience_s(waits, tries) and await self._abandoned():
+                if loading.led_to:
+                    led = Answer(0, elsewhere=loading.led_to)
+                    raise _AgainError(led.describe(), led)
                 raise _AgainError(loading.trouble or "the page made no client object")
 
     def _patience_s(self, waits: bool, tries: int) -> float:
@@ -304,7 +292,7 @@ class CallPage:
         if not isinstance(value, dict):
             return None
         size = (value["width"], value["height"])
-        if size not in (self._size, self._wrong_size):
+        if not picture.fits(size, self._size) and size != self._wrong_size:
             logger.warning("the page is {}x{}, not {}x{}", *size, *self._size)
             self._wrong_size = size
         return value
@@ -320,6 +308,8 @@ class CallPage:
         words = "the page did not get into the call" if self._client_seen.is_set() else str(trouble)
         detail = f"{words} within {limit_s:g} s{self._console_words()}"
         answer = trouble.answer
+        if answer is not None and answer.foreign:
+            return CallError(LED_AWAY, detail=detail, code="page_elsewhere")
         if answer is not None and answer.status in SENTENCES and not answer.elsewhere:
             return CallError(SENTENCES[answer.status], detail=detail, code=f"page_{answer.status}")
         return CallError("The recorder could not join the call in time.", detail=detail, code="join_timeout")

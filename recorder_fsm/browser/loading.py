@@ -11,19 +11,25 @@ from urllib.parse import urlsplit
 
 from recorder_fsm.browser.console import ERROR_CHARS, thrown
 from recorder_fsm.browser.devtools import Message, Session
+from recorder_fsm.plain_text import plain
 
 AWAITED = frozenset({"Document", "Stylesheet", "Script", "XHR", "Fetch"})
 """Kinds of requests that a page may need before it can make its client; not pictures, sounds or sockets."""
 
 
 class Loading:
-    """The document that is loaded now. `trouble`: what of it failed first, "" for nothing; `moves` counts what came."""
+    """The document that is loaded now.
+
+    `trouble`: what of it failed first, "" for nothing; `moves` counts what came; `led_to`: another site's origin, to
+    which it was redirected or which its scripts chose, and where it was not let go.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._awaited: dict[str, Message] = {}
         self.trouble = ""
         self.moves = 0
+        self.led_to = ""
         session.on("Network.requestWillBeSent", self._asked)
         session.on("Network.responseReceived", self._answered)
         session.on("Network.loadingFinished", self._finished)
@@ -42,6 +48,12 @@ class Loading:
         self._awaited.clear()
         self.trouble = ""
         self.moves = 0
+        self.led_to = ""
+
+    def led_away(self, origin: str) -> None:
+        """Note that the page was refused to go to another site."""
+        self.led_to = self.led_to or origin
+        self._found(f"it was led to {origin}")
 
     def end(self) -> None:
         """Look no longer: a call of hours has many requests."""
@@ -77,7 +89,7 @@ class Loading:
         return asked
 
     def _found(self, trouble: str) -> None:
-        self.trouble = self.trouble or trouble[:ERROR_CHARS]
+        self.trouble = self.trouble or plain(trouble, ERROR_CHARS)
 
 
 def _name(url: str) -> str:

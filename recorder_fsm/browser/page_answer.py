@@ -11,12 +11,15 @@ import json
 
 import attrs
 
+from recorder_fsm.plain_text import plain
+
 SENTENCES = {
     401: "Mattermost does not accept the recorder's token for the call page.",
     403: "Mattermost refused the recorder the call page.",
     404: "Mattermost has no call page: the Calls plugin is missing, disabled or too old.",
     501: "Mattermost has no call page: its plugins are disabled.",
 }
+LED_AWAY = "The address that the recorder has for Mattermost leads to another site."
 HEALING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses with which also Mattermost itself only says that it cannot do it now."""
 PLUGIN_REFUSES = "Forbidden"
@@ -29,17 +32,23 @@ SHOWN_CHARS = 120
 class Answer:
     """An answer: `status` is 0 where there was none; `kind` and the begin of `text` are an error's.
 
-    `elsewhere`: it came from another address, to which the request was redirected.
+    `elsewhere`: another address to which the request was redirected: of the site, its path, and there the answer came
+    from; of another site, its origin, and there nobody was asked.
     """
 
     status: int
     kind: str = ""
     text: str = ""
-    elsewhere: bool = False
+    elsewhere: str = ""
 
     @property
     def good(self) -> bool:
         return self.status < 400 and not self.elsewhere
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another site should have answered."""
+        return "://" in self.elsewhere
 
     @property
     def final(self) -> bool:
@@ -52,8 +61,13 @@ class Answer:
 
     def describe(self) -> str:
         """Return what was answered, in words for a cause."""
+        if self.foreign:
+            return (
+                f"the call page leads to {self.elsewhere}, which is not the address in SITE_URL, and is not followed: "
+                "the token would go along. SITE_URL must be the address at which Mattermost itself answers"
+            )
         if self.elsewhere:
-            return f"the request for the call page was redirected elsewhere, where the answer was HTTP {self.status}"
+            return f"the call page was redirected to {self.elsewhere}, where the answer was HTTP {self.status}"
         words = f"the server answered HTTP {self.status} for the call page"
         if self.status == 404 and self.text.strip() == PLUGIN_IS_OFF:
             return f"{words}: the Calls plugin is off"
@@ -65,7 +79,7 @@ class Answer:
 
     @property
     def _shown(self) -> str:
-        return " ".join(self.text.split())[:SHOWN_CHARS]
+        return plain(" ".join(self.text.split()), SHOWN_CHARS)
 
     def _is_of_mattermost(self) -> bool:
         try:

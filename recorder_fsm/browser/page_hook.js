@@ -128,8 +128,8 @@
       connected: Boolean(client?.connected),
       closed: Boolean(client?.closed),
       complete: document.readyState === "complete",
-      width: window.innerWidth,
-      height: window.innerHeight,
+      width: Math.round(window.innerWidth * window.devicePixelRatio), // of the display, where the page is enlarged
+      height: Math.round(window.innerHeight * window.devicePixelRatio),
     };
   };
 

@@ -12,18 +12,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
-from loguru import logger
 from playwright.async_api import Error, Page, Response
 
 from recorder_fsm.browser import certificates
 from recorder_fsm.browser.devtools import Message, Session
+from recorder_fsm.browser.few import FewWarnings
 from recorder_fsm.browser.loading import Loading
-from recorder_fsm.browser.page_answer import Answer
+from recorder_fsm.browser.page_answer import SHOWN_CHARS, Answer
 from recorder_fsm.errors import BrowserError
 from recorder_fsm.system.clock import running_timeout
 
-HEADER = ("X-Calls-Recorder", "true")
 EVALUATE_LIMIT_S = 60.0
+SCREENSHOT_LIMIT_S = 10.0
 DRIVER_ANSWER_S = 1.0
 """How much later than its own limit a driver may say that it has passed."""
 NOWHERE = "about:blank"
@@ -37,7 +37,7 @@ WORDS = """[document.readyState !== "loading", document.contentType,
 
 
 class ChromiumTab:
-    """The page as `call_page.Tab` knows it; `page` gives the page of the driver that is connected now."""
+    """The page as `needs.Tab` knows it; `page` gives the page of the driver that is connected now."""
 
     def __init__(self, session: Session, page: Callable[[], Page]) -> None:
         self._session = session
@@ -51,6 +51,10 @@ class ChromiumTab:
             EVALUATE_LIMIT_S,
         )
         return reply.get("result", {}).get("value")
+
+    async def screenshot(self) -> str:
+        reply = await self._session.call("Page.captureScreenshot", {"format": "png"}, SCREENSHOT_LIMIT_S)
+        return str(reply["data"])
 
     async def load(self, url: str, limit_s: float) -> Answer:
         page = self._page()
@@ -69,6 +73,8 @@ class ChromiumTab:
             self._session.tell("Page.stopLoading")
             raise BrowserError(detail="the browser's driver does not answer", code="page_late") from error
         except Error as error:
+            if self.loading.led_to:
+                return Answer(0, elsewhere=self.loading.led_to)
             # An error status without a body is a network error to Chromium, which has an error page of its own for it.
             if REFUSED_WITHOUT_BODY in error.message and answers:
                 return _answer(answers[-1], url)
@@ -115,7 +121,7 @@ async def _go_nowhere(page: Page, limit_s: float) -> None:
 def _answer(response: Response, url: str) -> Answer:
     asked, came = urlsplit(url), urlsplit(response.url)
     same = (asked.scheme, asked.netloc, asked.path) == (came.scheme, came.netloc, came.path)
-    return Answer(response.status, elsewhere=not same)
+    return Answer(response.status, elsewhere="" if same else came.path[:SHOWN_CHARS])
 
 
 async def listen_to_hook(
@@ -126,6 +132,7 @@ async def listen_to_hook(
     Heard is only the main frame while it shows the site: any frame of the process could call the binding.
     """
     trusted: set[int] = set()
+    log = FewWarnings()
 
     def created(params: Message) -> None:
         context = params["context"]
@@ -139,7 +146,7 @@ async def listen_to_hook(
         if params.get("executionContextId") in trusted:
             told(str(params.get("payload")))
         else:
-            logger.warning("a frame that is not the call page called the recorder, which does not listen to it")
+            log.tell("a frame that is not the call page called the recorder, which does not listen to it")
 
     session.on("Runtime.executionContextCreated", created)
     session.on("Runtime.executionContextDestroyed", lambda params: trusted.discard(params["executionContextId"]))
@@ -153,29 +160,11 @@ async def listen_to_hook(
 async def refuse_dialogs(session: Session) -> None:
     """Dismiss what the page asks a person (it would cover the call and stop the page), and let it be left."""
 
+    log = FewWarnings()
+
     def opened(params: Message) -> None:
-        logger.warning("the page opened a dialog ({}), which is dismissed", params.get("type"))
+        log.tell("the page opened a dialog ({}), which is dismissed", params.get("type"))
         session.tell("Page.handleJavaScriptDialog", {"accept": params.get("type") == "beforeunload"})
 
     session.on("Page.javascriptDialogOpening", opened)
     await session.call("Page.enable")
-
-
-async def send_header_to(origin: str, session: Session) -> None:
-    """Add the recorder's header to requests to the site itself, and to nobody else (contract 3.1).
-
-    CDP's extra headers, and Playwright's, would also reach third parties and follow redirects. Here each request is
-    looked at by itself: a redirect is a request of its own, and one that leads elsewhere loses the header again.
-    """
-    name, value = HEADER
-
-    def forward(paused: Message) -> None:
-        request = paused["request"]
-        headers = {key: val for key, val in request["headers"].items() if key.lower() != name.lower()}
-        if request["url"].startswith(f"{origin}/"):
-            headers[name] = value
-        listed = [{"name": key, "value": val} for key, val in headers.items()]
-        session.tell("Fetch.continueRequest", {"requestId": paused["requestId"], "headers": listed})
-
-    session.on("Fetch.requestPaused", forward)
-    await session.call("Fetch.enable", {"patterns": [{"urlPattern": "http*://*"}]})

@@ -58,6 +58,8 @@ class Ahead:
 
 
 Step = Callable[[Ahead], Awaitable[Happened]]
+Explain = Callable[[RecorderError], RecorderError]
+"""Returns what lies under a cause, or the cause itself."""
 Tell = Callable[[Audience, str], Coroutine[Any, Any, None]]
 """Tells one sentence to those who are meant; never raises, and has a limit of its own."""
 
@@ -77,7 +79,8 @@ class Outcome:
 class Runner:
     """One job, from `init` to `done` or `failed`.
 
-    `budgets` answers how many seconds of each budget are left. `states` is the table of states; tests pass another one.
+    `budgets` answers how many seconds of each budget are left, `explain` what lies under a cause. `states` is the table
+    of states; tests pass another one.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Runner:
         *,
         tell: Tell,
         budgets: Mapping[Budget, Callable[[], float]],
+        explain: Explain = lambda cause: cause,
         states: Mapping[State, StatePolicy] = STATES,
     ) -> None:
         self._lifecycle = lifecycle
@@ -96,6 +100,7 @@ class Runner:
         self._stop = stop
         self._tell = tell
         self._budgets = budgets
+        self._explain = explain
         self._states = states
         self._reports: asyncio.Queue[Happened] = asyncio.Queue()
         self._resources = ResourceStack(specs, self.report)
@@ -175,7 +180,7 @@ class Runner:
                 await asyncio.wait(waited, timeout=min(left_s, LOOK_EVERY_S), return_when=asyncio.FIRST_COMPLETED)
                 if outside.done():  # first: a lost browser explains a failed step better than the step does
                     happened = outside.result()
-                    if change := self._lifecycle.fire(happened.event, happened.cause):
+                    if change := self._tried(happened):
                         return change
                     logger.info("{} in state {} changes nothing", happened.event.value, state.value)
                     outside = asyncio.create_task(self._reports.get(), name="outside")
@@ -203,10 +208,14 @@ class Runner:
         return await self._steps[state](ahead)
 
     def _fire(self, happened: Happened) -> Change:
-        change = self._lifecycle.fire(happened.event, happened.cause)
+        change = self._tried(happened)
         if change is None:
             raise NotAllowedError(f"{happened.event.value} is not allowed in {self._lifecycle.state.value}")
         return change
+
+    def _tried(self, happened: Happened) -> Change | None:
+        cause = self._explain(happened.cause) if happened.cause is not None else None
+        return self._lifecycle.fire(happened.event, cause)
 
     async def _watch_signals(self) -> None:
         await self._stop.wait()

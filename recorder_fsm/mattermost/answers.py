@@ -33,6 +33,8 @@ PLUGIN_IS_OFF = "404 page not found"
 TRY_AGAIN = (408, 425, 429)
 FEATURE_OFF = 501
 """Mattermost's own number for what its settings or its licence switch off."""
+PROXY_ASKS = 407
+ASKS_FOR_PASSWORD = "The proxy between the recorder and Mattermost asks for a password."  # noqa: S105 - a sentence
 REJECTED = {
     404: "Mattermost does not know what the recorder asks for.",
     FEATURE_OFF: "Mattermost has this feature switched off.",
@@ -117,6 +119,8 @@ def _foreign(status: int, body: bytes, detail: str) -> ServerUnavailable:
         )
     if status == 404 and body.decode(errors="replace").strip() == PLUGIN_IS_OFF:
         return ServerUnavailable("Mattermost's Calls plugin is off.", detail=detail, status=status, code=PLUGIN_OFF)
+    if status == PROXY_ASKS:
+        return SettingInTheWay(ASKS_FOR_PASSWORD, detail=detail, status=status)
     if status == 413:
         return SettingInTheWay("A server on the way refuses files of this size.", detail=detail, status=status)
     return ServerUnavailable(f"Mattermost could not answer (error {status}).", detail=detail, status=status)

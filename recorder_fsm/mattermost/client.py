@@ -37,10 +37,12 @@ from recorder_fsm.errors import (
     MattermostError,
     RequestRejected,
     ServerUnavailable,
+    SettingInTheWay,
     SettingsError,
 )
-from recorder_fsm.mattermost.answers import READ_BYTES, Reply, refusal, shown
+from recorder_fsm.mattermost.answers import ASKS_FOR_PASSWORD, READ_BYTES, Reply, refusal, shown
 from recorder_fsm.mattermost.part_body import PartBody
+from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.mattermost.retry import RetryTiming
 from recorder_fsm.mattermost.upload_session import ID, Session
 from recorder_fsm.plain_text import keep_secret
@@ -138,6 +140,7 @@ IDLE_LIMIT_S = 30.0
 
 CONNECTING = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 NOBODY_SIGNED = re.compile("self.signed certificate|issuer certificate")  # as OpenSSL says it
+NO_TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")  # as http.client says it
 OBJECT_AT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,]? ?|\w+\(host=[^()]*\): ")
 
 
@@ -183,7 +186,8 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         url = base + (basepath or self._basepath) + endpoint
         if time.monotonic() - self._used_at > IDLE_LIMIT_S:
             self._session.close()  # a connection that was idle may be dead without our knowing
-        what = f"{method.upper()} {endpoint}"
+        proxy = shown_proxy(proxy_for(url))
+        what = f"{method.upper()} {endpoint}{f' by the proxy {proxy}' if proxy else ''}"
         try:
             with self._session.request(
                 method.upper(),
@@ -243,15 +247,19 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
             )
         if isinstance(error, ValueError | UnicodeError):  # requests' InvalidURL and its kin
             return RequestRejected("Mattermost's address is not valid.", detail=detail)
+        tunnel = NO_TUNNEL.search(str(inner))
+        if tunnel and tunnel[1] == "407":
+            return SettingInTheWay(ASKS_FOR_PASSWORD, detail=detail, code=UNREACHABLE)
         connecting = isinstance(error, requests.ConnectTimeout) or isinstance(inner, CONNECTING)
-        return ServerUnavailable(detail=detail, code=UNREACHABLE if connecting else "")
+        return ServerUnavailable(detail=detail, code=UNREACHABLE if connecting or tunnel else "")
 
 
 def _innermost(error: Exception) -> BaseException:
     """Return what lies under requests' and urllib3's wrappings."""
     inner: BaseException = error
     while True:
-        below = getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
+        below = getattr(inner, "reason", None) or getattr(inner, "original_error", None)
+        below = below or (inner.args[0] if inner.args else None)
         if not isinstance(below, BaseException):
             return inner
         inner = below

@@ -28,6 +28,7 @@ import attrs
 
 from recorder_fsm.media.fragments import NOT_A_KEY, Run, Segment, Track, inspect
 from recorder_fsm.media.mp4_index import FRAME, RATE, Samples, VideoSamples, head
+from recorder_fsm.plain_text import plain_end
 from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run as run_program
 
@@ -35,6 +36,7 @@ SILENT_FRAME = bytes.fromhex("211004608c1c")
 """AAC-LC, stereo, both channels zero; as ffmpeg writes it at every sampling and bit rate."""
 LEAST_GAP_S = 0.05
 """Less is not told as a gap: the audio's own grain, and the seam between two encoders."""
+WORDS_CHARS = 300
 HELD_S = 0.5
 """So long the last frame is held, in silence, where the segments end before the recording does: for what was on its way
 when the capture was stopped. Where more is missing, the recording is shorter."""
@@ -96,7 +98,7 @@ async def join_beside(
         with contextlib.suppress(OSError):
             part_of(target).unlink()
     if done.returncode:
-        raise JoinError(done.stderr.strip()[-300:] or f"it ended with code {done.returncode}")
+        raise JoinError(plain_end(done.stderr, WORDS_CHARS) or f"it ended with code {done.returncode}")
     found = json.loads(done.stdout)
     return JoinReport(found["length_s"], tuple(Gap(**gap) for gap in found["gaps"]), tuple(found["problems"]))
 

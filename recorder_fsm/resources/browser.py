@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -25,14 +26,15 @@ from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.certificates import trust_in_chromium
 from recorder_fsm.browser.console import listen_to_console
 from recorder_fsm.browser.devtools import DevTools, Message, Session
+from recorder_fsm.browser.few import FewWarnings
 from recorder_fsm.browser.launch_options import launch_failure
-from recorder_fsm.browser.profile import prepare
-from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs, send_header_to
+from recorder_fsm.browser.profile import PROFILE, prepare
+from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs
+from recorder_fsm.browser.traffic import Traffic
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.last_words import BUS
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program
-from recorder_fsm.system.process_table import kill
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
 HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
@@ -173,7 +175,7 @@ class Browser:
 
     @property
     def _profile(self) -> Path:
-        return self._launch.runtime / "profile"
+        return self._launch.runtime / PROFILE
 
     @property
     def _held(self) -> DevTools:
@@ -183,7 +185,7 @@ class Browser:
 
     async def _start(self) -> None:
         launch = self._launch
-        prepare(self._profile)
+        prepare(launch.runtime)
         devtools = self._devtools = DevTools()
         theirs = await devtools.open()
         with theirs:
@@ -230,14 +232,15 @@ class Browser:
             origin=origin,
             told=page.told,
         )
-        await send_header_to(origin, session)
+        await Traffic(root, origin, target_id, tab.loading.led_away).watch()
         session.on("Inspector.targetCrashed", lambda _: self._note_gone("the page crashed"))
         session.gone.add_done_callback(lambda _: self._note_closed(root))
         await session.call("Inspector.enable")
         # A page without the keyboard's focus may rest; no window manager gives it one.
         await session.call("Emulation.setFocusEmulationEnabled", {"enabled": True})
         await root.call("Browser.setDownloadBehavior", {"behavior": "deny"})
-        root.on("Target.targetCreated", lambda params: _close_stranger(root, params["targetInfo"]))
+        log = FewWarnings()
+        root.on("Target.targetCreated", lambda params: _close_stranger(root, params["targetInfo"], log))
         return page
 
     def _page_of_driver(self) -> Page:
@@ -262,7 +265,7 @@ class Browser:
             await running_wait({self._chromium.exited}, CLOSE_LIMIT_S)
             if self._chromium.running:
                 logger.warning("Chromium did not close within {:g} s and is killed", CLOSE_LIMIT_S)
-                kill(self._chromium.pid)
+                self._chromium.ask(signal.SIGKILL)
             await self._chromium.stop(wait_s=CLOSE_LIMIT_S)
             self._chromium = None
         if self._devtools is not None:
@@ -282,10 +285,10 @@ async def _first_page(root: Session) -> str:
     return await found
 
 
-def _close_stranger(root: Session, info: Message) -> None:
+def _close_stranger(root: Session, info: Message, log: FewWarnings) -> None:
     """Close a window that the page opened: it would cover the call."""
     if info["type"] == "page":
-        logger.warning("the page opened a window, which is closed")
+        log.tell("the page opened a window, which is closed")
         # Not at once: where a guest is just looking at the new window, the page that opened it would hang for ever.
         asyncio.get_running_loop().call_later(
             STRANGER_S, root.tell, "Target.closeTarget", {"targetId": info["targetId"]}

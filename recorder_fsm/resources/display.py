@@ -29,10 +29,15 @@ COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
 X11_GET_INPUT_FOCUS = struct.pack("<BxH", 43, 1)
 """The smallest request of the X protocol that is answered."""
 FAMILY_WILD = 0xFFFF  # Xauth(3): the entry holds for any address
+NOWHERE_TO_LISTEN = "Cannot establish any listening sockets"
 
 
 class Display:
-    """Holds Xvfb; ready when the server has told its number; ends with SIGTERM, which removes its socket."""
+    """Holds Xvfb; ready when the server has told its number.
+
+    It listens on an abstract socket (unix(7)), which no kill can leave behind and for which no directory need be there.
+    An Xvfb that knows none gets a file, which is removed in the end.
+    """
 
     def __init__(self, *, width: int, height: int, runtime: Path, env: Mapping[str, str]) -> None:
         self._size = (width, height)
@@ -41,10 +46,12 @@ class Display:
         self._env = dict(env)
         self._server: ChildProcess | None = None
         self._number = ""
+        self._abstract = True
 
     @property
     def _socket(self) -> Path:
-        return Path(f"/tmp/.X11-unix/X{self._number}")  # noqa: S108 - fixed by X
+        name = f"/tmp/.X11-unix/X{self._number}"  # noqa: S108 - fixed by X
+        return Path(f"\0{name}" if self._abstract else name)
 
     @property
     def env(self) -> dict[str, str]:
@@ -53,13 +60,28 @@ class Display:
 
     async def __aenter__(self) -> Self:
         _write_cookie(self._cookie, self._cookie_value)
-        read_end, write_end = os.pipe()
-        reader = os.fdopen(read_end, "rb")
         try:
+            try:
+                await self._start()
+            except ProgramError as error:
+                if NOWHERE_TO_LISTEN not in error.detail:
+                    raise
+                self._abstract = False
+                await self._start()
+        except BaseException as error:
+            await self._end()
+            if isinstance(error, ProgramError):
+                raise DisplayError(detail=error.detail or error.sentence, code=error.code) from error
+            raise
+        return self
+
+    async def _start(self) -> None:
+        read_end, write_end = os.pipe()
+        with os.fdopen(read_end, "rb") as reader:
             try:
                 self._server = await ChildProcess.spawn(
                     "Xvfb",
-                    xvfb_command(*self._size, self._cookie, write_end),
+                    xvfb_command(*self._size, self._cookie, write_end, abstract=self._abstract),
                     env=self._env,
                     pass_fds=(write_end,),
                 )
@@ -67,14 +89,6 @@ class Display:
                 os.close(write_end)
             number = asyncio.ensure_future(_read_line(reader))
             self._number = await self._server.ready(number, limit_s=READY_LIMIT_S)
-        except BaseException as error:
-            await self._end()
-            if isinstance(error, ProgramError):
-                raise DisplayError(detail=error.detail or error.sentence, code=error.code) from error
-            raise
-        finally:
-            reader.close()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,11 +118,12 @@ class Display:
         if self._server is None:
             return
         await self._server.stop()
-        if self._number:  # a killed server leaves it behind; there is no lock where the server picks the number
+        if self._number and not self._abstract:
+            # A killed server leaves it behind. There is no lock where the server picks the number.
             _remove_if_dead(self._socket)
 
 
-def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[str]:
+def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int, *, abstract: bool) -> list[str]:
     """Return the command line of Xvfb for a screen of `width` x `height` pixels."""
     return [
         "Xvfb",
@@ -116,6 +131,7 @@ def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int) -> list[s
         *("-screen", "0", f"{width + MARGIN_PX}x{height + MARGIN_PX}x24"),
         *("-auth", str(cookie)),  # other jobs and users on the host cannot look in
         *("-nolisten", "tcp"),
+        *(("-nolisten", "unix") if abstract else ()),  # the name of the kind with a file; the other is called "local"
         "-noreset",  # the server must not restart when its last client leaves
         *("-s", "0"),  # no screen saver: it would blank a long meeting
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from playwright.async_api import Error, Playwright, async_playwright
 
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout
-from recorder_fsm.system.process_table import find_descendant, kill, wait_for_exit
+from recorder_fsm.system.process_table import Known, find_descendant, kill, wait_for_exit
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "driver"
 START_LIMIT_S = 15.0
@@ -31,11 +32,16 @@ def driver_environment() -> dict[str, str]:
 
 
 class Driver:
-    """Holds Playwright's driver; ready when it answers; ends when told, or is killed. It can be entered again."""
+    """Holds Playwright's driver; ready when it answers; ends when told, or is killed. It can be entered again.
 
-    def __init__(self) -> None:
+    Playwright starts it with our own environment: `inherit` adds `env` to that, where its files are to go.
+    """
+
+    def __init__(self, env: Mapping[str, str], inherit: Callable[[Mapping[str, str]], None]) -> None:
+        self._env = {**env, **driver_environment()}
+        self._inherit = inherit
         self._playwright: Playwright | None = None
-        self._pid: int | None = None
+        self._process: Known | None = None
 
     @property
     def playwright(self) -> Playwright:
@@ -44,6 +50,7 @@ class Driver:
         return self._playwright
 
     async def __aenter__(self) -> Self:
+        self._inherit(self._env)
         manager = async_playwright()
         try:
             async with running_timeout(START_LIMIT_S):
@@ -51,28 +58,28 @@ class Driver:
         except Exception as error:  # Playwright raises a plain Exception where its driver dies
             raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
         finally:
-            self._pid = find_descendant(lambda words: "run-driver" in words)
+            self._process = find_descendant(lambda words: "run-driver" in words)
             if self._playwright is None:
-                kill(self._pid)
+                kill(self._process)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            kill(self._pid)  # one that hangs would be waited for
+            kill(self._process)  # one that hangs would be waited for
         try:
             async with running_timeout(CLOSE_LIMIT_S):
                 await self.playwright.stop()
         except (TimeoutError, Error) as failure:
             logger.warning("the browser's driver did not stop by itself: {}", type(failure).__name__)
         finally:
-            kill(self._pid)
-            self._playwright = self._pid = None
+            kill(self._process)
+            self._playwright = self._process = None
 
     async def lost(self) -> RecorderError:
         """Wait until the driver ends by itself; returns the cause."""
-        if self._pid is None:
+        if self._process is None:
             raise RuntimeError("the driver is not held")
-        await wait_for_exit(self._pid)
+        await wait_for_exit(self._process)
         return BrowserError(detail="the browser's driver ended", code="driver")

@@ -117,7 +117,7 @@ class Control:
         if action == "crash_plugin":
             self.crash_plugin(_seconds(body), rtc=bool(body.get("rtc", True)))
         else:
-            self._draining.begin(back_after_s=_seconds(body), revoke=bool(body.get("revoke")))
+            self._draining.begin(back_after_s=_seconds(body), revoke=bool(body.get("revoke", True)))
 
     def crash_plugin(self, seconds: float, *, rtc: bool) -> None:
         """Take the plugin's routes away for `seconds`, and for good, with `rtc`, all its peer connections."""

@@ -17,7 +17,7 @@ class Draining:
         self._hub = hub
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, *, back_after_s: float, revoke: bool = False) -> None:
+    def begin(self, *, back_after_s: float, revoke: bool = True) -> None:
         """Deactivate. `back_after_s`: how long it is gone, after it has drained; `revoke`: the bot gets a new token."""
         self.cancel()
         self._state.plugin_off_until = math.inf

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiohttp import web
 
@@ -25,7 +25,7 @@ from recorder_fsm.standin.events import Hub
 from recorder_fsm.standin.faults import Faults
 from recorder_fsm.standin.knobs import Fault, KnobError, Knobs
 from recorder_fsm.standin.launcher import RECORDER, Launcher, default_environ
-from recorder_fsm.standin.network import Network
+from recorder_fsm.standin.network import HalfOpen, Network
 from recorder_fsm.standin.pages import Pages
 from recorder_fsm.standin.peers import Peers
 from recorder_fsm.standin.requestlog import RequestLog
@@ -82,6 +82,7 @@ class StandIn:
         )
         self._channel = Channel(self.state, self.calls, self.launcher, "")
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -95,9 +96,10 @@ class StandIn:
         await runner.setup()
         self._runner = runner
         self._network.server = runner.server
-        site = web.TCPSite(runner, self._host, self._port)
-        await site.start()
-        port = runner.addresses[0][1]
+        connect = cast("Callable[[], asyncio.Protocol]", runner.server)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(lambda: HalfOpen(connect()), self._host, self._port)
+        port = self._listener.sockets[0].getsockname()[1]
         host = ANY_ADDRESS.get(self._host, self._host)
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._channel.site_url = self.url
@@ -112,6 +114,8 @@ class StandIn:
         self.state.closing.set()
         self._forget_timers()
         await self.hub.close_all()
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -162,7 +166,7 @@ class StandIn:
         """
         self._control.crash_plugin(seconds, rtc=rtc)
 
-    def deactivate_plugin(self, *, back_after_s: float = 1.0, revoke: bool = False) -> None:
+    def deactivate_plugin(self, *, back_after_s: float = 1.0, revoke: bool = True) -> None:
         """Let the plugin drain, go, and come back after `back_after_s`; see `Draining`."""
         self._draining.begin(back_after_s=back_after_s, revoke=revoke)
 

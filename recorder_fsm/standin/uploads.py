@@ -14,7 +14,7 @@ from recorder_fsm.standin.access import PLUGIN, BodyError, plugin_reply, read_js
 from recorder_fsm.standin.botapi import ID
 from recorder_fsm.standin.faults import FAULT
 from recorder_fsm.standin.knobs import MIB, Fault
-from recorder_fsm.standin.network import reset
+from recorder_fsm.standin.network import connection_of, reset
 from recorder_fsm.standin.state import State, StoredFile, UploadSession, new_id
 
 FIRST_PART_BYTES = 5 * MIB
@@ -90,12 +90,14 @@ class Uploads:
             async for _ in _chunks(request, 0):
                 pass
             return web.Response(status=204)
+        connection = connection_of(request)
         session.busy = True
         session.parts += 1
         self._state.changed()
         try:
             before = session.file_offset
-            longer = await self._take(request, session, fault)
+            with connection.reading(request.content):
+                longer = await self._take(request, session, fault)
             written = session.file_offset - before
             session.previous_offset, session.moved_at_s = before, time.monotonic()
             if fault is not None and fault.kind == "cut_at":
@@ -103,10 +105,10 @@ class Uploads:
             rule = self._state.knobs.five_mib_rule
             if rule and before == 0 and written < FIRST_PART_BYTES and written != session.file_size:
                 self._empty(session)
-                return plugin_reply(
+                reply = plugin_reply(
                     400, f"UploadData: Failed to upload data. First part must be at least {FIRST_PART_BYTES} Bytes."
                 )
-            if session.file_offset < session.file_size:
+            elif session.file_offset < session.file_size:
                 reply = web.Response(status=204)
             elif why := self._state.knobs.scanner:
                 reply = plugin_reply(
@@ -117,7 +119,7 @@ class Uploads:
         finally:
             session.busy = False
             self._state.changed()
-        if longer:
+        if longer or connection.ended:
             # Answered while the client still sends; then linger and close: `lingering_time` in server.py.
             reply.force_close()
         return reply
@@ -125,7 +127,8 @@ class Uploads:
     async def _take(self, request: web.Request, session: UploadSession, fault: Fault | None) -> bool:
         """Store the body up to the cap, to what is missing, or to the fault's cut; say whether it went on.
 
-        A client that vanishes looks like the end of its part: what came so far stays (contract 2.5).
+        A client that vanishes looks like the end of its part: what was read so far stays. A FIN lets all be read that
+        was sent, a RST throws away what was not read yet (contract 2.5).
         """
         room = min(self._state.knobs.max_file_size, session.file_size - session.file_offset)
         cut = fault.at_byte if fault is not None and fault.kind in {"cut_at", "ends_at"} else room

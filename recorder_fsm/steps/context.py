@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import attrs
@@ -28,12 +29,17 @@ GRACE_RESERVE_S = 10.0
 """Kept of the grace for leaving in order."""
 
 
+async def _nobody_else() -> None:
+    """Know of no other recorder."""
+
+
 @attrs.define
 class JobContext:
     """One job. `began` is the start of the process, in seconds of the monotonic clock.
 
     `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known;
     `notice`: whether people may know of a recording of this process.
+    `still_ours` raises `DirectoryError` where another recorder has the directory now (`storage.lease`).
     `quiet_s`: for how long nothing had come from the call when it was lost.
     """
 
@@ -45,6 +51,7 @@ class JobContext:
     stop: StopRequest
     began: float
     recover_only: bool = False
+    still_ours: Callable[[], Awaitable[None]] = _nobody_else
     timeline: Timeline = attrs.Factory(Timeline)
     notice: Notice = Notice.NONE
     quiet_s: float = 0.0

@@ -42,9 +42,10 @@ class Finish:
         began = time.monotonic()
         memory = self._job.memory
         expected_s, head_s = memory.capture_s, memory.head_s
-        if segments := self._job.timeline.segments:
-            for segment in segments:
-                await segment.ended.wait()
+        for segment in self._job.timeline.segments:
+            await segment.ended.wait()
+        await self._job.still_ours()
+        if self._job.timeline.segments:
             expected_s, head_s = self._job.timeline.elapsed_s, self._job.timeline.head_s
             if tail_s := self._empty_tail_s(expected_s):
                 expected_s -= tail_s

@@ -38,6 +38,7 @@ class Publish:
     async def _publish(self, file: Verified) -> Happened:
         bot, memory, journal = self._job.bot, self._job.memory, self._job.journal
         file_id, may_be_posted = memory.file_id, False
+        await self._job.still_ours()
         if not self._job.timeline.segments:  # recorded by an earlier process, which may have had it posted
             evidence = await bot.posted(file_id, self._time_left_s)
             if evidence.shown:
@@ -53,6 +54,7 @@ class Publish:
             )
             journal.note("uploaded", file_id=file_id)
         await self._check_size(file, file_id)
+        await self._job.still_ours()
         await bot.save(file_id, self._time_left_s, may_be_posted=may_be_posted)
         return self._done(file, file_id)
 

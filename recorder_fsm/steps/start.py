@@ -7,12 +7,17 @@ import asyncio
 from loguru import logger
 
 from recorder_fsm.browser.launch_options import CallPageAddress
-from recorder_fsm.errors import CallError, DirectoryError, RecordingError
+from recorder_fsm.errors import CallError, DirectoryError, DisplayError, RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.resources.browser import Browser
 from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
 from recorder_fsm.storage.job_dir import recordings_in
+from recorder_fsm.system.clock import Stopwatch
+
+SEEN_LIMIT_S = 4.0
+"""How long the picture may be black at first while the page is not: an unchanged one comes twice a second."""
+SEEN_POLL_S = 0.25
 
 
 class Start:
@@ -55,13 +60,30 @@ class Start:
         )
         logger.info("joining the call at {}", address.without_token)
         await browser.page.join(address.url, max(1.0, ahead.time_left_s() - 1))
+        await browser.page.fill_picture()
         return Happened(Event.CALL_JOINED)
 
     async def start_capture(self, ahead: Ahead) -> Happened:
         """Start the capture, and write down where the recording begins."""
         await ahead.start()
+        await self._see(ahead.resources[Resource.BROWSER])
         self._job.journal.note("capture_started", begin_s=round(self._job.timeline.begin_s, 3))
         return Happened(Event.CAPTURE_STARTED)
+
+    async def _see(self, browser: Browser) -> None:
+        """Wait until what the page draws is in the picture; raises `DisplayError` where that stays black.
+
+        A black picture of a black page is right.
+        """
+        segment, waited = self._job.timeline.segments[-1], Stopwatch()
+        while segment.progress.black and browser.page is not None and await browser.page.is_lit():
+            if waited.elapsed_s() > SEEN_LIMIT_S:
+                raise DisplayError(
+                    "The recorder's picture is black.",
+                    detail="the call page draws, but nothing of it arrives on the display that is recorded",
+                    code="picture_black",
+                )
+            await asyncio.sleep(SEEN_POLL_S)
 
     def _check_disk(self) -> None:
         free, least = self._job.directory.free_bytes(), self._job.least_free_bytes()

@@ -1,7 +1,6 @@
-"""The directories of a job: the one that stays (`DATA_DIR/RECORDING_ID`) and the one that goes (sockets, profile).
+"""The directory of a job that stays (`DATA_DIR/RECORDING_ID`). With it goes one that does not: `runtime_dir`.
 
-The job directory is locked while a recorder works in it, so two processes never record into one file. The runtime
-directory holds everything that must not survive: the X cookie, the socket of the sound server, the browser profile.
+The job directory is locked while a recorder works in it, so two processes never record into one file.
 
 A job directory that holds a recording and cannot be written, since it belongs to somebody else or the volume is
 read-only, can still be published from: what is made of the recording lies in the runtime directory then.
@@ -13,9 +12,8 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import sys
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +21,9 @@ from typing import Self
 from loguru import logger
 
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.storage.places import Places
+from recorder_fsm.storage.runtime_dir import RuntimeDirectory
 
-RUNTIME_PREFIX = "recorder-fsm-"
 WORKSPACE = "workspace"
 PRIVATE = 0o700
 SEGMENT = re.compile(r"live(?:-([0-9]+))?\.mp4")
@@ -36,10 +35,14 @@ BUSY = "directory_busy"
 
 
 class JobDirectory:
-    """Holds the job's directory and its lock; ready on entering; the runtime directory is removed on leaving."""
+    """Holds the job's directory and its lock; ready on entering; the runtime directory is removed on leaving.
 
-    def __init__(self, path: Path) -> None:
+    `environment`: where temporary files may lie (TMPDIR, XDG_RUNTIME_DIR).
+    """
+
+    def __init__(self, path: Path, environment: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self._places = Places.of(environment or {}, path.parent)
         self.log = path / "recorder.log"
         self.journal = path / "journal.jsonl"
         self.report = path / "report.json"
@@ -47,10 +50,19 @@ class JobDirectory:
         self.read_only = False
         """Whether the directory can be read, but not written. It holds a recording then."""
         self._lock: int | None = None
-        self._runtime: Path | None = None
+        self._runtime: RuntimeDirectory | None = None
 
     @property
     def runtime(self) -> Path:
+        return self._held.path
+
+    @property
+    def guard_pid(self) -> int | None:
+        """The process that clears up when we are killed (`runtime_dir`)."""
+        return self._held.guard_pid
+
+    @property
+    def _held(self) -> RuntimeDirectory:
         if self._runtime is None:
             raise RuntimeError("the job directory is not held")
         return self._runtime
@@ -58,7 +70,7 @@ class JobDirectory:
     @property
     def workspace(self) -> Path:
         """Where recordings are found and made: the job's directory, or links to its files where that is read-only."""
-        return self.runtime / WORKSPACE if self.read_only else self.path
+        return self._held.large / WORKSPACE if self.read_only else self.path
 
     def __enter__(self) -> Self:
         """Make and lock the directory; raises `DirectoryError` if it cannot be made, written or locked.
@@ -72,8 +84,7 @@ class JobDirectory:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
             self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             _lock(self._lock, self.path)
-            self._runtime = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))
-            (self._runtime / "tmp").mkdir(mode=PRIVATE)
+            self._runtime = RuntimeDirectory.make(self._places, spacious=self.read_only)
             if self.read_only:
                 self._link_recordings()
         except BlockingIOError as error:
@@ -83,6 +94,9 @@ class JobDirectory:
                 detail=str(self.path),
                 code=BUSY,
             ) from error
+        except DirectoryError:
+            self._leave()
+            raise
         except OSError as error:
             self._leave()
             raise DirectoryError(detail=f"{error.strerror}: {error.filename or self.path}") from error
@@ -101,7 +115,8 @@ class JobDirectory:
 
     def _leave(self) -> None:
         if self._runtime is not None:
-            shutil.rmtree(self._runtime, ignore_errors=True)
+            self._runtime.remove()
+            self._runtime = None
         self._unlock()
 
     def _unlock(self) -> None:
@@ -143,6 +158,10 @@ class JobDirectory:
         for file in sorted(ours, key=lambda file: file == self.journal):
             self.remove(file)
 
+    def sweep(self) -> None:
+        """Remove what killed recorders of this user left beside our runtime directory, and end their programs."""
+        self._held.sweep()
+
     def free_bytes(self) -> int:
         """Return what an ordinary user may still write where recordings are made, in bytes.
 
@@ -177,10 +196,3 @@ def recordings_in(path: Path) -> list[Path]:
     segments = segments_in(path)
     whole = [file for file in path.glob("*.mp4") if file.is_file() and not SEGMENT.fullmatch(file.name)]
     return [*sorted(file for file in whole if file.stat().st_size > 0), *segments]
-
-
-def remove_runtime(path: str) -> None:
-    """Remove the runtime directory of a job that was killed; refuses anything that is not one."""
-    runtime = Path(path)
-    if runtime.name.startswith(RUNTIME_PREFIX) and runtime.parent == Path(tempfile.gettempdir()):
-        shutil.rmtree(runtime, ignore_errors=True)

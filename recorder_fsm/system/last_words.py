@@ -23,12 +23,14 @@ _NOISE = re.compile(
     "|".join(
         (
             BUS.pattern,
-            r"^#\d+ 0x|end of stack trace|^\s*(?:r\d+|[re]?[abcds][xip]|efl|cgf|erf|trp|msk|cr2): [0-9a-f]{8}",  # a stack
+            r"^#\d+ 0x|end of stack trace",
+            r"^\s*(?:r\d+|[re]?[abcds][xip]|efl|cgf|erf|trp|msk|cr2): [0-9a-f]{8}",
             r"^\s+at .+[:(]|^Node\.js v",  # the same of Node
             r"xkbcomp|XKEYBOARD keymap compiler|^> (?:Warning|Internal error):|^\(EE\)\s*$",  # X
-            r"^(?:I|D): \[pulseaudio\]|not intended to be run as root",
+            r"^(?:I|D): \[pulseaudio\]|not intended to be run as root|authkey\.c",
             r"^ffmpeg version |^\s*built with |^\s*configuration: |^\s*lib\w+\s+\d+\.\s*\d+|^\s*Last message repeated",
-            r"^Fontconfig |^ALSA lib |libva error|vaapi_wrapper|\bgcm/|DEPRECATED_ENDPOINT|gl_display\.cc|viz_main_impl",
+            r"^Fontconfig |^ALSA lib |libva error|vaapi_wrapper|\bgcm/|DEPRECATED_ENDPOINT",
+            r"\bgl_display\.cc|\bviz_main_impl",
         )
     ),
     re.IGNORECASE,

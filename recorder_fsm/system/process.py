@@ -26,13 +26,14 @@ from recorder_fsm.errors import ProgramError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.last_words import SHOWN_LINES, LastWords
 from recorder_fsm.system.parent_death import dying_with_us
-from recorder_fsm.system.process_table import wait_for_exit
+from recorder_fsm.system.process_table import identify, kill_group, wait_for_exit
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
 DRAIN_WAIT_S = 0.5
 LINE_LIMIT_BYTES = 64 * 1024
 PIPE_BYTES = 256 * 1024
+WORDS_BYTES = 64 * 1024
 REAP_POLL_S = 0.01
 GUARD_WAIT_S = 2.0
 PACKAGES = {"Xvfb": "xvfb", "ffprobe": "ffmpeg", "certutil": "libnss3-tools", "parec": "pulseaudio-utils"}
@@ -65,6 +66,7 @@ class ChildProcess:
         self.name = name
         self._on_line = on_line
         self.pid = process.pid
+        self._known = identify(process.pid)
         self.words = LastWords()
         self._process = process
         self._listeners: list[tuple[re.Pattern[str], asyncio.Future[re.Match[str]]]] = []
@@ -169,8 +171,8 @@ class ChildProcess:
             await running_wait({self.exited}, wait_s)
         if self.running:
             logger.warning("{} did not end within {:g} s and is killed", self.name, wait_s)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self._known is not None:
+            kill_group(self._known)
         await running_wait({self.exited}, KILL_WAIT_S)
         await self.drained()
         return self.returncode if self.returncode is not None else -signal.SIGKILL
@@ -203,7 +205,7 @@ class ChildProcess:
 
     async def _exit(self) -> int:
         """Wait for the end of the program itself: `Process.wait` waits for all who hold its output, too."""
-        await wait_for_exit(self.pid)
+        await wait_for_exit(self._known)
         while (code := self._process.returncode) is None:  # noqa: ASYNC110 - asyncio is about to reap it
             await asyncio.sleep(REAP_POLL_S)
         return code
@@ -252,7 +254,9 @@ class Guard:
                 start_new_session=True,
             )
         except OSError as error:
-            logger.warning("{} did not start ({}): after a kill, the next start clears up", program.name, error.strerror)
+            logger.warning(
+                "{} did not start ({}): after a kill, the next start clears up", program.name, error.strerror
+            )
             return None
         guard = cls(process)
         if process.stdin is not None:
@@ -275,7 +279,7 @@ class Guard:
 
 @attrs.frozen
 class Finished:
-    """What a program that ran to its end left: exit code, standard output, standard error as text."""
+    """What a program that ran to its end left: exit code, standard output, the end of standard error as text."""
 
     returncode: int
     stdout: bytes
@@ -301,7 +305,8 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
         raise ProgramError(f"The program {name} did not start.", detail=str(error)) from error
     try:
         async with running_timeout(limit_s):
-            stdout, stderr = await process.communicate()
+            # A damaged file makes ffmpeg complain for as long as it reads: of that the end is kept.
+            stdout, stderr, _ = await asyncio.gather(_all_of(process.stdout), _end_of(process.stderr), process.wait())
     except TimeoutError as error:
         raise ProgramError(f"The program {name} took too long.", detail=f"over {limit_s:g} s") from error
     finally:
@@ -311,6 +316,18 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
             # A helper of its own session may hold the pipes, and with them asyncio's notion of the end.
             await running_wait({asyncio.ensure_future(process.wait())}, KILL_WAIT_S)
     return Finished(process.returncode or 0, stdout, stderr.decode(errors="replace"))
+
+
+async def _all_of(stream: asyncio.StreamReader | None) -> bytes:
+    return await stream.read() if stream is not None else b""
+
+
+async def _end_of(stream: asyncio.StreamReader | None) -> bytes:
+    """Return the last `WORDS_BYTES` of what comes."""
+    end = b""
+    while stream is not None and (more := await stream.read(WORDS_BYTES)):
+        end = (end + more)[-WORDS_BYTES:]
+    return end
 
 
 def describe_exit(returncode: int) -> str:

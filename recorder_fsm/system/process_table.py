@@ -9,24 +9,58 @@ import signal
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import attrs
 import psutil
 
 EXIT_POLL_S = 0.1
 
 
-async def wait_for_exit(pid: int) -> None:
-    """Wait until the process `pid` ends, also one that is not our child; returns at once if it has.
+@attrs.frozen
+class Known:
+    """One process: its number, and when it started, in ticks since the machine did. A number alone is given again."""
+
+    pid: int
+    started: int
+
+    @property
+    def there(self) -> bool:
+        """Whether it still has its number; one that has ended and waits for its parent has."""
+        return started(self.pid) == self.started
+
+
+def identify(pid: int) -> Known | None:
+    """Return the process that has this number now, None where there is none or /proc does not show it."""
+    since = started(pid)
+    return None if since is None else Known(pid, since)
+
+
+def started(pid: int) -> int | None:
+    """Return when a process started (proc_pid_stat(5), field 22), None where that is not known."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(fields[fields.rindex(b")") :].split()[20])
+
+
+async def wait_for_exit(process: Known | None) -> None:
+    """Wait until a process ends, also one that is not our child; returns at once if it has, or there was none.
 
     By pidfd_open(2), or by looking again and again where a seccomp filter refuses that: calls-offloader v0.9.0 to
     v0.9.4 does.
     """
+    if process is None:
+        return
     try:
-        handle = os.pidfd_open(pid)
+        handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return
     except OSError:
-        while _lives(pid):  # noqa: ASYNC110 - nothing else tells
+        while process.there and _lives(process.pid):  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(EXIT_POLL_S)
+        return
+    if not process.there:  # the handle is of another one that has its number now
+        os.close(handle)
         return
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
@@ -48,13 +82,14 @@ def _lives(pid: int) -> bool:
         return True
 
 
-def find_descendant(accept: Callable[[list[str]], bool]) -> int | None:
-    """Return the id of our first child, grandchild ... whose command line is accepted."""
+def find_descendant(accept: Callable[[list[str]], bool]) -> Known | None:
+    """Return our first child, grandchild ... whose command line is accepted."""
     # One by one: psutil's own search ends at the first process of another user where /proc hides those (hidepid).
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if accept(process.cmdline()) and _descends_from_us(process):
-                return process.pid
+            known = identify(process.pid)
+            if known is not None and accept(process.cmdline()) and _descends_from_us(process):
+                return known
     return None
 
 
@@ -64,11 +99,42 @@ def _descends_from_us(process: psutil.Process) -> bool:
     return parent != 0
 
 
-def kill(pid: int | None) -> None:
-    """Kill one process; none, or one that is gone, is fine."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+def kill(process: Known | None) -> None:
+    """Kill one process; none, or one that is gone, is fine. One that got its number meanwhile is left alone."""
+    if process is None:
+        return
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:  # it has gone, or a seccomp filter refuses
+        handle = -1
+    try:
+        if process.there:  # so the handle is of this one, whatever becomes of the number from now on
+            _kill(handle, process.pid)
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _kill(handle: int, pid: int) -> None:
+    """Kill by the handle, or by the number where that is refused: the look at it was a moment ago."""
+    with contextlib.suppress(OSError):
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        except OSError:
             os.kill(pid, signal.SIGKILL)
+
+
+def kill_group(leader: Known) -> None:
+    """Kill what is left of the group that `leader` led; none is fine.
+
+    While anybody is in a group, nobody else gets its number. So where another process has it, our group is gone, and
+    one of that number is not ours.
+    """
+    if started(leader.pid) in (None, leader.started):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader.pid, signal.SIGKILL)
 
 
 def kill_descendants(spare: Collection[int] = ()) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from bench.harness.recorder_process import RecorderProcess, launched, orphans
 from recorder_fsm.media.join import join
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
-from recorder_fsm.storage.job_dir import RUNTIME_PREFIX
 from tests.faults.scene import Fault, Row, published
 
 NAME = "Call_Town_Square_2026-01-02_03-04-05"
@@ -78,7 +76,7 @@ def leave(
         {
             "fact": "process_started",
             "version": "0.1.0",
-            "runtime": f"{tempfile.gettempdir()}/{RUNTIME_PREFIX}of-before",
+            "runtime": "/run/recorder-fsm.of-before",
             "site_url": url,
             "call_id": ids.call_id,
             "post_id": ids.post_id,

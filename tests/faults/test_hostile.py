@@ -155,10 +155,10 @@ async def test_redirect_does_not_get_the_token(
     made.noticed = made.noticed or "not followed"
 
 
-async def test_redirect_of_the_page_takes_nothing_along(
+async def test_redirect_of_the_page_is_not_followed(
     standin: StandIn, foreign: StandIn, data: Path, row: MakeRow
 ) -> None:
-    """A page that is redirected elsewhere gives neither the token nor the recorder's header away."""
+    """A browser takes the fragment, and with it the token, along to another site: that one is not even asked."""
     made = row("hostile", "page: redirect to another host")
     standin.set_faults({"route": "page", "kind": "redirect", "location": f"{foreign.url}/elsewhere", "times": 0})
     ids = standin.create_call()
@@ -166,12 +166,12 @@ async def test_redirect_of_the_page_takes_nothing_along(
         fault = Fault(made, standin, run)
         await fault.ends(0)
         fault.nothing_published()
-        assert fault.told()
+        assert fault.told().startswith("The address that the recorder has for Mattermost leads to another site")
         made.noticed = run.report["cause"]["code"]
-    seen = json.dumps([[entry.path, entry.query, entry.headers, entry.body] for entry in foreign.state.log])
-    assert foreign.state.log
-    assert ids.token not in seen
-    assert "calls-recorder" not in seen.lower()
+        assert foreign.url in run.report["cause"]["detail"]
+        assert "SITE_URL must be" in run.report["cause"]["detail"]
+    assert standin.requests("page")
+    assert foreign.state.log == []
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

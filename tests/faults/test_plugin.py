@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from bench.harness.recorder_process import recorder
+from recorder_fsm.standin.probing import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import Job
 from recorder_fsm.steps.plugin_watch import ASK_EVERY_S, GONE_AFTER_S, QUIET_AFTER_S
 from tests.faults.often import slow_but
-from tests.faults.scene import Fault, Row, published, recording
+from tests.faults.scene import Fault, Row, capture_begin, published, recording
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -78,6 +79,23 @@ async def test_plugin_that_crashes_in_a_pause_ends_nothing(standin: StandIn, dat
         await fault.ends(0)
         made.noticed = "recording goes on"
         await fault.published()
+
+
+@pytest.mark.slow
+async def test_plugin_that_crashes_with_its_rtc_server_ends_the_capture(
+    standin: StandIn, data: Path, row: MakeRow
+) -> None:
+    """The page notices by its peer connection; the token outlives the crash, so the file is published at once."""
+    made = row("R18", "plugin crashes, its RTC server with it, back after 6 s")
+    async with recording(made, standin, data, seconds=6, scene=TALKING) as fault:
+        fault.inject(lambda: standin.crash_plugin(6.0))
+        cut_s = fault.at - capture_begin(fault.run)
+        await fault.noticed("call_lost", 20.0)
+        await fault.ends(0)
+        path = await fault.published()
+        assert cut_s - 0.5 <= (await probe(path)).duration_s <= cut_s + 4.0, fault.run.text
+        assert all(entry.auth["right"] for entry in standin.requests("upload_create") + standin.requests("save"))
+        assert fault.told()
 
 
 ENDS: dict[str, tuple[str, dict[str, Any], Callable[[Fault], Any]]] = {

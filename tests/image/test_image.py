@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from bench.harness.containers import (
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.certificate_kinds import KINDS, REFUSED, TAKEN
 from tests.tls import make_authority, server_context, tls_in_front_of
 
+HERE = Path(__file__).parent
 OURS = ("--security-opt", f"seccomp={SECCOMP}")
 # For each process: its name, its user, its user namespace, how many seccomp filters it has, its command line.
 PROCESSES = """
@@ -152,6 +155,43 @@ async def test_another_container_recovers_the_volume(standin: StandIn) -> None:
         async with container(*mount, env=token, ids=ids, volume=False, command=("recover",)) as other:
             assert await other.exit_code() == 0, other.text
     await published(standin, ids, 3)
+
+
+async def test_one_command_recovers_what_the_offloaders_jobs_left(standin: StandIn, tmp_path: Path) -> None:
+    """`deploy/recover` finds the kept job by the offloader's label, its volume among two, and its settings; once.
+
+    The offloader makes two volumes for each job: one at /data, and one that nobody uses.
+    """
+    ids = standin.create_call()
+    profile = offloader_profile(tmp_path)
+    second = ("--volume", "/unused")
+    async with container(*OFFLOADER, *second, *profile, env=job(standin.url, ids), ids=ids) as run:
+        await run.recorded(4)
+        busy = await recover_command()
+        assert busy[0] == 0, busy[1]  # a job that still runs is none that was kept
+        assert standin.state.posts == []
+        await docker("kill", "--signal", "KILL", run.name)
+        await run.exit_code()
+        code, said = await recover_command()
+        assert code == 0, said
+        assert f"looking at its volume {run.name}\n" in said
+        assert "nothing is left to recover" in said
+        assert not any(name.endswith(".mp4") for name in await run.files())
+        assert (await recover_command(run.name))[0] == 0
+        await docker("rm", "--volumes", run.name)
+        assert await recover_command() == (0, "no job of the offloader has ended and was kept: nothing to recover\n")
+    await published(standin, ids, 3)
+
+
+async def recover_command(*names: str) -> tuple[int, str]:
+    """Run the command for operators; returns its code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        str(SECCOMP.parent / "recover"), *names, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(120):
+        said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
 
 
 UNFRIENDLY = """
@@ -299,6 +339,25 @@ async def test_bad_id_makes_no_directory(standin: StandIn, recording_id: str) ->
         assert await run.on_volume() == ["data"]
         assert "/etc" not in await docker("diff", run.name)
     assert "RECORDING_ID" in run.text
+
+
+async def test_certificates_have_the_same_verdict_on_the_images_python(tmp_path: Path) -> None:
+    """Debian's newest Python and Chromium: both parties say to each kind what `tests/test_certificates.py` expects."""
+    tests = tmp_path / "check" / "tests"
+    tests.mkdir(parents=True)
+    for name in ("__init__", "certificate_kinds", "tls"):
+        shutil.copy(HERE.parent / f"{name}.py", tests)
+    said = await docker(
+        *("run", "--rm", "--network", "host", "--user", "calls", "--volume", f"{tests.parent}:/check:ro"),
+        *("--workdir", "/check", "--tmpfs", "/kinds:mode=1777", "--env", "PYTHONDONTWRITEBYTECODE=1"),
+        *("--entrypoint", "python3", IMAGE, "-m", "tests.certificate_kinds", "/kinds"),
+    )
+    verdicts = json.loads(said.splitlines()[-1])
+    for name, kind in KINDS.items():
+        assert verdicts["client"][name] == kind.verdict, name
+        assert verdicts["chromium"][name] == (REFUSED if kind.chromium else kind.verdict), name
+        if kind.verdict == TAKEN:
+            assert verdicts["strict"][name] == (REFUSED if kind.strict else TAKEN), name
 
 
 async def test_certificate_for_root_alone_is_used(standin: StandIn, tmp_path: Path) -> None:

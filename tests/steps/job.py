@@ -12,7 +12,7 @@ from typing import Any
 from bench.harness.environment import JOB
 from recorder_fsm.browser.call_page import PageSigns
 from recorder_fsm.config.settings import Settings
-from recorder_fsm.errors import RecordingError
+from recorder_fsm.errors import BrowserError, RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource, State
 from recorder_fsm.machine.runner import Ahead, Happened, Step
 from recorder_fsm.mattermost.notice import Notice
@@ -158,9 +158,18 @@ class FakePage:
         self.joined: list[tuple[str, float]] = []
         self.notice_given = asyncio.Event()
         self.now: PageSigns | None = PageSigns(0.0, 0, 0)
+        self.misfit: BrowserError | None = None
+        self.lit = True
 
     async def join(self, url: str, limit_s: float) -> None:
         self.joined.append((url, limit_s))
+
+    async def fill_picture(self) -> None:
+        if self.misfit is not None:
+            raise self.misfit
+
+    async def is_lit(self) -> bool:
+        return self.lit
 
     async def signs(self) -> PageSigns | None:
         return self.now

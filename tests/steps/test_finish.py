@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.errors import AccessRefused, CallLost, MattermostError, RecordingError, ServerUnavailable
+from recorder_fsm.errors import (
+    AccessRefused,
+    CallLost,
+    DirectoryError,
+    MattermostError,
+    RecordingError,
+    ServerUnavailable,
+)
 from recorder_fsm.machine.lifecycle import Change, Event, State, Transition
 from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.join import Gap, Span
@@ -291,3 +298,16 @@ async def test_file_that_is_ready_is_in_the_journal(job: StepJob, tmp_path: Path
     await job.take(State.STOPPING)
     (fact,) = [fact for fact in job.journal.facts() if fact["fact"] == "file_ready"]
     assert (fact["file"], fact["bytes"]) == (f"{NAME}.mp4", len("final video"))
+
+
+async def test_segments_that_another_took_over_are_left_to_it(job: StepJob) -> None:
+    """Nothing is made of them and none is removed: the other one does that."""
+    job.segment()
+
+    async def taken() -> None:
+        raise DirectoryError(code="lease_lost")
+
+    job.context.still_ours = taken
+    with pytest.raises(DirectoryError):
+        await job.take(State.STOPPING)
+    assert (job.recordings, job.files.finalised) == (["live.mp4"], [])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.errors import AccessRefused, RecordingError, ServerUnavailable
+from recorder_fsm.errors import AccessRefused, DirectoryError, RecordingError, ServerUnavailable
 from recorder_fsm.machine.lifecycle import Event, State
 from recorder_fsm.mattermost.posting import Evidence
 from recorder_fsm.mattermost.upload_session import Begun
@@ -45,6 +45,24 @@ async def test_nothing_is_published_without_a_finished_file(job: StepJob) -> Non
     with pytest.raises(RecordingError):
         await job.take(State.UPLOADING)
     assert job.bot.asked == []
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_recording_that_another_took_over_is_left_to_it(job: StepJob, looks: int) -> None:
+    """Asked before anything is sent, and again before the post: nothing is posted, nothing removed."""
+    await finished(job)
+
+    async def taken() -> None:
+        nonlocal looks
+        looks -= 1
+        if looks <= 0:
+            raise DirectoryError(code="lease_lost")
+
+    job.context.still_ours = taken
+    with pytest.raises(DirectoryError):
+        await job.take(State.UPLOADING)
+    assert not any(asked.startswith("save") for asked in job.bot.asked)
+    assert job.recordings == [f"{NAME}.mp4"]
 
 
 @pytest.mark.parametrize("file_id", ["file-0", ""])

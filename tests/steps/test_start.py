@@ -13,6 +13,7 @@ import pytest
 from bench.harness.environment import JOB
 from recorder_fsm.errors import (
     AccessRefused,
+    BrowserError,
     CallError,
     CaptureError,
     DirectoryError,
@@ -23,6 +24,7 @@ from recorder_fsm.errors import (
     ServerUnavailable,
 )
 from recorder_fsm.machine.lifecycle import Event, State
+from recorder_fsm.steps import start as start_module
 from tests.fakes import for_ever, raising
 from tests.steps.job import ANNOUNCED, KEPT, NAME, NAMED, NOT_ANNOUNCED, REFUSED, Fact, StepJob
 
@@ -246,6 +248,13 @@ async def test_browser_that_does_not_start_joins_nothing(job: StepJob) -> None:
     assert job.page.joined == []
 
 
+async def test_page_that_does_not_fill_the_picture_has_not_joined(job: StepJob) -> None:
+    """Its cause is the step's: a recording with black edges is none."""
+    job.page.misfit = BrowserError(code="page_size")
+    with pytest.raises(BrowserError):
+        await job.take(State.DISPLAY_UP)
+
+
 # --- browser_joined -----------------------------------------------------------------------------------------------
 
 
@@ -269,3 +278,43 @@ async def test_capture_that_does_not_start_has_no_begin(job: StepJob) -> None:
     with pytest.raises(CaptureError):
         await job.take(State.BROWSER_JOINED)
     assert [fact["fact"] for fact in job.journal.facts()] == ["process_started"]
+
+
+@pytest.mark.parametrize("lit", [True, False])
+async def test_black_picture_begins_a_recording_of_a_black_page_only(
+    job: StepJob, monkeypatch: pytest.MonkeyPatch, lit: bool
+) -> None:
+    """Where the page draws and nothing of it arrives, nobody is told that a recording began."""
+    monkeypatch.setattr(start_module, "SEEN_LIMIT_S", 0)
+    monkeypatch.setattr(start_module, "SEEN_POLL_S", 0)
+
+    async def start() -> None:
+        job.segment(ended=False).progress.black = True
+
+    job.starting, job.page.lit = start, lit
+    if not lit:
+        assert await job.take(State.BROWSER_JOINED) is Event.CAPTURE_STARTED
+        return
+    with pytest.raises(DisplayError) as caught:
+        await job.take(State.BROWSER_JOINED)
+    assert caught.value.code == "picture_black"
+    assert "capture_started" not in [fact["fact"] for fact in job.journal.facts()]
+
+
+async def test_picture_that_arrives_late_is_waited_for(job: StepJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine shows the page a moment after it drew it."""
+    looks = 0
+
+    async def start() -> None:
+        job.segment(ended=False).progress.black = True
+
+    async def is_lit() -> bool:
+        nonlocal looks
+        looks += 1
+        job.context.timeline.segments[0].progress.black = looks < 3
+        return True
+
+    monkeypatch.setattr(start_module, "SEEN_POLL_S", 0)
+    job.starting, job.page.is_lit = start, is_lit  # type: ignore[method-assign]
+    assert await job.take(State.BROWSER_JOINED) is Event.CAPTURE_STARTED
+    assert looks == 3

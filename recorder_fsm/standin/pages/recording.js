@@ -50,14 +50,15 @@ async function join(config, scene, faults) {
   window.callsClient = client;
 
   const leavePage = () => client.disconnect();
-  const closed = () => {
+  const closed = (why) => {
     stage.unmount();
     root.replaceChildren();
     client.removeAllListeners();
     window.removeEventListener("beforeunload", leavePage);
     delete window.callsClient;
     if (!config.token) {
-      root.append(element("p", { class: "over" }, "The call has ended."));
+      const text = why instanceof Error ? `The call cannot be shown: ${why.message}.` : "The call has ended.";
+      root.append(element("p", { class: "over" }, text));
     }
   };
   client.on("connect", () => chatter.connected());
@@ -73,7 +74,7 @@ async function join(config, scene, faults) {
   } catch (error) {
     console.error("init failed:", error.message);
     stage.stop();
-    closed(); // without a `close` event, as in the real page
+    closed(error); // without a `close` event, as in the real page
   }
 }
 
