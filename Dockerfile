@@ -61,7 +61,8 @@ RUN printf 'path-exclude=%s\n' \
     # them. An empty package says that it provides them, each in the version that the others ask for.
     provides=; \
     for name in libgl1-mesa-dri mesa-libgallium iso-codes; do \
-        version=$(apt-cache show --no-all-versions "$name" 2> /dev/null | sed -n 's/^Version: //p' || :); \
+        apt-cache show --no-all-versions "$name" > /tmp/shown 2> /dev/null || continue; \
+        version=$(sed -n 's/^Version: //p' /tmp/shown); \
         if [ -n "$version" ]; then provides="$provides${provides:+, }$name (= $version)"; fi; \
     done; \
     mkdir -p /tmp/unused/DEBIAN; \
@@ -92,10 +93,9 @@ RUN printf 'path-exclude=%s\n' \
         /tmp/unused.deb; \
     apt-get clean; \
     # Nobody here becomes another user by a program. The override also holds for updates in images built on this one.
-    find / -xdev -perm /6000 -type f | while read -r program; do \
-        dpkg-statoverride --update --add root root 0755 "$program"; \
-    done; \
-    rm -rf /tmp/unused /tmp/unused.deb; \
+    find / -xdev -perm /6000 -type f > /tmp/lending; \
+    while read -r program; do dpkg-statoverride --update --add root root 0755 "$program"; done < /tmp/lending; \
+    rm -rf /tmp/unused /tmp/unused.deb /tmp/shown /tmp/lending; \
     rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/cache/fontconfig/* /var/log/*.log /var/log/apt; \
     useradd --uid 1000 --create-home --shell /usr/sbin/nologin calls; \
     install --directory --owner=calls --group=calls --mode=0755 /data; \

@@ -43,11 +43,22 @@ demo: setup ## Record a call of a local stand-in for Mattermost (DEMO_SECONDS=20
 	@$(BIN)/recorder-fsm demo --seconds $(DEMO_SECONDS) --size $(DEMO_SIZE) --out $(DEMO_OUT) \
 		$(if $(filter 1 yes true,$(DEMO_SHARE)),--share,--no-share)
 
+# Side by side: recordings on one worker, everything else on the others (tests/conftest.py).
+TEST_WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup --durations 10 --durations-min 5
 # With STATUS_FILE, pytest's exit code goes there, and make adds no line of its own to pytest's summary.
+STATUS = || { code=$$?; if [ -n "$(STATUS_FILE)" ]; then echo $$code > "$(STATUS_FILE)"; else exit $$code; fi; }
+
 .PHONY: test
-test: setup ## Run the tests, with real programs, without the slow ones (PYTEST_ARGS="-k name")
-	@$(BIN)/pytest -m "not slow" $(PYTEST_ARGS) || { code=$$?; \
-		if [ -n "$(STATUS_FILE)" ]; then echo $$code > "$(STATUS_FILE)"; else exit $$code; fi; }
+test: setup ## Run the tests, with a recording and a fault of each kind by real programs (PYTEST_ARGS="-k name")
+	@$(PYTEST) -m "not slow and not rest" $(PYTEST_ARGS) $(STATUS)
+
+.PHONY: test-rest
+test-rest: setup ## Run the other recordings and faults (`make faults` also plays the variants that take long)
+	@$(PYTEST) -m "rest and not slow" $(PYTEST_ARGS) $(STATUS)
+
+.PHONY: test-all
+test-all: test test-rest ## Run both, which is what has to pass before a change goes in
 
 .PHONY: faults
 faults: setup ## Play every fault with real programs, or some, and write their rows into docs/reliability.md (PYTEST_ARGS="-k R5")
@@ -106,11 +117,14 @@ bench-containers: setup image ## Measure how many jobs this machine takes, in co
 export COMPOSE_DOCKER_CLI_BUILD := 1
 export DOCKER_BUILDKIT := 1
 
+# A project of its own, since Compose 1 makes the volumes of both profiles: those of a stack stay.
+STANDIN_COMPOSE = $(COMPOSE) --project-name recorder-fsm-standin --profile standin
 .PHONY: standin-up
 standin-up: engine ## Record a call of the stand-in in containers, end to end, and remove them
-	@$(COMPOSE) --profile standin build --quiet && { $(COMPOSE) --profile standin run --rm standin-host; code=$$?; \
-		$(COMPOSE) --profile standin logs --no-color standin-recorder | tail -n 5; \
-		$(COMPOSE) --profile standin rm --stop --force -v; exit $$code; }
+	@$(STANDIN_COMPOSE) build --quiet && { \
+		trap 'exit 130' INT TERM; trap '$(STANDIN_COMPOSE) down --volumes --remove-orphans' EXIT; \
+		$(STANDIN_COMPOSE) run --rm standin-host; code=$$?; \
+		$(STANDIN_COMPOSE) logs --no-color standin-recorder | tail -n 5; exit $$code; }
 
 .PHONY: stack-up
 stack-up: engine ## Start a Mattermost with Calls in developer mode, and calls-offloader with this recorder

@@ -32,7 +32,7 @@ def component(kind: str, name: str, version: str, address: str) -> dict[str, Any
 def debian(distro: str) -> Iterator[dict[str, Any]]:
     """Yield Debian's packages; advisories go by the source package, which may have another name and version."""
     listed = subprocess.run(
-        ["dpkg-query", "--show", f"--showformat={FIELDS}"], capture_output=True, check=True, text=True
+        ["/usr/bin/dpkg-query", "--show", f"--showformat={FIELDS}"], capture_output=True, check=True, text=True
     )
     for line in listed.stdout.splitlines():
         name, version, architecture, source, source_version, status = line.split("\t")

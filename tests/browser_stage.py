@@ -209,7 +209,7 @@ class Held:
 
     @property
     def driver_pid(self) -> int:
-        return _there(self.driver._pid)
+        return _there(self.driver._process).pid
 
     @property
     def driver_page(self) -> Page:
@@ -258,7 +258,7 @@ class Held:
         try:
             yield
         finally:
-            if self.driver._pid == pid:
+            if self.driver._process is not None and self.driver._process.pid == pid:
                 os.kill(pid, signal.SIGCONT)
 
     def kinds(self) -> list[str]:

@@ -14,23 +14,40 @@ from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.logs import QUIET_LIBRARIES
+from tests.faults.often import KINDS
+from tests.standin_page import CALLS, Page, log_in
 
 pytest_plugins = ["tests.faults.rows"]
 
-_RECORDS = ("e2e", "fault")
+RECORDINGS = ("end_to_end", "faults")
+PUBLISHING = ("test_publishing.py", "test_recovery.py", "test_shared_volume.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that record go one after another on one worker, and first: they take longest, and mind each other.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each test that records its worker and its mark, and bring them to the front: they take longest.
 
-    Tests of one browser or one loop stay together as well, so that each worker does not start its own.
+    On one worker they record, one after another; on another they publish what lies there, which needs little. Tests of
+    one browser or one event loop stay together as well, so that each worker does not start its own.
     """
+    here = Path(__file__).parent
+    kinds = set(KINDS)
     for item in items:
-        if any(item.get_closest_marker(name) for name in _RECORDS):
-            item.add_marker(pytest.mark.xdist_group("recordings"))
-        elif (loop := item.get_closest_marker("asyncio")) and loop.kwargs.get("loop_scope") == "module":
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in _RECORDS))
+        folder, _, name = item.nodeid.removeprefix("tests/").partition("/")
+        if folder in RECORDINGS and any(item.get_closest_marker(mark) for mark in ("e2e", "fault")):
+            item.add_marker(pytest.mark.xdist_group("publishing" if item.path.name in PUBLISHING else "recordings"))
+            if f"{folder}/{name}" not in kinds:
+                item.add_marker(pytest.mark.rest)
+            kinds.discard(f"{folder}/{name}")
+        elif item.get_closest_marker("e2e") or _loop_of_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: item.path.parent == here)
+    if kinds and config.args == ["tests"] and not config.option.keyword:
+        raise pytest.UsageError(f"tests/faults/often.py names tests that are not there: {sorted(kinds)}")
+
+
+def _loop_of_module(item: pytest.Item) -> bool:
+    loop = item.get_closest_marker("asyncio")
+    return loop is not None and loop.kwargs.get("loop_scope") == "module"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -76,6 +93,21 @@ async def bot_client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(standin.url, headers=headers, timeout=timeout) as client:
         yield client
+
+
+@pytest.fixture
+async def client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client without a token in its headers, as a browser's websocket is."""
+    async with aiohttp.ClientSession(standin.url, timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session
+
+
+@pytest.fixture
+async def page(client: aiohttp.ClientSession, ids: CallIds) -> Page:
+    """A recorder's page that has joined its call, as the stand-in's websocket knows it."""
+    joined = await log_in(client, ids.token)
+    assert (await joined.join(ids))["event"] == f"{CALLS}join"
+    return joined
 
 
 @pytest.fixture

@@ -435,7 +435,8 @@ async def test_dialogs_and_windows_are_closed(it: Held, with_driver: bool, log: 
         return await pages() == 1
 
     assert await it.evaluate("confirm('Really?')") is False
-    await it.session.call("Runtime.evaluate", {"expression": "open('/'); 1", "userGesture": True})
+    link = "const link = document.createElement('a'); [link.href, link.target] = ['/', '_blank']; link.click(); 1"
+    await it.session.call("Runtime.evaluate", {"expression": link, "userGesture": True})
     await until(lambda: any("opened a window" in line for line in log), 10)
     assert await pages() == 2
     await eventually(is_alone)

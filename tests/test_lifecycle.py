@@ -55,6 +55,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "display_lost": "stopping",
         "audio_lost": "recording",
         "audio_not_restored": "recording",
+        "picture_lost": "recording",
         "disk_low": "stopping",
         "step_failed": "stopping",
         "job_refused": "failed",
@@ -287,6 +288,17 @@ def test_recording_without_audio_is_told_in_the_thread(event: Event) -> None:
     assert change is not None
     assert change.transition.tells is Audience.THREAD
     assert told(change.transition, "The sound server failed.").endswith("The recording goes on without audio.")
+
+
+def test_recording_without_a_picture_is_told_in_the_thread() -> None:
+    """As long as it exists for somebody: its voices are worth keeping. One that nobody knows of ends there."""
+    change = lifecycle_in(State.RECORDING).fire(Event.PICTURE_LOST)
+    assert change is not None
+    assert change.transition.tells is Audience.THREAD
+    assert told(change.transition, "It is black.") == "It is black. The recording goes on without a picture."
+    unknown = lifecycle_in(State.RECORDING, announced=False).fire(Event.PICTURE_LOST)
+    assert unknown is not None
+    assert (unknown.transition.target, unknown.transition.tells) == (State.FAILED, Audience.CALL)
 
 
 def test_plugin_is_told_of_each_end_of_a_recording_that_it_did_not_ask_for() -> None:

@@ -83,6 +83,15 @@ async def test_filename_is_the_plugins_and_safe(standin: StandIn, bot: CallsBot)
     assert await bot.filename(LIMIT_S) == "_.._etc_pass_wd_"
 
 
+@pytest.mark.parametrize("name", ["..", ".", "...", "-", "--."])
+async def test_filename_of_nothing_but_dots_is_no_reason_to_record_nothing(
+    standin: StandIn, ids: CallIds, bot: CallsBot, name: str
+) -> None:
+    """The original takes it; here the recording has its id for a name."""
+    standin.state.knobs.filename = name
+    assert await bot.filename(LIMIT_S) == ids.recording_id
+
+
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 502}, {"kind": "reset"}, {"kind": "drop_reply"}])
 async def test_filename_is_asked_again_after_trouble(standin: StandIn, bot: CallsBot, fault: dict[str, Any]) -> None:
     """One gateway error or cut connection does not lose the recording (S4)."""
@@ -158,10 +167,9 @@ async def test_filename_that_stays_refused_is_given_up_in_time(
     bot.close()
 
 
-@pytest.mark.parametrize("name", ["", "...", "-.-"])
-async def test_filename_of_which_nothing_is_left_is_a_failure(standin: StandIn, bot: CallsBot, name: str) -> None:
-    """A name without a usable character starts no recording."""
-    standin.state.knobs.filename = name
+async def test_filename_of_nothing_is_a_failure(standin: StandIn, bot: CallsBot) -> None:
+    """An answer without a name starts no recording: it is not the plugin's."""
+    standin.state.knobs.filename = ""
     with pytest.raises(RequestRejected, match="no name"):
         await bot.filename(LIMIT_S)
 

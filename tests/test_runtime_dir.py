@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from recorder_fsm.storage.places import Places
-from recorder_fsm.storage.runtime_dir import RUNTIME_PREFIX, RuntimeDirectory
+from recorder_fsm.storage.runtime_dir import MARK, RUNTIME_PREFIX, RuntimeDirectory
 from tests.programs import until
 
 ROOT = Path(__file__).parent.parent
@@ -138,12 +138,20 @@ async def test_next_start_sweeps_what_two_kills_left(small: Path, large: Path, l
     places = Places(named=(str(large),), memory=(str(small),), usual=())
     stranger, link, file = (
         small / "recorder-fsm-notes",
-        small / f"{RUNTIME_PREFIX}link",
-        small / f"{RUNTIME_PREFIX}file",
+        small / f"{RUNTIME_PREFIX}linklink",
+        small / f"{RUNTIME_PREFIX}filefile",
     )
     stranger.mkdir()
     link.symlink_to(stranger)
     file.touch()
+    (stranger / MARK).touch()
+    of_a_person, of_that_form = small / f"{RUNTIME_PREFIX}old", small / f"{RUNTIME_PREFIX}abcdefgh"
+    for path in (of_a_person, of_that_form):
+        path.mkdir()
+    (of_a_person / MARK).touch()
+    marked_by_a_link = small / f"{RUNTIME_PREFIX}abcd_123"
+    marked_by_a_link.mkdir()
+    (marked_by_a_link / MARK).symlink_to(stranger / MARK)
     async with holder(small, large) as (dead, left, guard, orphan), holder(small, large) as (_, alive, *_rest):
         os.kill(guard, signal.SIGKILL)
         dead.kill()
@@ -160,8 +168,9 @@ async def test_next_start_sweeps_what_two_kills_left(small: Path, large: Path, l
         finally:
             ours.remove()
         assert [line for line in log if "1 processes of it were still running and were killed" in line] != []
-    await until(lambda: not alive.exists())
-    assert {path.name for path in small.iterdir()} == {stranger.name, link.name, file.name}
+    await until(lambda: not alive.exists() and not any(large.iterdir()))
+    spared = (stranger, link, file, of_a_person, of_that_form, marked_by_a_link)
+    assert {path.name for path in small.iterdir()} == {path.name for path in spared}
     assert list(large.iterdir()) == []
 
 

@@ -252,6 +252,8 @@ def test_ca_file_must_exist(tmp_path: Path) -> None:
     """A named certificate file that is missing is refused, as the original's entrypoint does."""
     file = tmp_path / "ca.pem"
     assert "TLS_CA_CERT_FILE is" in refusal(TLS_CA_CERT_FILE=str(file))
+    assert "file does not exist" in refusal(TLS_CA_CERT_FILE=str(file))
+    assert "is a directory, and must be one file" in refusal(TLS_CA_CERT_FILE=str(tmp_path))
     file.touch()
     assert read(TLS_CA_CERT_FILE=str(file)).tls_ca_cert_file == file
 

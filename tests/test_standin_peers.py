@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import aiohttp
 import pytest
 
 from recorder_fsm.standin import CallIds, StandIn
 from recorder_fsm.standin.peers import CLOSED_BY_PLUGIN
-from tests.test_standin_websocket import CALLS, Page, log_in
+from tests.standin_page import Page, log_in
 
 Link = aiohttp.ClientWebSocketResponse
-
-
-@pytest.fixture
-async def client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(standin.url) as session:
-        yield session
-
-
-@pytest.fixture
-async def page(client: aiohttp.ClientSession, ids: CallIds) -> Page:
-    """A recorder's page that has joined its call."""
-    joined = await log_in(client, ids.token)
-    assert (await joined.join(ids))["event"] == f"{CALLS}join"
-    return joined
 
 
 async def linked(client: aiohttp.ClientSession, session: str) -> Link:
@@ -66,11 +50,12 @@ async def test_peer_outlives_a_websocket_that_comes_back(
     standin.drop_websockets(ids.call_id)
     await standin.wait_for(lambda: not standin.hub.connections[page.connection_id].open)
     again = await log_in(client, ids.token)
-    data = {"channelID": ids.call_id, "originalConnID": page.connection_id, "prevConnID": page.connection_id}
-    await again.socket.send_json({"action": f"{CALLS}reconnect", "seq": 2, "data": data})
+    await again.rejoin(ids, page)
     await standin.wait_for(lambda: page.connection_id not in standin.hub.connections)
     assert standin.peers.open == {page.connection_id}
-    await again.socket.send_json({"action": f"{CALLS}leave", "seq": 3})
+    state = await (await client.get("/standin/state")).json()
+    assert [(one["id"], one["peer"]) for one in state["connections"]] == [(again.connection_id, True)]
+    await again.leave()
     assert await end_of(link) == (aiohttp.WSMsgType.CLOSE, CLOSED_BY_PLUGIN)
 
 

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import aiohttp
 import pytest
 
 from recorder_fsm.standin import CallIds, StandIn
 from recorder_fsm.standin.calls import NoSuchCallError
-from tests.test_standin_websocket import CALLS, Page, job_of, log_in
+from tests.standin_page import CALLS, Page, job_of, log_in
 
 BOT = "/plugins/com.mattermost.calls/bot"
-
-
-@pytest.fixture
-async def client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(standin.url) as session:
-        yield session
-
-
-@pytest.fixture
-async def page(client: aiohttp.ClientSession, ids: CallIds) -> Page:
-    """A recorder's page that has joined its call."""
-    joined = await log_in(client, ids.token)
-    assert (await joined.join(ids))["event"] == f"{CALLS}join"
-    return joined
 
 
 async def filename(client: aiohttp.ClientSession, ids: CallIds) -> tuple[int, str, str]:
@@ -38,10 +22,6 @@ async def configured(client: aiohttp.ClientSession, ids: CallIds) -> bool:
     url = "/api/v4/config/client?format=old"
     reply = await client.get(url, headers={"Authorization": f"Bearer {ids.token}"})
     return "MaxFileSize" in await reply.json()
-
-
-async def leave(page: Page) -> None:
-    await page.socket.send_json({"action": f"{CALLS}leave", "seq": 9})
 
 
 # --- deactivated --------------------------------------------------------------------------------------------------
@@ -64,7 +44,7 @@ async def test_deactivated_plugin_drains_until_the_bot_has_left(
     assert standin.state.plugin_off
     assert job_of(standin, ids).end_at == 0
     assert await configured(client, ids)  # the token is good as long as it drains
-    await leave(page)
+    await page.leave()
     await standin.wait_for(lambda: not standin.state.plugin_off)
     assert (await filename(client, ids))[0] == status
     assert await configured(client, ids) is not revoke
@@ -78,7 +58,7 @@ async def test_deactivation_is_a_control(standin: StandIn, client: aiohttp.Clien
     assert (await client.post("/standin/control", json=body)).status == 200
     assert standin.state.plugin_off
     assert (await client.post("/standin/control", json={"action": "stop_recording"})).status == 404
-    await leave(page)
+    await page.leave()
     await standin.wait_for(lambda: not standin.state.plugin_off)
 
 
@@ -120,8 +100,7 @@ async def returned(standin: StandIn, client: aiohttp.ClientSession, page: Page, 
     standin.drop_websockets(ids.call_id)
     await standin.wait_for(lambda: not standin.hub.connections[page.connection_id].open)
     again = await log_in(client, ids.token)
-    data = {"channelID": ids.call_id, "originalConnID": page.connection_id, "prevConnID": page.connection_id}
-    await again.socket.send_json({"action": f"{CALLS}reconnect", "seq": 2, "data": data})
+    await again.rejoin(ids, page)
     await standin.wait_for(lambda: again.connection_id in {one.id for one in standin.hub.in_call(ids.call_id)})
     return again
 
@@ -143,7 +122,7 @@ async def test_page_that_leaves_on_a_new_connection_does_not_end_its_job(
     job = job_of(standin, ids)
     standin.calls.start(job)
     again = await returned(standin, client, page, ids)
-    await leave(again)
+    await again.leave()
     await standin.wait_for(lambda: not standin.hub.in_call(ids.call_id))
     assert job.end_at == 0
     standin.calls.fail(job, "")
@@ -158,8 +137,7 @@ async def test_late_return_is_refused(
     standin.drop_websockets(ids.call_id)
     await standin.wait_for(lambda: job_of(standin, ids).end_at)
     again = await log_in(client, ids.token)
-    data = {"channelID": ids.call_id, "originalConnID": page.connection_id, "prevConnID": page.connection_id}
-    await again.socket.send_json({"action": f"{CALLS}reconnect", "seq": 2, "data": data})
+    await again.rejoin(ids, page)
     await again.socket.send_json({"action": "ping", "seq": 3})
     while (await again.hear()).get("seq_reply") != 3:
         pass

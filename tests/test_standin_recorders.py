@@ -56,12 +56,6 @@ async def standin(tmp_path: Path) -> AsyncIterator[StandIn]:
         yield server
 
 
-@pytest.fixture
-async def client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(standin.url, timeout=aiohttp.ClientTimeout(total=10)) as session:
-        yield session
-
-
 async def started(standin: StandIn, client: aiohttp.ClientSession, **options: Any) -> str:
     """Start a recorder, wait until it records, and return its recording id."""
     reply = await client.post("/standin/recordings", json=options)

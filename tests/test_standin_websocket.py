@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,68 +9,7 @@ import aiohttp
 import pytest
 
 from recorder_fsm.standin import CallIds, StandIn
-from recorder_fsm.standin.state import Job
-
-SOCKET = "/api/v4/websocket"
-CALLS = "custom_com.mattermost.calls_"
-
-
-class Page:
-    """What a call page does on its websocket, one step at a time."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, connection_id: str = "") -> None:
-        self.socket = socket
-        self.connection_id = connection_id
-
-    async def hear(self) -> dict[str, Any]:
-        """Return the next message."""
-        message: dict[str, Any] = await self.socket.receive_json(timeout=5)
-        return message
-
-    async def hear_event(self, name: str) -> dict[str, Any]:
-        """Return the data of the next event called `name`, passing over others."""
-        while True:
-            message = await self.hear()
-            if message.get("event") == name:
-                data: dict[str, Any] = message["data"]
-                return data
-
-    async def join(self, ids: CallIds) -> dict[str, Any]:
-        """Ask to join and return the reply, an event."""
-        data = {"channelID": ids.call_id, "jobID": ids.recording_id}
-        await self.socket.send_json({"action": f"{CALLS}join", "seq": 2, "data": data})
-        return await self.hear()
-
-
-async def log_in(client: aiohttp.ClientSession, token: str) -> Page:
-    """Open a websocket, pass the challenge, and hear hello."""
-    socket = await client.ws_connect(SOCKET)
-    await socket.send_json({"seq": 1, "action": "authentication_challenge", "data": {"token": token}})
-    page = Page(socket)
-    assert await page.hear() == {"status": "OK", "seq_reply": 1}
-    page.connection_id = (await page.hear_event("hello"))["connection_id"]
-    return page
-
-
-@pytest.fixture
-async def client(standin: StandIn) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without a token in its headers, as a browser's websocket is."""
-    async with aiohttp.ClientSession(standin.url) as session:
-        yield session
-
-
-@pytest.fixture
-async def page(client: aiohttp.ClientSession, ids: CallIds) -> Page:
-    """A recorder's page that has joined its call."""
-    joined = await log_in(client, ids.token)
-    assert (await joined.join(ids))["event"] == f"{CALLS}join"
-    return joined
-
-
-def job_of(standin: StandIn, ids: CallIds) -> Job:
-    job = standin.state.find_job(ids.recording_id)
-    assert job is not None
-    return job
+from tests.standin_page import CALLS, SOCKET, Page, job_of, log_in
 
 
 async def test_challenge_is_answered_and_greeted(client: aiohttp.ClientSession, ids: CallIds) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import attrs
 
+from recorder_fsm.browser import questions
 from recorder_fsm.browser.extra_switches import SCALE, scale
 from recorder_fsm.errors import BrowserError
 from recorder_fsm.system.last_words import LastWords
@@ -110,7 +111,8 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--disable-gpu": None,  # there is none; saves a process and its crashes
         "--disable-quic": None,  # some proxies drop UDP; the page loads over TCP anyway
         "--disable-background-networking": None,  # no update or field-trial traffic
-        "--disable-notifications": None,  # nothing may cover the call
+        **dict.fromkeys(questions.SWITCHES),  # nothing may cover the call
+        "--disable-notifications": None,
         "--disable-infobars": None,
         "--disable-session-crashed-bubble": None,
         "--disable-breakpad": None,  # no crash uploads: a dump could hold the token

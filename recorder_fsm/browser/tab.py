@@ -155,16 +155,3 @@ async def listen_to_hook(
     await session.call("Runtime.enable")
     await session.call("Runtime.addBinding", {"name": binding})
     await session.call("Page.addScriptToEvaluateOnNewDocument", {"source": hook, "runImmediately": True})
-
-
-async def refuse_dialogs(session: Session) -> None:
-    """Dismiss what the page asks a person (it would cover the call and stop the page), and let it be left."""
-
-    log = FewWarnings()
-
-    def opened(params: Message) -> None:
-        log.tell("the page opened a dialog ({}), which is dismissed", params.get("type"))
-        session.tell("Page.handleJavaScriptDialog", {"accept": params.get("type") == "beforeunload"})
-
-    session.on("Page.javascriptDialogOpening", opened)
-    await session.call("Page.enable")

@@ -134,7 +134,9 @@ class File(Text):
 
     def refusal(self, value: Path | None) -> str:
         try:
-            return "" if value is None or value.is_file() else "file does not exist"
+            if value is None or value.is_file():
+                return ""
+            return "is a directory, and must be one file" if value.is_dir() else "file does not exist"
         except OSError as error:
             return f"file cannot be read: {error.strerror}"
 

@@ -51,6 +51,7 @@ class Event(enum.Enum):
     DISPLAY_LOST = "display_lost"
     AUDIO_LOST = "audio_lost"
     AUDIO_NOT_RESTORED = "audio_not_restored"
+    PICTURE_LOST = "picture_lost"
     DISK_LOW = "disk_low"
     LIMIT_REACHED = "limit_reached"
     FILE_READY = "file_ready"
@@ -183,7 +184,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_E.CAPTURE_STARTED, _S.BROWSER_JOINED, _S.RECORDING),
     # Until `started` can have left us the recording does not exist for anybody.
     *_each(
-        (_E.STOP_REQUESTED, _E.STEP_FAILED, _E.LIMIT_REACHED, _E.DISK_LOW, _E.PLUGIN_GONE, *_CALL_LOSSES),
+        (_E.STOP_REQUESTED, _E.STEP_FAILED, _E.LIMIT_REACHED, _E.DISK_LOW, _E.PLUGIN_GONE, _E.PICTURE_LOST,
+         *_CALL_LOSSES),
         _S.RECORDING, _S.FAILED, when=_UNANNOUNCED, tells=_CALL, keeps=False,
     ),
     Transition(_E.CALL_ENDED, _S.RECORDING, _S.STOPPING),
@@ -201,8 +203,8 @@ TRANSITIONS: tuple[Transition, ...] = (
                restarts=(_R.DRIVER,), failed_restart=_E.DRIVER_NOT_RESTORED),
     # Nothing of a recording in progress needs the driver.
     *_each((_E.DRIVER_LOST, _E.DRIVER_NOT_RESTORED), _S.RECORDING, _S.RECORDING),
-    # Video without audio is better than neither, and people know.
-    *_each((_E.AUDIO_LOST, _E.AUDIO_NOT_RESTORED), _S.RECORDING, _S.RECORDING, tells=_THREAD),
+    # Video without audio, or audio without a picture, is better than neither, and people know.
+    *_each((_E.AUDIO_LOST, _E.AUDIO_NOT_RESTORED, _E.PICTURE_LOST), _S.RECORDING, _S.RECORDING, tells=_THREAD),
     # Any other fault ends the capture; what was recorded is published all the same. A failed step is a defect of ours.
     *_each(
         (_E.DISPLAY_LOST, _E.BROWSER_LOST, _E.CALL_LOST, _E.CAPTURE_LOST, _E.DISK_LOW, _E.STEP_FAILED),

@@ -24,7 +24,8 @@ def told(transition: Transition, sentence: str) -> str:
         return ""
     sentence = sentence or SENTENCES.get(transition.event, "The recorder failed.")
     if transition.target is State.RECORDING:
-        return f"{sentence} The recording goes on without audio."
+        missing = "a picture" if transition.event is Event.PICTURE_LOST else "audio"
+        return f"{sentence} The recording goes on without {missing}."
     if transition.target is not State.STOPPING:
         return sentence
     again = " It cannot join this recording again." if transition.event in NO_RETURN else ""

@@ -8,7 +8,6 @@ post is made once `posting`. When to report what, and what a failure means for t
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TypeVar
 from loguru import logger
 
 from recorder_fsm.errors import PLUGIN_OFF, JobOver, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost.answers import SHOWN_CHARACTERS, Means, Route, meaning
+from recorder_fsm.mattermost.answers import Means, Route, meaning
 from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.file_names import safe_stem
 from recorder_fsm.mattermost.notice import Notice, notice_after
@@ -79,12 +78,9 @@ class CallsBot:
         Trouble that may heal is retried for `limit_s` seconds.
         """
         name = await self._retry("file name", self._ask_filename, limit_s, self._timing.longest_start_wait_s)
-        stem = safe_stem(name)
-        if not stem:
-            raise RequestRejected(
-                "Mattermost gave no name for the recording.",
-                detail=f"filename is {json.dumps(name[:SHOWN_CHARACTERS])}",
-            )
+        if not name:
+            raise RequestRejected("Mattermost gave no name for the recording.", detail="filename is empty")
+        stem = safe_stem(name) or self._recording_id  # a channel may be called `..`
         # Not the name itself: it is the channel's, and the log outlives the recording.
         logger.info("the recording has a name of {} characters", len(stem))
         return stem

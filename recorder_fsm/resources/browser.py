@@ -29,7 +29,8 @@ from recorder_fsm.browser.devtools import DevTools, Message, Session
 from recorder_fsm.browser.few import FewWarnings
 from recorder_fsm.browser.launch_options import launch_failure
 from recorder_fsm.browser.profile import PROFILE, prepare
-from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, refuse_dialogs
+from recorder_fsm.browser.questions import decide, with_desktop
+from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook
 from recorder_fsm.browser.traffic import Traffic
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
@@ -37,7 +38,7 @@ from recorder_fsm.system.last_words import BUS
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
-HOOK_NAMES = ("audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
+HOOK_NAMES = ("questions_hook.js", "audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
 HOOKS = [Path(__file__).parent.parent / "browser" / name for name in HOOK_NAMES]
 BINDING = "__recorderFsmTell"
 
@@ -192,7 +193,7 @@ class Browser:
             self._chromium = await ChildProcess.spawn(
                 "Chromium",
                 [str(LAUNCHER), *self._command_line()],
-                env={**launch.env, "RECORDER_FSM_CHROMIUM": find_program("chromium")},
+                env={**with_desktop(launch.env), "RECORDER_FSM_CHROMIUM": find_program("chromium")},
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 on_line=lambda line: BUS.search(line) is not None,
@@ -223,7 +224,7 @@ class Browser:
         tab = ChromiumTab(session, self._page_of_driver)
         page = CallPage(tab, self._launch.width, self._launch.height, self._note)
         listen_to_console(session, page.console.heard)
-        await refuse_dialogs(session)
+        await decide(session, root, origin)
         await listen_to_hook(
             session,
             binding=BINDING,
@@ -238,7 +239,6 @@ class Browser:
         await session.call("Inspector.enable")
         # A page without the keyboard's focus may rest; no window manager gives it one.
         await session.call("Emulation.setFocusEmulationEnabled", {"enabled": True})
-        await root.call("Browser.setDownloadBehavior", {"behavior": "deny"})
         log = FewWarnings()
         root.on("Target.targetCreated", lambda params: _close_stranger(root, params["targetInfo"], log))
         return page

@@ -189,7 +189,13 @@ class Control:
             "statuses": [attrs.asdict(one) for one in state.statuses],
             "joins": state.joins,
             "connections": [
-                {"id": one.id, "user": one.user, "call_id": one.call_id, "open": one.open}
+                {
+                    "id": one.id,
+                    "user": one.user,
+                    "call_id": one.call_id,
+                    "open": one.open,
+                    "peer": one.first_id in self._peers.open,
+                }
                 for one in self._hub.connections.values()
             ],
             "network_down": state.network_down,

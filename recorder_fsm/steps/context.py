@@ -14,6 +14,7 @@ from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import CallLost
 from recorder_fsm.machine.lifecycle import START_BUDGET_S, Change
 from recorder_fsm.mattermost.bot import CallsBot
+from recorder_fsm.mattermost.file_names import safe_stem
 from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.storage.job_dir import JobDirectory, recordings_in
@@ -60,7 +61,7 @@ class JobContext:
 
     def __attrs_post_init__(self) -> None:
         self.memory = self.journal.remembered()
-        self.name = self.memory.name or ""
+        self.name = safe_stem(self.memory.name or "")  # a journal may be damaged, or somebody's who means us harm
 
     @property
     def kept(self) -> Path | None:

@@ -27,13 +27,17 @@ BLIND_AFTER_S = 15.0
 """Of a time in which nobody looked, because the recorder stood still or the page was busy, nothing is said."""
 
 
+BLACK = "The recorder's picture is black."
+UNSEEN = "the video is black, and what the call page draws is not"
+
+
 @attrs.frozen
 class Signs:
     """What was seen at one moment. Times and lengths in seconds.
 
     `energy`: audio energy that the page has received since it joined; `packets`: packets of audio and video;
     `changes`: changes of its document; `frames`: the frames in the file; `stills_per_s`: how many of them an unchanging
-    screen makes.
+    screen makes. `unseen`: the video is black and the page is not.
     """
 
     at_s: float
@@ -45,6 +49,7 @@ class Signs:
     changes: int
     stills_per_s: float
     packets: int = 0
+    unseen: bool = False
 
     def quiet_since(self, last: Signs) -> bool:
         """Tell whether there was no sign of people since `last`: nobody heard, nobody sends, and the page is still.
@@ -85,7 +90,10 @@ class Monitor:
                 holds=gained > VOICE_ENERGY_PER_S and now.level_dbfs < SILENCE_DBFS,
                 text="the page receives voices, but the recording is silent",
             ),
-            self._lasting("black", now.at_s, BLACK_AFTER_S, holds=now.black, text="the video is black"),
+            self._lasting("unseen", now.at_s, BLACK_AFTER_S, holds=now.unseen, text=UNSEEN),
+            self._lasting(
+                "black", now.at_s, BLACK_AFTER_S, holds=now.black and not now.unseen, text="the video is black"
+            ),
             self._lasting(
                 "behind",
                 now.at_s,

@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 
 from recorder_fsm.browser.call_page import PageSigns
-from recorder_fsm.errors import DirectoryError, JobOver
+from recorder_fsm.errors import DirectoryError, DisplayError, JobOver
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import ResourceStack
 from recorder_fsm.machine.runner import Ahead, Happened
@@ -19,7 +19,7 @@ from recorder_fsm.media.grab import LONGEST_STILL_S
 from recorder_fsm.resources.capture import Capture
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.plugin_watch import PluginWatch
-from recorder_fsm.steps.quality import Monitor, Signs
+from recorder_fsm.steps.quality import BLACK, UNSEEN, Monitor, Signs
 
 CHECK_EVERY_S = 1.0
 PROGRESS_LOG_EVERY = 2
@@ -36,6 +36,7 @@ class Record:
         self._plugin = PluginWatch(job.bot.plugin_is_off)
         self._rounds = 0
         self._known = Notice.NONE
+        self._told_unseen = False
 
     async def record(self, ahead: Ahead) -> Happened:
         """Do all side by side; returns what ends the recording."""
@@ -91,9 +92,13 @@ class Record:
             if self._rounds % MONITOR_EVERY == 0:
                 signs = await self._signs(resources)
                 self._plugin.look(signs)
-                for finding in self._monitor.look(signs) if signs is not None else ():
+                findings = self._monitor.look(signs) if signs is not None else []
+                for finding in findings:
                     logger.warning("{}", finding)
                     self._job.report.note(f"at {timeline.elapsed_s:.0f} s: {finding}")
+                if UNSEEN in findings and not self._told_unseen:
+                    self._told_unseen = True
+                    return Happened(Event.PICTURE_LOST, DisplayError(BLACK, detail=UNSEEN, code="picture_black"))
             if settings.max_duration_s is not None and timeline.elapsed_s >= settings.max_duration_s:
                 logger.info("the recording reached MAX_DURATION_SECONDS ({} s)", settings.max_duration_s)
                 return Happened(Event.LIMIT_REACHED)
@@ -113,14 +118,16 @@ class Record:
     async def _signs(self, resources: ResourceStack) -> Signs | None:
         """Look at the call now; None where the page does not answer."""
         capture: Capture = resources[Resource.CAPTURE]
-        page: PageSigns | None = await resources[Resource.BROWSER].page.signs()
+        call_page = resources[Resource.BROWSER].page
+        page: PageSigns | None = await call_page.signs()
         if page is None:
             return None
-        progress = self._job.timeline.progress
+        progress, black = self._job.timeline.progress, self._job.timeline.segments[-1].progress.black
         return Signs(
             at_s=self._job.timeline.elapsed_s,
             level_dbfs=progress.level_dbfs,
-            black=self._job.timeline.segments[-1].progress.black,
+            black=black,
+            unseen=black and await call_page.is_lit(),
             frames=progress.frames,
             behind_s=capture.behind_s,
             energy=page.energy,

@@ -12,6 +12,7 @@ from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.resources.browser import Browser
 from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
+from recorder_fsm.steps.quality import BLACK, UNSEEN
 from recorder_fsm.storage.job_dir import recordings_in
 from recorder_fsm.system.clock import Stopwatch
 
@@ -79,8 +80,8 @@ class Start:
         while segment.progress.black and browser.page is not None and await browser.page.is_lit():
             if waited.elapsed_s() > SEEN_LIMIT_S:
                 raise DisplayError(
-                    "The recorder's picture is black.",
-                    detail="the call page draws, but nothing of it arrives on the display that is recorded",
+                    BLACK,
+                    detail=f"{UNSEEN}: nothing of it arrives on the display that is recorded",
                     code="picture_black",
                 )
             await asyncio.sleep(SEEN_POLL_S)

@@ -11,7 +11,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,10 @@ from recorder_fsm.system.process import Guard
 from recorder_fsm.system.process_table import kill_orphans
 
 RUNTIME_PREFIX = "recorder-fsm."
+MADE_HERE = re.compile(rf"{re.escape(RUNTIME_PREFIX)}[a-z0-9_]{{8}}")
+"""What mkdtemp makes of the prefix. People have directories called `recorder-fsm.old`."""
+MARK = ".made-by-recorder-fsm"
+"""An empty file in each. Nothing is swept without it, whatever it is called."""
 LARGE = "tmp"
 """The name of the part for what is large; a link where it lies elsewhere."""
 REAPER = Path(__file__).parent / "reaper"
@@ -97,6 +103,7 @@ class RuntimeDirectory:
                 lock = -1
             if lock is not None:  # else another start has it in its hands: it was just made, and looked forlorn
                 self._made[path] = lock
+                (path / MARK).touch(mode=0o600)
                 return path
         raise DirectoryError(detail=f"no directory could be made in {place}")
 
@@ -117,7 +124,7 @@ def _runtimes_in(place: Path) -> Iterator[Path]:
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                ours = entry.name.startswith(RUNTIME_PREFIX) and entry.is_dir(follow_symlinks=False)
+                ours = MADE_HERE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
                 if ours and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
                     yield place / entry.name
 
@@ -127,6 +134,9 @@ def _remove_if_left(path: Path) -> None:
     if lock is None:
         return
     try:
+        mark = os.stat(MARK, dir_fd=lock, follow_symlinks=False)
+        if not stat.S_ISREG(mark.st_mode) or mark.st_uid != os.geteuid():
+            return
         logger.warning("{} was left by a recorder that was killed: it is removed", path)
         if killed := kill_orphans(str(path)):
             logger.warning("{} processes of it were still running and were killed", killed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
@@ -12,9 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import psutil
 import pytest
 
 from bench.harness.environment import job_environment
@@ -25,6 +22,7 @@ from recorder_fsm.standin.state import CallIds
 from tests.answers import own
 from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, restarted
 from tests.faults.scene import Fault, Row, published, recording
+from tests.faults.traces import family, forms, holding, written_elsewhere
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -213,18 +211,6 @@ async def test_page_that_navigates_away_ends_the_capture(standin: StandIn, data:
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def forms(token: str) -> list[str]:
-    """Return the token as it may be written: plain, in the page's fragment, quoted."""
-    found = [token]
-    for separators in ((",", ":"), (", ", ": ")):
-        fragment = json.dumps({"token": token}, separators=separators).encode()
-        found += [
-            base64.b64encode(fragment).decode().rstrip("="),
-            base64.urlsafe_b64encode(fragment).decode().rstrip("="),
-        ]
-    return [*found, *(quote(form, safe="") for form in found)]
-
-
 def assert_no_secret(run: RecorderProcess) -> None:
     """The token is in no line and no file of the job; its files are for its user alone."""
     written = {"the log on standard output": "\n".join(json.dumps(line) for line in run.lines)}
@@ -247,8 +233,7 @@ def assert_no_secret_in_processes(run: RecorderProcess) -> None:
             # As it is, and in UTF-16, as Chromium writes many of its words.
             assert [form for form in forms(run.ids.token) if form in shown.decode("latin-1")] == [], shown[-80:]
             assert [form for form in forms(run.ids.token) if form.encode("utf-16-le") in shown] == [], shown[-80:]
-    family = psutil.Process(run.process.pid).children(recursive=True)
-    assert len(seen & {process.pid for process in family}) > MANY_PROGRAMS
+    assert len(seen & {process.pid for process in family(run)}) > MANY_PROGRAMS
     assert os.geteuid() != 0 or run.process.pid in seen  # it shows its environment to root alone
 
 
@@ -261,6 +246,9 @@ async def test_good_job_shows_no_secret(standin: StandIn, data: Path, row: MakeR
     )
     async with recording(made, standin, data, seconds=3, **more) as fault:
         await asyncio.to_thread(assert_no_secret_in_processes, fault.run)
+        assert Path(fault.run.runtime).stat().st_mode & 0o077 == 0
+        assert holding(fault.run.runtime, fault.run.ids.token) == []
+        assert written_elsewhere(fault.run) == []
         standin.stop_recording(fault.run.ids.recording_id)
         await fault.ends(0)
         assert_no_secret(fault.run)

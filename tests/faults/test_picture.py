@@ -11,9 +11,10 @@ from bench.harness.recorder_process import recorder
 from recorder_fsm.resources.display import Display
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
+from recorder_fsm.system.process import ChildProcess
 from tests.end_to_end.test_recording import assert_good_pattern
 from tests.faults.programs import path_with
-from tests.faults.scene import Fault, Row, published
+from tests.faults.scene import Fault, Row, published, recording
 from tests.programs import ENV
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -99,3 +100,28 @@ async def test_call_that_is_shown_elsewhere_ends_the_start(
     assert "picture is black" in fault.told()
     made.noticed = run.report["cause"]["code"]
     assert made.noticed == "picture_black"
+
+
+@pytest.mark.slow
+async def test_picture_that_stops_to_arrive_is_told_in_the_thread(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """Something black lies over the call: the sound is recorded on, people are told, and the report has it."""
+    made = row("R6 covered", "a black window over the call, which goes on below it")
+    async with recording(made, standin, data, scene={"mode": "call"}) as fault:
+        environment = fault.run.child("ffmpeg", "x11grab").environ()
+        of_display = {name: environment[name] for name in ("DISPLAY", "XAUTHORITY")}
+        black = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-f", "lavfi", "-i", "color=black:s=1280x720:r=2"]
+        window = ["-pix_fmt", "yuv420p", "-window_x", "0", "-window_y", "0", "-f", "sdl2", "black"]
+        cover = await ChildProcess.spawn("cover", [*black, *window], env={**ENV, **of_display})
+        try:
+            fault.inject(lambda: None)
+            await fault.noticed("picture_lost", 25.0)
+            await standin.state.wait_for(lambda: standin.state.thread_posts, limit_s=10)
+        finally:
+            await cover.stop()
+        standin.stop_recording(fault.run.ids.recording_id)
+        await fault.ends(0)
+        await fault.published()
+    (post,) = standin.state.thread_posts
+    assert post.message.endswith("The recorder's picture is black. The recording goes on without a picture.")
+    assert [report.status for report in standin.state.statuses] == ["started"]
+    assert any("what the call page draws is not" in note for note in fault.run.report["notes"])

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from recorder_fsm.standin.state import CallIds
 from tests.faults.often import slow_but
 from tests.faults.programs import path_with, path_without
 from tests.faults.scene import Fault, Row, published
+from tests.faults.traces import ODD, holding, written_elsewhere
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -31,6 +33,9 @@ PAGE_AGAIN_LIMIT_S = 4.0
 """From one request for the page to the next where its script failed: two seconds, and a busy machine's delay."""
 REFUSAL_LIMIT_S = 10.0
 """Far more than a refused job needs; a job that waits for the server's own limits takes longer."""
+
+PROFILE_LIMIT_BYTES = 16 * 2**20
+"""Of 64 MB of memory for files. It was 2 MB."""
 
 
 @pytest.fixture
@@ -284,6 +289,54 @@ async def test_small_shared_memory_is_enough(standin: StandIn, data: Path, row: 
         fault = Fault(made, standin, run)
         await fault.ends(0)
         published(standin, ids)
+        made.noticed, made.published = "no fault", f"{run.report['file']['duration_s']:.1f} s"
+
+
+LITTLE = """
+mount -t tmpfs -o size=64m,noexec,nosuid,nodev shm /dev/shm || exit 1
+exec setpriv --reuid 12345 --regid 12345 --clear-groups -- "$@"
+"""
+
+
+@pytest.fixture
+def world() -> Iterator[Path]:
+    """A directory that every user can enter."""
+    with tempfile.TemporaryDirectory(prefix="world-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+async def test_unknown_user_without_a_home_records(standin: StandIn, world: Path, row: MakeRow) -> None:
+    """As `docker run --user 12345`: no entry in passwd, no HOME, 64 MB of /dev/shm, a TMPDIR of an impossible form.
+
+    The profile lies in that memory, what is large in TMPDIR, and nothing anywhere else.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    made = row("S2", "user without a name and a home, 64 MB of /dev/shm, a TMPDIR that no socket can lie in")
+    temporary, data = world / ODD, world / "data"
+    for folder in (temporary, data):
+        folder.mkdir()
+        os.chown(folder, 12345, 12345)
+    ids = standin.create_call(scene={"mode": "pattern"})
+    environment = job_environment(standin.url, ids, data, DEV_MODE="false", TMPDIR=str(temporary))
+    environment |= dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), "/nowhere")
+    del environment["HOME"]
+    prefix = ("unshare", "--mount", "--", "sh", "-c", LITTLE, "sh")
+    async with launched(environment, ids, data, prefix=prefix) as run:
+        await run.recorded(4)
+        assert run.runtime.startswith("/dev/shm/")  # noqa: S108
+        (large,) = temporary.iterdir()
+        assert any(path.name.startswith("org.chromium.Chromium.") for path in large.iterdir())
+        inside = Path("/proc", str(run.process.pid), "root", run.runtime[1:])
+        assert sum(path.lstat().st_blocks * 512 for path in inside.rglob("*")) < PROFILE_LIMIT_BYTES
+        assert holding(str(inside), ids.token) == []
+        assert written_elsewhere(run) == []
+        standin.stop_recording(ids.recording_id)
+        fault = Fault(made, standin, run)
+        await fault.ends(0)
+        published(standin, ids)
+        assert list(temporary.iterdir()) == []
         made.noticed, made.published = "no fault", f"{run.report['file']['duration_s']:.1f} s"
 
 

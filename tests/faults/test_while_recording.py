@@ -19,6 +19,7 @@ from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.often import slow_but
 from tests.faults.scene import Fault, Row, capture_begin, meeting_lost, published, recording
+from tests.faults.traces import ODD, holding, written_elsewhere
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 
@@ -457,16 +458,27 @@ class CpuQuota:
         self._home.rmdir()
 
 
-async def test_killed_recorder_takes_its_children_along(standin: StandIn, data: Path, row: MakeRow) -> None:
-    """After SIGKILL nothing of the job lives on; the next start publishes all but the last two seconds."""
+async def test_killed_recorder_takes_its_children_along(
+    standin: StandIn, data: Path, tmp_path: Path, row: MakeRow
+) -> None:
+    """After SIGKILL nothing of the job lives on, and no file but the recording's; the next start publishes that.
+
+    All but the last two seconds of it.
+    """
     made = row("R12", "recorder killed (SIGKILL), started again")
-    async with recording(made, standin, data, seconds=5) as fault:
-        runtime = fault.run.runtime
+    temporary = tmp_path / ODD
+    temporary.mkdir()
+    async with recording(made, standin, data, seconds=5, TMPDIR=str(temporary), HOME="") as fault:
+        runtime, token = fault.run.runtime, fault.run.ids.token
         everyone = psutil.Process(fault.run.process.pid).children(recursive=True)
+        assert written_elsewhere(fault.run) == []
         fault.inject(fault.run.process.kill)
         await fault.run.process.wait()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, everyone, timeout=5)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, everyone, timeout=10)
         assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+        assert not Path(runtime).exists()
+        assert list(temporary.iterdir()) == []
+        assert holding(str(data), token) == []
         ids = fault.run.ids
     async with recorder(standin, ids, data) as again:
         made.exit_code = await again.exit_code()
@@ -474,7 +486,7 @@ async def test_killed_recorder_takes_its_children_along(standin: StandIn, data: 
         second = Fault(made, standin, again, at=fault.at)
         await second.published()
         made.noticed, made.left = "next start: pending_found", len(orphans(runtime))
-        assert not Path(runtime).exists()
+        assert not Path(again.runtime).exists()
 
 
 async def test_killed_recorder_leaves_segments_that_the_next_start_joins(

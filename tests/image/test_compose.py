@@ -15,24 +15,18 @@ ROOT = Path(__file__).parents[2]
 TOOL = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
 
 
-def compose(*words: str, limit_s: float = 300) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "COMPOSE_DOCKER_CLI_BUILD": "1",
-        "DOCKER_BUILDKIT": "1",
-        "COMPOSE_PROJECT_NAME": "recorder-fsm-test",
-        "STANDIN_PORT": "18165",
-        "SECONDS_RECORDED": "4",
-    }
-    return subprocess.run(
-        [*TOOL, "--profile", "standin", *words],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-        check=False,
-    )
+ENVIRONMENT = {
+    **os.environ,
+    "COMPOSE_DOCKER_CLI_BUILD": "1",
+    "DOCKER_BUILDKIT": "1",
+    "STANDIN_PORT": "18165",
+    "SECONDS_RECORDED": "4",
+}
+
+
+def compose(*words: str) -> subprocess.CompletedProcess[str]:
+    words = (*TOOL, "--profile", "standin", *words)
+    return subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
 
 
 def compose_is_here() -> bool:
@@ -53,15 +47,25 @@ def test_all_profiles_are_valid() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def leftovers() -> set[str]:
+    """Return what engine and Compose hold: containers, volumes with and without a name, and networks."""
+    lists = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
+    return {
+        f"{words[0]} {name}"
+        for words in lists
+        for name in subprocess.run(
+            ["docker", *words, "--quiet"], capture_output=True, text=True, check=True
+        ).stdout.split()
+    }
+
+
 @pytest.mark.timeout(400)
-def test_standin_profile_records_end_to_end() -> None:
-    """Three containers of our image alone: the stand-in, a hardened recorder, and a host who sees the post."""
-    built = compose("build", "--quiet")
-    assert built.returncode == 0, built.stderr
-    try:
-        host = compose("run", "--rm", "standin-host", limit_s=150)
-        log = compose("logs", "--no-color", "standin-recorder").stdout
-        assert host.returncode == 0, host.stdout + log
-        assert "published: Call_Town_Square_" in host.stdout
-    finally:
-        compose("down", "--volumes")
+def test_standin_up_records_end_to_end_and_leaves_nothing() -> None:
+    """Three containers of our image alone: the stand-in, a hardened recorder, a host who sees the post; then none."""
+    before = leftovers()
+    done = subprocess.run(
+        ["make", "standin-up"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=360, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "published: Call_Town_Square_" in done.stdout
+    assert leftovers() - before == set()

@@ -89,3 +89,18 @@ async def test_discard_removes_what_this_process_captured_and_nothing_else(job: 
     assert not segments[1].path.exists()
     assert other.exists()
     assert earlier.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../../outside", "/etc/outside", "..", ".", "a\x00b", "-rf", "n" * 300, "live", "\ud800"]
+)
+async def test_name_in_a_journal_that_was_tampered_with_leads_nowhere_else(job: StepJob, name: str) -> None:
+    """The finished file is one of the job's directory, whatever was written there."""
+    job.earlier(("named", {"name": name.replace("\ud800", "?")}))
+    path = job.path / "journal.jsonl"
+    path.write_text(path.read_text().replace("?", r"\ud800"))
+    final = job.context.final
+    assert final.parent == job.path
+    final.write_text("video")
+    assert job.recordings == [final.name]
+    assert final not in job.directory.segments()

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from recorder_fsm.steps.quality import BEHIND_S, BLACK_AFTER_S, FROZEN_AFTER_S, MUTE_AFTER_S, Monitor, Signs
+from recorder_fsm.steps.quality import BEHIND_S, BLACK_AFTER_S, FROZEN_AFTER_S, MUTE_AFTER_S, UNSEEN, Monitor, Signs
 
 EVERY_S = 5.0
 GOOD = Signs(at_s=0.0, level_dbfs=-20.0, black=False, frames=0, behind_s=0.3, energy=0.0, changes=0, stills_per_s=2.0)
@@ -59,6 +59,11 @@ def test_black_video_is_found_when_it_lasts() -> None:
     assert (at_s, text) == (EVERY_S + BLACK_AFTER_S, "the video is black")
     short = [attrs.evolve(sign, black=50 <= sign.at_s < 50 + BLACK_AFTER_S) for sign in meeting(100)]
     assert found(short) == []
+
+
+def test_black_video_of_a_page_that_is_not_is_another_finding() -> None:
+    """What the call page draws does not arrive: people are to be told."""
+    assert found(meeting(100, black=True, unseen=True)) == [(EVERY_S + BLACK_AFTER_S, UNSEEN)]
 
 
 def test_encoder_that_is_behind_is_found_at_once() -> None:

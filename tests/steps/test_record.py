@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.browser.call_page import PageSigns
-from recorder_fsm.errors import AccessRefused, CallError, DirectoryError, JobOver
+from recorder_fsm.errors import AccessRefused, CallError, DirectoryError, DisplayError, JobOver
 from recorder_fsm.machine.lifecycle import Event, State
 from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.steps import plugin_watch, record
 from recorder_fsm.steps.context import STOP_TAKES_S
-from recorder_fsm.steps.quality import BLACK_AFTER_S
+from recorder_fsm.steps.quality import BLACK_AFTER_S, UNSEEN
 from tests.fakes import for_ever
 from tests.steps.job import Announce, StepJob, refused, started_at_once
 
@@ -216,13 +216,27 @@ async def test_progress_is_logged_every_second_round(job: StepJob, log: list[str
 
 
 async def test_black_video_is_noted_and_ends_nothing(job: StepJob, log: list[str]) -> None:
-    """Once, when it has lasted, with its time, for whoever looks at the recording later."""
+    """Once, when it has lasted, with its time, for whoever looks at the recording later; the page is black, too."""
+    job.page.lit = False
     job.context.timeline.segments[0].progress.black = True
     assert await job.take(State.RECORDING) is Event.LIMIT_REACHED
     (note,) = job.report()["notes"]
     assert note.endswith("s: the video is black")
     assert BLACK_AFTER_S <= float(note.split()[1]) <= BLACK_AFTER_S + 2 * record.MONITOR_EVERY
     assert "WARNING the video is black" in log
+
+
+async def test_picture_that_does_not_arrive_is_told_once_and_ends_nothing(job: StepJob) -> None:
+    """The page draws, and the video is black: people are told, and the voices are recorded on."""
+    job.context.timeline.segments[0].progress.black = True
+    happened = await job.happens(State.RECORDING)
+    assert happened.event is Event.PICTURE_LOST
+    assert isinstance(happened.cause, DisplayError)
+    assert happened.cause.code == "picture_black"
+    assert await job.take(State.RECORDING) is Event.LIMIT_REACHED
+    (note,) = job.report()["notes"]
+    assert note.endswith(UNSEEN)
+    assert job.bot.asked.count("started") == 1
 
 
 async def test_black_segment_that_was_replaced_is_not_what_is_seen(job: StepJob) -> None:

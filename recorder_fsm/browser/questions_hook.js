@@ -1,0 +1,9 @@
+// Answers at once what would put a box over the call and wait for a person, as somebody who declines. A new-document
+// script, before any of the page's, in every frame of its process.
+(() => {
+  const declined = () => Promise.reject(new DOMException("nobody is there", "NotAllowedError"));
+  Object.assign(window, { alert: () => {}, confirm: () => false, prompt: () => null, print: () => {}, open: () => null });
+  Element.prototype.requestPointerLock = declined; // "press Esc to show your cursor"
+  HTMLVideoElement.prototype.requestPictureInPicture = declined;
+  for (const name of ["PaymentRequest", "documentPictureInPicture"]) delete window[name]; // no permission covers them
+})();
