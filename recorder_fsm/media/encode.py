@@ -24,6 +24,8 @@ FRAGMENT_US = 500_000
 """What a kill may lose."""
 INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
+TIME_BASE = "1:90000"
+"""MPEG's clock."""
 BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
@@ -73,7 +75,8 @@ def encoder_command(
         *("-probesize", "32", "-analyzeduration", "0"),
         *("-f", "s16le", "-ar", "48000", "-ac", "2", "-i", f"pipe:{audio_fd}"),
         *("-map", "0:v", "-map", "1:a", "-vf", f"{frames}{black},{TAGGED}"),
-        *("-fps_mode", "passthrough"),
+        # Frames come when they come; by default their times are rounded to the frame rate.
+        *("-fps_mode", "passthrough", "-enc_time_base", TIME_BASE),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
         # No look-ahead and no reordering: with them, up to 40 frames (20 s of a still call) live only in memory.
         *("-tune", "zerolatency"),

@@ -7,7 +7,7 @@ FRAME_RATE in a second, and one every STILL seconds where nothing changes. For w
 converted, or sent. Times are when a frame was grabbed, since START, by the clock that nobody can set (CLOCK_BOOTTIME).
 
 It connects, writes the head of its stream, and waits for START, a line with seconds of that clock, on standard input.
-It ends at SIGINT, with what the screen shows then. While the encoder does not read, no frame is made: time stays right,
+It ends at SIGINT, with the frame that it has. While the encoder does not read, no frame is made: time stays right,
 and memory flat. XAUTHORITY names the file with the display's cookie.
 """
 
@@ -67,13 +67,12 @@ class Grabber:
         while not self._stopping:
             if self._screen.changed():
                 self._wait_until(max(self._due_s, _now_s() + GATHER_S))
-                if not self._stopping:
-                    self._take(_now_s())
+                self._take(_now_s())
             elif (left_s := self._written_s + self._still_s - _now_s()) > 0:
                 self._changes.poll(left_s * 1000 + 1)
             else:
                 self._write(_now_s())
-        self._take(_now_s())
+        self._write(_now_s())  # the end; what the page shows from here on is not the call
 
     def _take(self, now_s: float) -> None:
         """Write the screen as it is now. The first frame may be late, and is all that is known of the begin."""
