@@ -74,6 +74,10 @@ class Grabbing:
         """Wait until there are so many frames."""
         await until(lambda: self.output.stat().st_size >= frames * FRAME_BYTES)
 
+    async def has_more(self) -> None:
+        """Wait until what is on the screen now is among the frames."""
+        await self.has(self.output.stat().st_size // FRAME_BYTES + 2)
+
     async def stop(self) -> list[Frame]:
         """Stop it as a capture does; returns all that it wrote, read by ffmpeg."""
         self.program.ask(signal.SIGINT)
@@ -149,7 +153,7 @@ async def test_change_is_shown_from_when_it_was_seen(display: Display, painter: 
         await it.has(2)
         before_s = now_s()
         painter.fill(WHITE, (100, 101, 50, 33))
-        await it.has(it.output.stat().st_size // FRAME_BYTES + 2)
+        await it.has_more()
         frames = await it.stop()
     shown = [frame.luma(120, 120) for frame in frames]
     first = shown.index(LUMA[WHITE])
@@ -190,7 +194,7 @@ async def test_end_is_where_the_stop_came(display: Display, painter: Painter, tm
     async with grabbing(display, tmp_path) as it:
         await it.has(2)
         painter.fill(WHITE)
-        await it.has(it.output.stat().st_size // FRAME_BYTES + 2)
+        await it.has_more()
         stopped_s = now_s() - it.start_s
         frames = await it.stop()
     assert frames[-1].at_s >= stopped_s
@@ -206,6 +210,7 @@ async def test_frame_of_many_small_changes_is_that_of_the_whole_screen(
         for step in range(30):
             painter.fill(0x10309F * (step + 1) & WHITE, (7 * step, 11 * step, 60 + step, 41))
             await it.has(step // 3)
+        await it.has_more()
         pieces = await it.stop()
     async with grabbing(display, tmp_path / "whole") as it:
         await it.has(1)
@@ -223,6 +228,7 @@ async def test_screen_is_read_without_shared_memory(
     async with grabbing(display, tmp_path, under=under) as it:
         await it.has(1)
         painter.fill(WHITE, (0, 100, WIDTH, 50))
+        await it.has_more()
         frames = await it.stop()
     assert [frames[-1].luma(WIDTH - 1, y) for y in (99, 100, 149, 150)] == [16, 235, 235, 16]
 
