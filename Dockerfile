@@ -113,7 +113,7 @@ ENV PATH=/opt/recorder-fsm/bin:/usr/local/bin:/usr/bin:/bin \
 WORKDIR /home/calls
 VOLUME /data
 # The entrypoint begins as root where the launcher lets it, to hand the job's directory to `calls`, and goes on as `calls`.
-ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/usr/local/bin/entrypoint"]
+ENTRYPOINT ["/usr/local/bin/entrypoint"]
 CMD ["run"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=2 CMD ["/usr/local/bin/healthcheck"]
 
@@ -124,6 +124,6 @@ ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="recorder-fsm" \
       org.opencontainers.image.description="Headless recorder for Mattermost Calls, a drop-in for mattermost/calls-recorder" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.source="${SOURCE:-unknown}" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION:-unknown}"

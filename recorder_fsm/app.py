@@ -35,6 +35,7 @@ from recorder_fsm.system.exposure import core_dumps_may_happen
 from recorder_fsm.system.parent_death import adopt_orphans
 from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
+from recorder_fsm.system.surroundings import tight_limits
 
 EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it, and the log (contract 4.1)."""
@@ -80,6 +81,7 @@ async def _record(
     environment: Mapping[str, str], stop: StopRequest, began: float, inherit: Inherit, *, recover_only: bool
 ) -> int:
     settings = read_settings(environment)
+    stop.end_within(settings.stop_grace_s)
     logs.set_context(recording_id=settings.recording_id, state=State.INIT.value)
     logs.configure(level=settings.log_level, form=settings.log_format)
     try:
@@ -155,7 +157,7 @@ class _Job:
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
-        resources = JobResources(settings, directory, self.env, report, job.timeline, self.inherit)
+        resources = JobResources(settings, directory, self.env, report, job.timeline, inherit=self.inherit)
         herald = _Herald(bot, silent=recover_only)
         runner = Runner(
             lifecycle,
@@ -258,6 +260,8 @@ def _warn(settings: Settings) -> None:
         )
     if core_dumps_may_happen():
         logger.warning("core dumps cannot be switched off here: one of a crash would hold the token")
+    for limit in tight_limits():
+        logger.warning("{}", limit)
     if runs_unsandboxed(settings):
         logger.warning("DEV_MODE as root: Chromium runs without its sandbox")
     for word in settings.dropped_chromium_args:

@@ -51,6 +51,9 @@ def _take_environment() -> dict[str, str]:
 
     From then on nobody on the machine sees the token by looking at this process, either.
     """
+    handed_over = exposure.read_to_end(os.environ.pop(exposure.DESCRIPTOR_VARIABLE, ""))  # by the entrypoint
+    if handed_over:
+        os.environ["AUTH_TOKEN"] = handed_over
     environment = dict(os.environ)
     token = environment.get("AUTH_TOKEN", "")
     exposure.cover_environment(token)

@@ -42,6 +42,7 @@ class JobResources:
         env: Mapping[str, str],
         report: JobReport,
         timeline: Timeline,
+        *,
         inherit: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._settings = settings

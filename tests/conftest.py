@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -108,6 +109,14 @@ async def page(client: aiohttp.ClientSession, ids: CallIds) -> Page:
     joined = await log_in(client, ids.token)
     assert (await joined.join(ids))["event"] == f"{CALLS}join"
     return joined
+
+
+@pytest.fixture
+def world() -> Iterator[Path]:
+    """A directory that every user can enter; pytest's own are for one, and each session makes them so again."""
+    with tempfile.TemporaryDirectory(prefix="world-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

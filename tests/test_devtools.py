@@ -39,6 +39,7 @@ from recorder_fsm.resources.browser import Browser
 from recorder_fsm.resources.display import Display
 from recorder_fsm.resources.driver import Driver
 from tests.browser_stage import TONES_HZ, Held, eventually, held, launch, no_look, no_note, site
+from tests.faults.traces import holding
 from tests.programs import ENV, HEIGHT, WIDTH, child, soon, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -124,6 +125,21 @@ async def test_end_of_chromium_is_noticed() -> None:
         with pytest.raises(BrowserError) as caught:
             await it.evaluate("1")
         assert caught.value.code == "page_gone"
+
+
+async def test_chromium_writes_no_token_not_even_when_it_crashes() -> None:
+    """Not into its session, its history, its statistics; and no dump of its memory."""
+    async with held() as it:
+        await it.load(f"/#{TOKEN}")
+        assert holding(str(it.runtime), TOKEN) == []
+        lost = asyncio.create_task(it.browser.lost())
+        await asyncio.sleep(0)
+        os.kill(it.chromium.pid, signal.SIGSEGV)
+        async with asyncio.timeout(10):
+            assert (await lost).code == "browser_ended"
+        await gone(it.runtime)
+        assert [*it.runtime.rglob("*.dmp")] == []
+        assert holding(str(it.runtime), TOKEN) == []
 
 
 async def test_page_that_is_closed_is_noticed() -> None:

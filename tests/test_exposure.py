@@ -72,6 +72,33 @@ async def test_environment_of_the_start_shows_no_secret(locale: str) -> None:
         assert b"AUTH_TOKEN=" + b"*" * len(TOKEN) + b"\0" in shown(process.pid)
 
 
+@pytest.mark.parametrize(
+    ("number", "taken"), [("", TOKEN), ("none", ""), ("77", "")], ids=["a pipe", "no number", "nothing there"]
+)
+async def test_token_is_read_from_a_pipe(number: str, taken: str) -> None:
+    """As the container's entrypoint hands it over: it was in no environment, and the pipe is closed."""
+    script = (
+        "import os; from recorder_fsm import cli; taken = cli._take_environment().get('AUTH_TOKEN', ''); "
+        "print(repr(taken), [name for name in os.environ if 'TOKEN' in name], os.listdir('/proc/self/fd'))"
+    )
+    read_end, write_end = os.pipe()
+    os.write(write_end, f"{TOKEN}\n".encode())
+    os.close(write_end)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "AUTH_TOKEN_DESCRIPTOR": number or str(read_end)},
+        stdout=asyncio.subprocess.PIPE,
+        pass_fds=[read_end],
+    )
+    os.close(read_end)
+    output, _ = await process.communicate()
+    said, _, rest = output.decode().partition(" ")
+    assert said == repr(taken)
+    assert rest.startswith("[] ")
+    assert (f"'{read_end}'" in rest) == bool(number)
+
+
 def test_short_word_is_looked_for_in_its_own_variable_alone() -> None:
     """A wrong token of a letter or two is a part of many values, PATH among them."""
     assert exposure.holds("/", "/")

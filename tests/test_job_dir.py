@@ -324,3 +324,17 @@ def test_directory_that_is_gone_is_no_obstacle_to_an_end(tmp_path: Path, log: li
         directory.path.rmdir()
         directory.tidy()
     assert any("cannot be looked at" in line for line in log)
+
+
+def test_link_in_the_place_of_a_job_leads_to_nothing(tmp_path: Path) -> None:
+    """A volume that others write must not make us publish or remove what lies elsewhere."""
+    elsewhere = tmp_path / "videos"
+    elsewhere.mkdir()
+    (elsewhere / "live.mp4").write_bytes(b"somebody's")
+    (tmp_path / "job").symlink_to(elsewhere)
+    with pytest.raises(DirectoryError, match="is a link"), JobDirectory(tmp_path / "job"):
+        pass
+    assert [path.name for path in elsewhere.iterdir()] == ["live.mp4"]
+    (tmp_path / "linked").symlink_to(elsewhere)
+    with JobDirectory(tmp_path / "linked" / "job") as directory:  # where the volume is, is for its owner to say
+        assert directory.path.is_dir()

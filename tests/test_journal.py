@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.storage.journal import Journal, Remembered
 
 
@@ -99,7 +100,7 @@ def test_json_that_is_no_fact_is_passed_over(path: Path, line: str) -> None:
 @pytest.mark.parametrize(
     "fact",
     [
-        {"fact": "process_started", "runtime": 7},
+        {"fact": "process_started", "site_url": 7},
         {"fact": "named", "name": ["x"]},
         {"fact": "uploaded", "file_id": {"id": 1}},
         {"fact": "capture_ended", "seconds": "long"},
@@ -116,7 +117,7 @@ def test_value_of_a_wrong_kind_is_not_remembered(path: Path, fact: dict[str, obj
     """What is remembered is used for paths, markers and requests: only text is text, only numbers are numbers."""
     path.write_text(json.dumps(fact) + "\n")
     memory = Journal(path).remembered()
-    for name in ("runtime", "name", "session_id", "file_id"):
+    for name in ("site_url", "name", "session_id", "file_id"):
         assert getattr(memory, name) is None, name
     assert memory.capture_s is None
     assert (memory.announced, memory.discarded) == (False, False)
@@ -126,6 +127,33 @@ def test_line_separators_inside_a_fact_do_not_split_it(path: Path) -> None:
     """JSON leaves U+2028 and U+0085 as they are; they end no line of ours."""
     Journal(path).write("named", name="a\u2028b\u0085c\x0bd")
     assert [fact["name"] for fact in Journal(path).facts()] == ["a\u2028b\u0085c\x0bd"]
+
+
+def test_token_is_not_in_the_journal(path: Path) -> None:
+    """Whatever is written down: an address, a cause of a library, names in it."""
+    keep_secret("q7xk2p9m4n8r5t6w3y1z0abcde")
+    Journal(path).note(
+        "moved", cause="the page said q7xk2p9m4n8r5t6w3y1z0abcde", more={"q7xk2p9m4n8r5t6": ["3y1z0abcde"]}
+    )
+    assert "q7xk2p9m" not in path.read_text()
+    assert "3y1z0abc" not in path.read_text()
+    (fact,) = Journal(path).facts()
+    assert fact["cause"] == "the page said ***"
+
+
+@pytest.mark.parametrize("text", ["half \ud800", "\u202eturned", "a\x00b\x1b[1mc\x85", "two  blanks\nand lines"])
+def test_any_text_is_written_on_one_line_and_read_again(path: Path, text: str) -> None:
+    """A name may have such characters; a page's half characters ended the job when they were written."""
+    Journal(path).write("process_started", site_url=text)
+    assert path.read_bytes().decode().rstrip("\n").isprintable()
+    expected = text.replace("\x1b[1m", "")  # what colours a terminal is nobody's name
+    assert Journal(path).remembered().site_url == expected
+
+
+def test_endless_text_is_cut(path: Path) -> None:
+    """A reason of megabytes, in each of its facts."""
+    Journal(path).note("moved", cause="x" * 5_000_000)
+    assert path.stat().st_size < 5_000
 
 
 def test_unwritable_journal_is_an_error_for_write_and_a_warning_for_note(tmp_path: Path, log: list[str]) -> None:
@@ -180,7 +208,7 @@ def test_memory_adds_up_over_starts(path: Path) -> None:
     journal.note("upload_session", id="s2")
     journal.note("uploaded", file_id="f")
     memory = journal.remembered()
-    assert (memory.starts, memory.runtime, memory.name) == (2, "/run/b", "Call_x")
+    assert (memory.starts, memory.name) == (2, "Call_x")
     assert (memory.site_url, memory.call_id, memory.post_id) == ("http://h", "c", "p")
     assert (memory.announced, memory.discarded, memory.nobody_knew) == (True, False, False)
     assert memory.capture_s == 12.5
@@ -232,3 +260,25 @@ def test_recording_that_nobody_knew_of_is_told_apart(path: Path, facts: tuple[Fa
     for fact, details in facts:
         journal.write(fact, **details)
     assert journal.remembered().nobody_knew is nobody_knew
+
+
+DAMAGED = (
+    "[" * 100_000,
+    '{"fact": "capture_ended", "seconds": 1' + "0" * 400 + "}",
+    '{"fact": "capture_ended", "seconds": 1' + "0" * 5000 + "}",
+    '{"fact": "capture_ended", "seconds": NaN}',
+    '{"fact": "named", "name": ["a"]}',
+    "\x00" * 5000,
+)
+
+
+@pytest.mark.parametrize("number", range(len(DAMAGED)))
+def test_damage_of_any_kind_is_passed_over(tmp_path: Path, number: int) -> None:
+    """What cannot be, was not written by us; what was before and after it counts."""
+    path = tmp_path / "journal.jsonl"
+    Journal(path).write("process_started", call_id="before")
+    with path.open("a") as file:
+        file.write(DAMAGED[number] + "\n")
+    Journal(path).write("saved")
+    memory = Journal(path).remembered()
+    assert (memory.call_id, memory.saved, memory.name, memory.capture_s) == ("before", True, None, None)

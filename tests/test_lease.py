@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,3 +260,25 @@ async def test_who_is_asked_to_stop_waits_for_no_lease(tmp_path: Path) -> None:
     leave(tmp_path, host("a"))
     asked: Callable[[], bool] = lambda: True  # noqa: E731
     assert await refused(Lease(tmp_path, stop_asked=asked, expires_s=NEVER_S)) == BUSY
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+async def test_note_of_another_user_keeps_nobody_out_for_ever() -> None:
+    """As one that may be read: it is watched, by its times, and has expired; whether it can be replaced or not."""
+    with tempfile.TemporaryDirectory(prefix="volume-") as volume:
+        folder = Path(volume)
+        for mode in (0o777, 0o755):
+            folder.chmod(mode)
+            leave(folder, host("a"))
+            (folder / NAME).chmod(0o600)
+            os.seteuid(65534)
+            try:
+                async with Lease(folder, me=host("b"), expires_s=SOON_S) as lease:
+                    await lease.check()
+                os.seteuid(0)
+                async with Lease(folder, me=host("a"), expires_s=SOON_S):
+                    os.seteuid(65534)
+                    assert await refused(Lease(folder, me=host("b"), expires_s=NEVER_S)) == BUSY
+                    os.seteuid(0)
+            finally:
+                os.seteuid(0)

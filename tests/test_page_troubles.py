@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
 
 from recorder_fsm.standin.scene import RTC_CHROMIUM_ARG as CHROMIUM_ARG
 from recorder_fsm.standin.server import StandIn
 from tests.test_pages import ARGS, LIMIT_S, CallPage, Opener
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 GIVES_UP_MS = 15_000
+SLOW_MACHINE_MS = 10_000
 NO_NETWORK = f"no network for a peer connection: where there is only the loopback, Chromium wants {CHROMIUM_ARG}"
 # Keeps the page's peer connections where a test can ask them.
 KEEP_PEERS = """
@@ -33,14 +35,20 @@ window.received = async () => {
 """
 
 
-@pytest.fixture
-async def opener(tmp_path: Path) -> AsyncIterator[Opener]:
-    async with StandIn(data_dir=tmp_path) as standin, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def opener(browser: Browser, tmp_path: Path) -> AsyncIterator[Opener]:
+    async with StandIn(data_dir=tmp_path) as standin:
         opened = Opener(standin, browser)
         yield opened
         await opened.close()
-        await browser.close()
 
 
 async def comes(condition: Callable[[], Awaitable[object]]) -> None:
@@ -91,6 +99,7 @@ async def test_page_of_a_bot_that_the_plugin_gave_up_ends(opener: Opener) -> Non
 async def test_short_outage_freezes_the_page_and_lets_it_go_on(opener: Opener) -> None:
     """Nothing is received while the network is away, and all of it afterwards; the host's stop is heard."""
     standin = opener.standin
+    standin.state.knobs.leave_grace_s = 60.0
     call = await opener.call(rtc=True, share=True, script=KEEP_PEERS)
     await call.connected()
     await moves(call)
@@ -116,9 +125,9 @@ async def test_page_whose_peer_does_not_come_back_gives_up(opener: Opener, how: 
         standin.crash_plugin(0.01)
     await standin.wait_for(lambda: not standin.peers.open)
     await call.said("/standin/peer")  # Chromium's own word for a try that failed
-    await call.page.clock.fast_forward(GIVES_UP_MS - 5_000)
+    await call.page.clock.fast_forward(GIVES_UP_MS - SLOW_MACHINE_MS)
     assert call.turns.empty()
-    await call.page.clock.fast_forward(5_000)
+    await call.page.clock.fast_forward(SLOW_MACHINE_MS)
     assert (await call.turn("close"))["argument"] == "rtc peer close"
 
 
@@ -160,12 +169,12 @@ fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP)
 async def main():
     async with StandIn(data_dir=pathlib.Path(sys.argv[1])) as standin, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGS, *sys.argv[2:]])
+        person = await browser.new_page()
+        await person.goto(f"{standin.url}/standin/pages/recording.html?rtc=1")
         call = await Opener(standin, browser).call(rtc=True, share=True)
         await call.turn("assigned")
         turn = await asyncio.wait_for(call.turns.get(), 30)
         print(turn["turn"], turn["argument"])
-        person = await browser.new_page()
-        await person.goto(f"{standin.url}/standin/pages/recording.html?rtc=1")
         outcome = await person.wait_for_selector(".over, audio", state="attached", timeout=20_000)
         print(await outcome.inner_text() or "heard")
         await browser.close()

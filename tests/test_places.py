@@ -63,10 +63,11 @@ def test_tiny_memory_is_left_alone(tmp_path: Path, disk: Path) -> None:
 
 
 @needs_root
-def test_memory_is_used_alone_where_nothing_else_can_be_written(tmp_path: Path) -> None:
-    """A container with a read-only root and no --tmpfs: better a small room than none."""
+def test_memory_is_used_alone_where_nothing_else_can_be_written(tmp_path: Path, log: list[str]) -> None:
+    """A container with a read-only root and no --tmpfs: better a small room than none, and it is said."""
     with mounted(tmp_path / "shm", "size=64m") as memory, mounted(tmp_path / "tmp", "ro") as closed:
         assert Places(memory=(str(memory),), usual=(str(closed),)).choose() == (memory, memory)
+        assert [line for line in log if f"{memory} has room for 6" in line and "--tmpfs /tmp" in line] != []
 
 
 @needs_root
@@ -111,7 +112,7 @@ def test_places_that_are_none_are_passed_over(tmp_path: Path, disk: Path) -> Non
 @needs_root
 def test_read_only_place_is_named_with_its_cure(tmp_path: Path) -> None:
     """As a container's root with --read-only."""
-    with mounted(tmp_path / "tmp", "ro") as closed, pytest.raises(DirectoryError, match="--tmpfs /tmp") as caught:
+    with mounted(tmp_path / "tmp", "ro") as closed, pytest.raises(DirectoryError, match=f"--tmpfs {closed}") as caught:
         Places(memory=(), usual=(str(closed),)).choose()
     assert str(closed) in caught.value.detail
     assert caught.value.sentence == "The recorder has no directory for its temporary files."
@@ -133,15 +134,27 @@ def test_environment_names_places(tmp_path: Path) -> None:
     assert (named.named, named.memory) == (("/a",), ("/dev/shm", "/run/b"))  # noqa: S108
 
 
-def test_machine_that_tells_nothing_has_places_all_the_same(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """statvfs(3) refused, no table of mounts: the usual place is as good as before."""
+@needs_root
+def test_memory_of_unknown_size_is_left_alone(tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where statvfs(3) is refused, it may be as small as a container's, or smaller."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "refused")
+
+    with mounted(tmp_path / "shm", "size=2g") as memory:
+        monkeypatch.setattr(os, "statvfs", refuse)
+        assert Places(memory=(str(memory),), usual=(str(disk),)).choose() == (disk, disk)
+        assert Places(memory=(str(memory),), usual=()).choose() == (memory, memory)
+
+
+def test_machine_without_a_table_of_mounts_has_places(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not known to be in memory is taken for a disk."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "refused")
 
-    monkeypatch.setattr(os, "statvfs", refuse)
     monkeypatch.setattr(Path, "read_text", refuse)
-    assert Places(memory=("/dev/shm",), usual=(str(disk),)).choose()[0] in (disk, Path("/dev/shm"))  # noqa: S108
+    assert Places(memory=(), usual=(str(disk),)).choose() == (disk, disk)
 
 
 def test_longest_place_leaves_room_for_the_longest_socket() -> None:

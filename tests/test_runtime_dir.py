@@ -178,19 +178,23 @@ async def test_next_start_sweeps_what_two_kills_left(small: Path, large: Path, l
 def test_without_locks_nothing_of_others_is_touched(
     small: Path, monkeypatch: pytest.MonkeyPatch, log: list[str], number: int
 ) -> None:
-    """Nobody could tell whether a recorder lives: that is said, and the job goes on."""
+    """Nobody could tell whether a recorder lives: that is said, and the job goes on. The same the other way round."""
 
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    other = small / f"{RUNTIME_PREFIX}other"
-    other.mkdir()
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    held = RuntimeDirectory.make(Places(memory=(), usual=(str(small),), named=()))
-    held.sweep()
+    places = Places(memory=(), usual=(str(small),), named=())
+    other = RuntimeDirectory.make(places)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        held = RuntimeDirectory.make(places)
+        held.sweep()
+    assert other.path.is_dir()
+    other.sweep()
     assert held.large.is_dir()
+    other.remove()
     held.remove()
-    assert list(small.iterdir()) == [other]
+    assert list(small.iterdir()) == []
     assert any("cannot be locked" in line for line in log)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +76,19 @@ stop = StopRequest()
 stop.install()
 os.kill(os.getpid(), signal.SIGHUP)
 print(stop.requested_at is None)
+"""
+
+HANGS = """
+import os, sys
+from recorder_fsm.system.signals import StopRequest
+
+stop = StopRequest()
+stop.install()
+stop.end_within(0.5)
+stop.end_within(600)
+print("ready", flush=True)
+open(sys.argv[1])  # a pipe that nobody opens at its other end: the call is not done, whatever comes
+os._exit(0)
 """
 
 
@@ -166,3 +181,21 @@ def test_terminal_that_closes_stops_nothing_under_nohup() -> None:
 def test_signals_are_those_that_would_end_the_process_with_no_word() -> None:
     """What launchers, shells, terminals and people at keyboards send."""
     assert set(NAMES) == {"SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"}
+
+
+async def test_call_that_hangs_is_no_reason_to_stay(tmp_path: Path) -> None:
+    """A volume that does not answer keeps every handler from being run, and the process from ending."""
+    os.mkfifo(tmp_path / "hangs")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HANGS, str(tmp_path / "hangs")), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 1
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -65,10 +65,12 @@ async def test_deactivation_is_a_control(standin: StandIn, client: aiohttp.Clien
 async def test_deactivation_revokes_the_token_unless_told_not_to(
     standin: StandIn, client: aiohttp.ClientSession, ids: CallIds
 ) -> None:
-    """As the real plugin at the end of its draining: 401 from then on."""
+    """As the real plugin at the end of its draining: 401 from then on; nobody is shown the old one all the same."""
+    await client.get("/api/v4/config/client", headers={"X-Odd": ids.token})
     assert (await client.post("/standin/control", json={"action": "deactivate_plugin", "seconds": 0.01})).status == 200
     await standin.wait_for(lambda: not standin.state.plugin_off)
     assert (await filename(client, ids))[0] == 401
+    assert ids.token not in await (await client.get("/standin/log")).text()
 
 
 # --- `failed` without a text ---------------------------------------------------------------------------------------

@@ -130,6 +130,14 @@ async def test_many_descriptors_are_not_made_more() -> None:
         assert await started_after(harm, IN_ORDER + show) == (0, f"{then}\n")
 
 
+async def test_limit_that_may_not_be_raised_is_said() -> None:
+    """With its number and how to look at it: Chromium's own words for it are strange ones."""
+    harm = "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
+    show = "from recorder_fsm.system.surroundings import tight_limits\nprint(tight_limits())"
+    _, output = await started_after(harm, IN_ORDER + show)
+    assert output == "['only 64 open files are allowed here (ulimit -n), a recording may need 256']\n"
+
+
 async def test_directory_that_was_removed_is_left() -> None:
     """Node and others do not start where they cannot say where they are."""
     harm = "import tempfile\nfolder = tempfile.mkdtemp()\nos.chdir(folder)\nos.rmdir(folder)"
@@ -184,8 +192,9 @@ async def test_variables_and_locale_change_neither_exit_code_nor_words(recoverin
     assert "vølume 会議: 0 directories were looked at, nothing is left to recover" in output
 
 
-async def test_process_stays_the_same_when_its_interpreter_begins_anew(tmp_path: Path) -> None:
-    """Whoever started it waits for this process id, and signals it."""
+@pytest.mark.parametrize("options", [(), ("-X", "utf8=0")], ids=["plain", "an option against us"])
+async def test_process_stays_the_same_when_its_interpreter_begins_anew(tmp_path: Path, options: Sequence[str]) -> None:
+    """Whoever started it waits for this process id, and signals it. It begins anew once, and not for ever."""
     code = """
 import os, sys
 from recorder_fsm.system.surroundings import take_own_interpreter
@@ -195,7 +204,7 @@ take_own_interpreter(os.environ)
     script = tmp_path / "begin.py"
     script.write_text(code)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(script), "an argument"),
+        *(sys.executable, *options, str(script), "an argument"),
         env={**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX", "PYTHONINSPECT": "1"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -204,3 +213,38 @@ take_own_interpreter(os.environ)
         output, _ = await process.communicate()
     assert output.decode().splitlines() == [f"{process.pid} 2 1 ascii", f"{process.pid} 2 0 utf-8"]
     assert process.returncode == 0
+
+
+BEHIND_A_TERMINAL = """
+import os, pty, signal, termios
+pid, master = pty.fork()
+if pid:  # whoever shows the terminal
+    while True:
+        try:
+            if not os.read(master, 1000):
+                break
+        except OSError:
+            break
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    os._exit(0)
+settings = termios.tcgetattr(0)
+settings[3] |= termios.TOSTOP
+termios.tcsetattr(0, termios.TCSANOW, settings)
+job = os.fork()
+if not job:
+    os.setpgid(0, 0)
+    {}
+    os.write(1, b"a line of the log")
+    os._exit(0)
+stopped = os.WIFSTOPPED(os.waitpid(job, os.WUNTRACED)[1])
+if stopped:
+    os.kill(job, signal.SIGKILL)
+os._exit(stopped)
+"""
+
+
+@pytest.mark.parametrize("in_order", [False, True], ids=["as it is", "in order"])
+async def test_line_for_a_terminal_stops_no_recording_in_its_background(in_order: bool) -> None:
+    """With `stty tostop` the kernel stops who writes there: no line is worth a recording."""
+    code = BEHIND_A_TERMINAL.format(IN_ORDER.replace("\n", "; ").strip("; ") if in_order else "pass")
+    assert await started_after("pass", code) == (0, "0\n" if in_order else "1\n")

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from recorder_fsm.system.threads import in_daemon_thread
+
+HANGS = """
+import asyncio, os, sys
+from recorder_fsm.system.surroundings import end_process
+from recorder_fsm.system.threads import run_to_end
+
+async def main():
+    asyncio.create_task(asyncio.to_thread(open, sys.argv[1]))  # as a library may
+    await asyncio.to_thread(print, "begun", flush=True)
+    return 7
+
+end_process(run_to_end(main()))
+"""
 
 
 async def test_result_and_error_come_back() -> None:
@@ -61,3 +78,11 @@ def test_thread_may_outlive_its_loop() -> None:
     release.set()
     threads[0].join(10)
     assert not threads[0].is_alive()
+
+
+def test_end_of_the_process_waits_for_no_thread(tmp_path: Path) -> None:
+    """Neither the loop nor the interpreter: a volume that hangs holds up nobody's exit code."""
+    os.mkfifo(tmp_path / "hangs")
+    command = [sys.executable, "-c", HANGS, str(tmp_path / "hangs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (7, "begun\n"), done.stderr

@@ -131,7 +131,7 @@ class CallPage:
         left = self._left.result() if self._left.done() else Left("nothing: its client vanished")
         if left.reason is None:
             return None
-        return CallLost(detail=f"the page said: {left.reason}", quiet_s=left.quiet_s)
+        return CallLost(detail=f"the page said: {left.reason or 'nothing'}", quiet_s=left.quiet_s)
 
     async def frozen(self) -> str:
         """Wait until the page stops answering; returns how that was noticed. A busy page only answers late.

@@ -43,9 +43,10 @@ class Console:
         if now - self._began >= WINDOW_S:
             self.tell_left_out()
             self._began, self._logged_bytes = now, 0
-        line = plain(text, LINE_CHARS)
-        size = len(line.encode(errors="replace"))
-        if self._logged_bytes + size > LIMIT_BYTES - (0 if kind in GRAVE else RESERVED_BYTES):
+        room = LIMIT_BYTES - (0 if kind in GRAVE else RESERVED_BYTES) - self._logged_bytes
+        line = plain(text, LINE_CHARS) if room > 0 else ""  # a page that floods us is not read any more
+        size = len(line.encode())
+        if room <= 0 or size > room:
             self._left_out[kind] += 1
             return
         self._logged_bytes += size

@@ -32,7 +32,10 @@ FEATURES_OFF = (
     "AimEnabled",
     "PreconnectToSearch",
 )
-FEATURES_ON = ("SkipListAccountsWithoutGaiaCookies",)  # no traffic to accounts.google.com
+FEATURES_ON = (
+    "SkipListAccountsWithoutGaiaCookies",  # no traffic to accounts.google.com
+    "SuppressDifferentOriginSubframeJSDialogs",  # no alert of a frame in another process, without our hook
+)
 SECURE_ANYWAY = "--unsafely-treat-insecure-origin-as-secure"
 JOINED = ("--disable-features", "--enable-features", SECURE_ANYWAY)
 """Of several of these Chromium takes the last alone: one from outside is joined to ours."""

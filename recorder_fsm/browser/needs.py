@@ -21,7 +21,7 @@ class Loading(Protocol):
 
 
 class Tab(Protocol):
-    """What a page needs of its browser. Both raise `BrowserError` where the browser or the page has gone."""
+    """What a page needs of its browser. Each raises `BrowserError` where the browser or the page has gone."""
 
     @property
     def loading(self) -> Loading: ...

@@ -54,10 +54,10 @@ class Traffic:
                 self._refuse(paused)
                 self._tell(origin[:SHOWN_CHARS])
                 return
-        self._root.tell(
-            "Fetch.continueRequest",
-            {"requestId": paused["requestId"], "headers": self._headers(paused["request"]["headers"], origin)},
-        )
+        given = paused["request"]["headers"]
+        headers = self._headers(given, origin)
+        changed = {} if headers == given else {"headers": [{"name": key, "value": headers[key]} for key in headers]}
+        self._root.tell("Fetch.continueRequest", {"requestId": paused["requestId"], **changed})
 
     def _refuse(self, paused: Message) -> None:
         """Let what is shown stay: any other reason would bring an error page of Chromium's in its place."""
@@ -67,7 +67,7 @@ class Traffic:
         self._log.tell("the page was led to {}, which is not the site's origin: refused", origin)
         self._led_away(origin)
 
-    def _headers(self, given: dict[str, str], origin: str) -> list[Message]:
+    def _headers(self, given: dict[str, str], origin: str) -> dict[str, str]:
         """Return the headers with the recorder's for the site and for nobody else (contract 3.1).
 
         CDP's extra headers, and Playwright's, would also reach third parties and follow redirects. A redirect is a
@@ -77,4 +77,4 @@ class Traffic:
         headers = {key: val for key, val in given.items() if key.lower() != name.lower()}
         if origin == self._origin:
             headers[name] = value
-        return [{"name": key, "value": val} for key, val in headers.items()]
+        return headers

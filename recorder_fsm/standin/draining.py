@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from recorder_fsm.standin.events import Hub
-from recorder_fsm.standin.state import State, new_id, now_ms
+from recorder_fsm.standin.state import State, now_ms
 
 
 class Draining:
@@ -34,7 +34,7 @@ class Draining:
         while any(one.user == "bot" and one.call_id for one in self._hub.connections.values()):
             await self._state.next_change()
         if revoke:
-            self._state.bot_token = new_id()
+            self._state.renew_bot_token()
         await asyncio.sleep(back_after_s)
         # A plugin that starts knows of no call that was going on.
         for call in self._state.calls.values():

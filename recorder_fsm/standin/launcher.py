@@ -102,7 +102,7 @@ class Launcher:
             "recorded_s": recorded_s(job),
             "seconds": recorder.seconds,
             "error": job.err if job else "",
-            "tail": [line.replace(self._state.bot_token, "***") for line in recorder.child.tail],
+            "tail": [self._state.without_tokens(line) for line in recorder.child.tail],
         }
 
     async def stop_all(self) -> None:

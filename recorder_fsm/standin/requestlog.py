@@ -14,10 +14,9 @@ from aiohttp.typedefs import Handler
 from recorder_fsm.standin.access import BODY, identify
 from recorder_fsm.standin.faults import route_name
 from recorder_fsm.standin.network import is_ours
-from recorder_fsm.standin.state import LogEntry, State
+from recorder_fsm.standin.state import MASK, LogEntry, State
 
 DROPPED = "dropped"
-MASK = "***"
 CREDENTIALS = frozenset({"Authorization", "Proxy-Authorization"})
 COOKIES = frozenset({"Cookie"})
 
@@ -82,9 +81,10 @@ def shown(entry: LogEntry, state: State) -> dict[str, Any]:
     """Return an entry for people: every credential is hidden, right or wrong, and our tokens wherever they stand."""
     return {
         **attrs.asdict(entry),
-        "query": _without_tokens(masked_query(entry.query), state),
-        "headers": {name: _without_tokens(_masked_header(name, value), state) for name, value in entry.headers.items()},
-        "body": None if entry.body is None else _without_tokens(entry.body, state),
+        "path": state.without_tokens(entry.path),
+        "query": state.without_tokens(masked_query(entry.query)),
+        "headers": {name: state.without_tokens(_masked_header(name, value)) for name, value in entry.headers.items()},
+        "body": None if entry.body is None else state.without_tokens(entry.body),
     }
 
 
@@ -101,9 +101,3 @@ def _masked_header(name: str, value: str) -> str:
         scheme, space, _ = value.partition(" ")
         return f"{scheme} {MASK}" if space else MASK
     return re.sub(r"=[^;]*", f"={MASK}", value) if name in COOKIES else value
-
-
-def _without_tokens(text: str, state: State) -> str:
-    for token in (state.bot_token, state.person_token):
-        text = text.replace(token, MASK)
-    return text

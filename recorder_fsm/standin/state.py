@@ -16,6 +16,7 @@ from recorder_fsm.standin.knobs import Knobs
 
 ID_LENGTH = 26
 ID_ALPHABET = string.ascii_lowercase + string.digits
+MASK = "***"
 FOLDERS = ("uploads", "files", "published", "jobs")
 
 
@@ -184,6 +185,7 @@ class State:
         self.bot_id = new_id()
         self.bot_token = new_id()
         self.person_token = new_id()
+        self._revoked: list[str] = []
         self.network_down_until = 0.0
         self.plugin_off_until = 0.0
         self.closing = asyncio.Event()
@@ -206,6 +208,17 @@ class State:
         self.network_down_until = 0.0
         self.plugin_off_until = 0.0
         self.changed()
+
+    def renew_bot_token(self) -> None:
+        """Give the bot another token; the old one is refused from now on."""
+        self._revoked.append(self.bot_token)
+        self.bot_token = new_id()
+
+    def without_tokens(self, text: str) -> str:
+        """Return a text for people, with every token hidden that was ever good."""
+        for token in (self.bot_token, self.person_token, *self._revoked):
+            text = text.replace(token, MASK)
+        return text
 
     def changed(self) -> None:
         """Wake everyone in `wait_for`; call it after each change."""

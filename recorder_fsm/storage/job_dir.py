@@ -78,11 +78,13 @@ class JobDirectory:
         One that cannot be written is entered all the same where it holds a recording that can be read.
         """
         try:
+            if self.path.is_symlink():  # what is recorded and removed here must not be somebody's elsewhere
+                raise DirectoryError(detail=f"{self.path} is a link; a job's directory must be one itself")
             self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             self.read_only = not os.access(self.path, os.W_OK | os.X_OK)
             if self.read_only and not recordings_in(self.path):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
-            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             _lock(self._lock, self.path)
             self._runtime = RuntimeDirectory.make(self._places, spacious=self.read_only)
             if self.read_only:

@@ -7,7 +7,6 @@ holds must be read again as it was written: of the words in it only secret ones 
 from __future__ import annotations
 
 import json
-import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +33,6 @@ class Remembered:
     """
 
     starts: int = 0
-    runtime: str | None = None
     site_url: str | None = None
     call_id: str | None = None
     post_id: str | None = None
@@ -54,6 +52,10 @@ class Remembered:
     def nobody_knew(self) -> bool:
         """Whether earlier processes ended before anybody could know of their recording."""
         return self.discarded or (self.starts > 1 and not self.announced)
+
+
+MOST = 2.0**53
+"""No number of ours is as large. Larger ones come from a journal that somebody damaged."""
 
 
 class Journal:
@@ -99,8 +101,8 @@ class Journal:
         for line in filter(None, text.split("\n")):  # a name or a cause may hold what `splitlines` takes for an end
             try:
                 fact = json.loads(line)
-            except ValueError:
-                logger.debug("the journal has a line that was cut by a crash; it is passed over")
+            except (ValueError, RecursionError):
+                logger.debug("the journal has a line that was cut by a crash, or is none; it is passed over")
                 continue
             if isinstance(fact, dict):
                 facts.append(fact)
@@ -115,7 +117,6 @@ class Journal:
                 case "process_started":
                     memory.starts += 1
                     captured_here = False
-                    memory.runtime = _text(fact, "runtime")
                     memory.site_url = _text(fact, "site_url")
                     memory.call_id = _text(fact, "call_id")
                     memory.post_id = _text(fact, "post_id")
@@ -158,7 +159,7 @@ def _text(fact: dict[str, Any], key: str) -> str | None:
 
 def _number(fact: dict[str, Any], key: str) -> float | None:
     value = fact.get(key)
-    return value if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
+    return value if isinstance(value, int | float) and 0 <= value < MOST else None
 
 
 def _cut(path: Path) -> bool:

@@ -43,6 +43,7 @@ EXPIRES_HERE_S = 6.0
 """Of an earlier boot of this host: nobody from then can count any more, unless two hosts have one name."""
 SETTLE_S = 1.0
 """After another's note was replaced: of two that do so at once, the last one stays."""
+UNREADABLE = b"unreadable"
 DISK_LIMIT_S = 20.0
 LOST = "lease_lost"
 
@@ -208,6 +209,8 @@ class Lease:
                 self._let_go()
                 self._begin()
                 now = self._look()
+            if now is not None and now.startswith(UNREADABLE):  # somebody gave the directory away
+                return self.path.stat().st_ino != os.fstat(self._note).st_ino
             return now is not None and _holder(now) != self._me
 
     async def _is_dead(self) -> bool:
@@ -246,6 +249,9 @@ class Lease:
                 return file.read(NOTE_BYTES)
         except FileNotFoundError:
             return None
+        except PermissionError:  # another user's: whether it changes can be seen all the same
+            there = self.path.stat()
+            return UNREADABLE + f" {there.st_ino}, written at {there.st_mtime_ns}".encode()
 
     def _known_here(self, there: Holder | None) -> bool | None:
         """Return whether the holder of a note of our own boot lives, None where only watching tells."""

@@ -13,14 +13,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
+from loguru import logger
 
 from recorder_fsm.errors import DirectoryError
+from recorder_fsm.system.read_only import is_read_only
 
 MIB = 2**20
 SMALL_BYTES = 32 * MIB
 """What a profile may grow to (3 MiB were seen after a minute, a cache of 8 MiB is allowed), and some more."""
 LARGE_BYTES = 1024 * MIB
 """Enough for the shared memory of Chromium, too: a frame of 3840 x 2160 takes 32 MiB, and it holds several."""
+TIGHT_BYTES = 256 * MIB
+"""Enough for a call of usual size: 6 MiB were seen at 1280 x 720."""
 LONGEST_BYTES = 36
 """Of a place's path. The address of a socket has 107 bytes at most; Chromium's takes 71 behind the place."""
 PLAIN = re.compile(r"/[A-Za-z0-9._/+@-]*")
@@ -72,6 +76,7 @@ class Places:
             _first(fit, in_memory=True, free_bytes=LARGE_BYTES)
             or _first(fit, in_memory=True, free_bytes=SMALL_BYTES)
             or _first(fit, in_memory=False, free_bytes=SMALL_BYTES)
+            or next((place for place in fit if not place.in_memory), None)
             or next(iter(fit), None)
         )
         if private is None:
@@ -83,7 +88,13 @@ class Places:
         ordinary = [place for place in every if place.path in map(Path, (*self.named, *self.usual))]
         roomiest = max([*ordinary, private], key=lambda place: place.free_bytes)
         large = None if spacious else _first(ordinary, in_memory=False, free_bytes=LARGE_BYTES)
-        return private.path, (large or roomiest).path
+        chosen = large or roomiest
+        if chosen.free_bytes < TIGHT_BYTES and not spacious:
+            logger.warning(
+                "{} has room for {} MiB: it may be too little for Chromium; in a container, give it --tmpfs /tmp",
+                *(chosen.path, chosen.free_bytes // MIB),
+            )
+        return private.path, chosen.path
 
     def _usable(self, paths: tuple[str, ...]) -> Iterator[Place]:
         seen: set[Path] = set()
@@ -100,11 +111,10 @@ class Places:
         try:
             if not stat.S_ISDIR(path.stat().st_mode):
                 return "is no directory"
-            if os.statvfs(path).f_flag & os.ST_RDONLY:
-                return "is read-only (in a container: --tmpfs /tmp)"
         except OSError as error:
-            if not path.is_dir():
-                return f"{error.strerror}".lower()
+            return f"{error.strerror}".lower()
+        if is_read_only(path):
+            return f"is read-only (in a container, give it --tmpfs {path})"
         if not os.access(path, os.W_OK | os.X_OK):
             return "may not be written by this user"
         return ""

@@ -30,7 +30,7 @@ RUNTIME_PREFIX = "recorder-fsm."
 MADE_HERE = re.compile(rf"{re.escape(RUNTIME_PREFIX)}[a-z0-9_]{{8}}")
 """What mkdtemp makes of the prefix. People have directories called `recorder-fsm.old`."""
 MARK = ".made-by-recorder-fsm"
-"""An empty file in each. Nothing is swept without it, whatever it is called."""
+"""An empty file in each that is locked. Nothing is swept without it, whatever it is called."""
 LARGE = "tmp"
 """The name of the part for what is large; a link where it lies elsewhere."""
 REAPER = Path(__file__).parent / "reaper"
@@ -99,11 +99,12 @@ class RuntimeDirectory:
             except OSError as error:
                 if error.errno not in NO_LOCKS:
                     raise
-                logger.warning("{} cannot be locked ({}): the next start may remove it", path, error.strerror)
+                logger.warning("{} cannot be locked ({}): after a kill, no next start clears up", path, error.strerror)
                 lock = -1
             if lock is not None:  # else another start has it in its hands: it was just made, and looked forlorn
                 self._made[path] = lock
-                (path / MARK).touch(mode=0o600)
+                if lock >= 0:  # others may lock where we may not, and would take it for one that was left
+                    (path / MARK).touch(mode=0o600)
                 return path
         raise DirectoryError(detail=f"no directory could be made in {place}")
 

@@ -30,7 +30,7 @@ _NOISE = re.compile(
             r"^(?:I|D): \[pulseaudio\]|not intended to be run as root|authkey\.c",
             r"^ffmpeg version |^\s*built with |^\s*configuration: |^\s*lib\w+\s+\d+\.\s*\d+|^\s*Last message repeated",
             r"^Fontconfig |^ALSA lib |libva error|vaapi_wrapper|\bgcm/|DEPRECATED_ENDPOINT",
-            r"\bgl_display\.cc|\bviz_main_impl",
+            r"\bgl_display\.cc|\bviz_main_impl|third_party/crashpad|segmentation_platform|: unexpected operator",
         )
     ),
     re.IGNORECASE,

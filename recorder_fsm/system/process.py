@@ -26,7 +26,7 @@ from recorder_fsm.errors import ProgramError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.last_words import SHOWN_LINES, LastWords
 from recorder_fsm.system.parent_death import dying_with_us
-from recorder_fsm.system.process_table import identify, kill_group, wait_for_exit
+from recorder_fsm.system.process_table import identify, kill, kill_group, wait_for_exit
 
 TERM_WAIT_S = 3.0
 KILL_WAIT_S = 2.0
@@ -161,8 +161,7 @@ class ChildProcess:
     def ask(self, number: signal.Signals) -> None:
         """Send the program a signal, where it still runs."""
         if self.running:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+            kill(self._known, number)
 
     async def stop(self, *, ask: signal.Signals = signal.SIGTERM, wait_s: float = TERM_WAIT_S) -> int:
         """End the program: `ask`, wait, then kill its whole session; returns its exit code. Safe to call twice."""
@@ -303,6 +302,7 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
         )
     except OSError as error:
         raise ProgramError(f"The program {name} did not start.", detail=str(error)) from error
+    known = identify(process.pid)
     try:
         async with running_timeout(limit_s):
             # A damaged file makes ffmpeg complain for as long as it reads: of that the end is kept.
@@ -311,8 +311,8 @@ async def run(name: str, argv: Sequence[str], *, env: Mapping[str, str], limit_s
         raise ProgramError(f"The program {name} took too long.", detail=f"over {limit_s:g} s") from error
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            if known is not None:
+                kill_group(known)
             # A helper of its own session may hold the pipes, and with them asyncio's notion of the end.
             await running_wait({asyncio.ensure_future(process.wait())}, KILL_WAIT_S)
     return Finished(process.returncode or 0, stdout, stderr.decode(errors="replace"))

@@ -99,8 +99,8 @@ def _descends_from_us(process: psutil.Process) -> bool:
     return parent != 0
 
 
-def kill(process: Known | None) -> None:
-    """Kill one process; none, or one that is gone, is fine. One that got its number meanwhile is left alone."""
+def kill(process: Known | None, number: signal.Signals = signal.SIGKILL) -> None:
+    """Signal one process; none, or one that is gone, is fine. One that got its number meanwhile is left alone."""
     if process is None:
         return
     try:
@@ -109,21 +109,21 @@ def kill(process: Known | None) -> None:
         handle = -1
     try:
         if process.there:  # so the handle is of this one, whatever becomes of the number from now on
-            _kill(handle, process.pid)
+            _signal(handle, process.pid, number)
     finally:
         if handle >= 0:
             os.close(handle)
 
 
-def _kill(handle: int, pid: int) -> None:
-    """Kill by the handle, or by the number where that is refused: the look at it was a moment ago."""
+def _signal(handle: int, pid: int, number: signal.Signals) -> None:
+    """Signal by the handle, or by the number where that is refused: the look at it was a moment ago."""
     with contextlib.suppress(OSError):
         try:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            signal.pidfd_send_signal(handle, number)
         except ProcessLookupError:
             pass
         except OSError:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
 
 def kill_group(leader: Known) -> None:

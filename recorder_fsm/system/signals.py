@@ -6,7 +6,9 @@ Standard library only, so that it can be installed before anything else is impor
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 import time
 from types import FrameType
 
@@ -24,6 +26,7 @@ class StopRequest:
         self._signals = [number for number in STOP_SIGNALS if hangs_up or number != signal.SIGHUP]
         self._waiters: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._limited = False
 
     def install(self) -> None:
         """Take the signals over from the interpreter, which would end the process without a cleanup."""
@@ -38,6 +41,24 @@ class StopRequest:
         """
         self._loop = loop
         self.install()
+
+    def end_within(self, limit_s: float) -> None:
+        """Have the process end, with code 1, at the latest `limit_s` seconds after the first request.
+
+        The last resort: the main thread may hang in a system call, on a volume that does not answer, and no handler is
+        run then, nor anything else. What the interpreter does at once is to write into a pipe, and that is read by
+        another thread.
+        """
+        if self._limited:
+            return
+        self._limited = True
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        if self.requested_at is not None:
+            os.write(write_end, b"\0")
+        arguments = (read_end, limit_s)
+        threading.Thread(target=_end_after_signal, args=arguments, name="last resort", daemon=True).start()
 
     def ignore(self) -> None:
         """Have the signals ignored from now on: the interpreter sets back any other handler when it ends."""
@@ -63,3 +84,9 @@ class StopRequest:
         self.request()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.request)  # it may be asleep in its selector
+
+
+def _end_after_signal(read_end: int, limit_s: float) -> None:
+    os.read(read_end, 1)
+    time.sleep(limit_s)
+    os._exit(1)

@@ -26,7 +26,14 @@ ENOUGH_DESCRIPTORS = 4096
 """A soft limit below this is raised: a job holds a few hundred. More is no use, and slow where somebody closes all."""
 SOFT_LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_DATA)
 """Limits that would end a recording in its middle. A soft one is a default that may be raised, a hard one is meant."""
+LEAST = {
+    resource.RLIMIT_NOFILE: (256, "open files", "ulimit -n"),
+    resource.RLIMIT_FSIZE: (2**30, "bytes in a file", "ulimit -f"),
+    resource.RLIMIT_NPROC: (256, "processes", "ulimit -u"),
+}
+"""Below these Chromium does not start, or a recording ends early: number, what of, and how to look at it."""
 NO_LIMIT = resource.RLIM_INFINITY
+AS_WE_NEED_IT = ["-X", "utf8"]
 VARIABLE = re.compile("PYTHON[A-Z0-9]+")
 HARMLESS_VARIABLES = frozenset(
     f"PYTHON{name}"
@@ -45,13 +52,13 @@ def take_own_interpreter(environment: Mapping[str, str]) -> None:
     """
     unwanted = set() if sys.flags.ignore_environment else unwanted_variables(environment)
     ascii_names = sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode
-    if not sys.executable or not (unwanted or ascii_names):
+    if not sys.executable or sys.orig_argv[1:3] == AS_WE_NEED_IT or not (unwanted or ascii_names):
         return
     wanted = {name: value for name, value in environment.items() if name not in unwanted}
     # Kept over the exec: a signal that comes meanwhile waits until there is a handler for it (`put_in_order`).
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
     with contextlib.suppress(OSError):  # then it has to do as it is
-        command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        command = [sys.executable, *AS_WE_NEED_IT, *sys.orig_argv[1:]]
         os.execve(sys.executable, command, wanted)  # noqa: S606 - the same program anew
 
 
@@ -74,6 +81,16 @@ def fill_standard_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) in STANDARD_DESCRIPTORS:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
+
+
+def tight_limits() -> list[str]:
+    """Return a sentence for each limit that is too low for a recording and may not be raised."""
+    found = []
+    for limit, (least, what, command) in LEAST.items():
+        allowed = _limits(limit)[0]
+        if allowed != NO_LIMIT and allowed < least:
+            found.append(f"only {allowed} {what} are allowed here ({command}), a recording may need {least}")
+    return found
 
 
 def end_process(code: int) -> NoReturn:
@@ -100,13 +117,21 @@ def _default_signals() -> None:
 
 def _raise_limits() -> None:
     for limit in SOFT_LIMITS:
-        _raise_limit(limit, resource.getrlimit(limit)[1])
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        _raise_limit(limit, _limits(limit)[1])
+    most = _limits(resource.RLIMIT_NOFILE)[1]
     _raise_limit(resource.RLIMIT_NOFILE, ENOUGH_DESCRIPTORS if most == NO_LIMIT else min(ENOUGH_DESCRIPTORS, most))
 
 
+def _limits(limit: int) -> tuple[int, int]:
+    """Return the soft and the hard limit; none where a filter refuses to tell."""
+    try:
+        return resource.getrlimit(limit)
+    except OSError:
+        return NO_LIMIT, NO_LIMIT
+
+
 def _raise_limit(limit: int, wanted: int) -> None:
-    soft, hard = resource.getrlimit(limit)
+    soft, hard = _limits(limit)
     if soft != NO_LIMIT and (wanted == NO_LIMIT or soft < wanted):
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (wanted, hard))

@@ -15,6 +15,7 @@ from bench.harness.environment import job_environment
 from bench.harness.recorder_process import launched, orphans
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
+from tests.faults.often import slow_but
 from tests.faults.scene import Fault, Row, published
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -103,7 +104,10 @@ async def test_locale_and_variables_cost_no_name(standin: StandIn, tmp_path: Pat
     made.noticed, made.published = "stop_requested", f"{run.report['file']['duration_s']:.1f} s"
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT], ids=lambda number: number.name)
+TERMINALS = (signal.SIGHUP, signal.SIGQUIT)
+
+
+@pytest.mark.parametrize("number", slow_but(TERMINALS[:1], TERMINALS), ids=[number.name for number in TERMINALS])
 async def test_signal_of_a_terminal_ends_a_start_in_order(
     standin: StandIn, data: Path, row: MakeRow, number: signal.Signals
 ) -> None:

@@ -175,7 +175,7 @@ async def test_redirect_of_the_page_is_not_followed(
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 ANTICS: dict[str, tuple[str, dict[str, Any]]] = {
-    "alerts": ("alert", {}),
+    "asks, alerts and prints": ("ask", {}),
     "opens windows": ("open_window", {}),
     "floods the console": ("flood_console", {}),
 }
@@ -194,7 +194,8 @@ async def test_antics_of_the_page_do_no_harm(standin: StandIn, data: Path, row: 
         path = published(standin, fault.run.ids)
         made.noticed, made.published = "recording goes on", f"{(await measure.probe(path)).duration_s:.1f} s"
         assert fault.run.report["file"]["duration_s"] >= 9
-        assert (await measure.corners(path, 8.5)).top_left[0] > 200  # still the pattern page
+        red, green, _ = (await measure.corners(path, 8.5)).top_left
+        assert (red > 200, green < 60) == (True, True)  # still the pattern page, and no box over it
         assert (fault.run.job_dir / "recorder.log").stat().st_size < LOG_LIMIT_BYTES
 
 

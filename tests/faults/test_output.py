@@ -19,6 +19,7 @@ from bench.harness.recorder_process import orphans
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
+from tests.faults.pending import Clip, leave
 from tests.faults.scene import Row, published
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -62,12 +63,12 @@ def fill(descriptor: int) -> None:
 
 @asynccontextmanager
 async def recorder_into(
-    output: int, standin: StandIn, ids: CallIds, data: Path
+    output: int, standin: StandIn, ids: CallIds, data: Path, **more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a recorder with this for both of its outputs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "recorder_fsm"),
-        env=job_environment(standin.url, ids, data),
+        env=job_environment(standin.url, ids, data, **more),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
         stderr=output,
@@ -176,3 +177,28 @@ async def test_log_file_that_does_not_open_costs_nothing(standin: StandIn, data:
         await records(standin, ids, data)
         standin.stop_recording(ids.recording_id)
         await ends(made, process, standin, ids, data)
+
+
+@pytest.mark.slow
+async def test_volume_that_hangs_keeps_nobody_for_ever(
+    standin: StandIn, data: Path, row: MakeRow, small_clip: Clip
+) -> None:
+    """The journal does not open, and the recorder with it hangs: a SIGTERM ends it within the launcher's grace."""
+    made = row("R17", "the journal cannot be opened: it hangs; SIGTERM, 10 s of grace")
+    ids = standin.create_call()
+    folder = leave(data, ids, standin.url, {"live.mp4": small_clip.live.read_bytes()})
+    (folder / "journal.jsonl").unlink()
+    os.mkfifo(folder / "journal.jsonl")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    async with recorder_into(nowhere, standin, ids, data, STOP_GRACE_SECONDS="10") as process:
+        os.close(nowhere)
+        async with asyncio.timeout(START_LIMIT_S):
+            while not (folder / "recorder.log").exists():  # noqa: ASYNC110 - a file tells nobody that it is there
+                await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(EXIT_LIMIT_S):
+            made.exit_code = await process.wait()
+    assert made.exit_code == 1
+    assert (folder / "live.mp4").read_bytes() == small_clip.live.read_bytes()
+    made.noticed, made.published, made.left = "the grace is over", "kept", len(orphans(str(data)))
+    assert made.left == 0

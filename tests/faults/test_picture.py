@@ -12,7 +12,7 @@ from recorder_fsm.resources.display import Display
 from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.system.process import ChildProcess
-from tests.end_to_end.test_recording import assert_good_pattern
+from tests.end_to_end.test_recording import NEAR, assert_good_pattern
 from tests.faults.programs import path_with
 from tests.faults.scene import Fault, Row, published, recording
 from tests.programs import ENV
@@ -59,7 +59,7 @@ async def test_switches_that_cannot_record_are_left_out(standin: StandIn, data: 
         ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)),
         strict=True,
     ):
-        assert pixel == pytest.approx(wanted, abs=40)
+        assert pixel == pytest.approx(wanted, abs=NEAR)
     for word in CANNOT_RECORD.split():
         assert word not in line
         assert len([one for one in run.lines if one["level"] == "WARNING" and f" {word} is" in one["message"]]) == 1

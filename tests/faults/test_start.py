@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -296,14 +295,6 @@ LITTLE = """
 mount -t tmpfs -o size=64m,noexec,nosuid,nodev shm /dev/shm || exit 1
 exec setpriv --reuid 12345 --regid 12345 --clear-groups -- "$@"
 """
-
-
-@pytest.fixture
-def world() -> Iterator[Path]:
-    """A directory that every user can enter."""
-    with tempfile.TemporaryDirectory(prefix="world-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 async def test_unknown_user_without_a_home_records(standin: StandIn, world: Path, row: MakeRow) -> None:

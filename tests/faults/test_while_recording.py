@@ -320,6 +320,24 @@ async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, 
         assert job.end_at / 1000 - fault.at == pytest.approx(standin.state.knobs.leave_grace_s, abs=2.0)
 
 
+@pytest.mark.slow
+async def test_bot_that_the_plugin_gave_up_ends_the_capture(standin: StandIn, data: Path, row: MakeRow) -> None:
+    """Its websocket alone was away for 10 s: the plugin closes the peer connection; people were heard until then."""
+    made = row("R9 websocket", "the page's websocket away for good, its peer connection not")
+    async with recording(made, standin, data, seconds=6, scene={"mode": "call", "rtc": True}) as fault:
+        ids = fault.run.ids
+        standin.set_faults({"route": "websocket", "kind": "status", "status": 503, "times": 0})
+        fault.inject(lambda: standin.drop_websockets(ids.call_id))
+        cut_s = fault.at - capture_begin(fault.run)
+        grace_s = standin.state.knobs.leave_grace_s
+        await fault.noticed("call_lost", grace_s + 2.0)
+        await fault.ends(0)
+        path = await fault.published()
+        assert (await measure.probe(path)).duration_s >= cut_s + grace_s - 1.0, fault.run.text
+        assert "rtc peer close" in fault.run.report["cause"]["detail"]
+        assert [(one.status, one.reply) for one in standin.state.statuses] == [("started", 200), ("failed", 400)]
+
+
 @pytest.mark.parametrize("talking", [True, False], ids=["talking", "silent"])
 async def test_end_in_which_nothing_came_is_not_published(
     standin: StandIn, data: Path, row: MakeRow, talking: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import secrets
@@ -10,13 +11,16 @@ import textwrap
 from pathlib import Path
 
 from bench.harness.containers import IMAGE, docker
+from recorder_fsm import __version__
 
-PAGE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def block(begin: str) -> str:
-    """Return the indented block of the page that begins with these words, about the image under test."""
-    found = re.search(rf"^    {re.escape(begin)}.*\n(?:    .*\n)*", PAGE, re.MULTILINE)
+def block(begin: str, page: str = PAGE) -> str:
+    """Return the indented block of a page that begins with these words, about the image under test."""
+    found = re.search(rf"^    {re.escape(begin)}.*\n(?:    .*\n)*", page, re.MULTILINE)
     assert found is not None, begin
     return textwrap.dedent(found[0]).replace("mattermost/calls-recorder:v0.8.13", IMAGE)
 
@@ -67,6 +71,23 @@ async def test_left_volumes_are_looked_at_and_removed() -> None:
     finally:
         for name in (empty, waiting):
             await docker("volume", "rm", "--force", name, check=False)
+
+
+async def test_build_line_of_the_readme_gives_the_image_its_labels() -> None:
+    """A plain `docker build`: version, revision and source. What `make image` has built is taken from the cache."""
+    name = f"recorder-fsm-test-{secrets.token_hex(4)}"
+    build, _, _ = block("docker build", README).partition("docker tag")
+    build = build.replace("docker build", "docker build --network host")  # as `make image`, or the cache is not used
+    code, said = await shell(f"cd {ROOT} && {build.replace('--tag recorder-fsm', f'--tag {name}')}")
+    assert code == 0, said
+    try:
+        labels = json.loads(await docker("image", "inspect", "--format", "{{json .Config.Labels}}", name))
+        assert labels["org.opencontainers.image.version"] == __version__
+        assert re.fullmatch("[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
+        _, source = await shell(f"cd {ROOT} && git config remote.origin.url")
+        assert labels["org.opencontainers.image.source"] == (source.strip() or "unknown")
+    finally:
+        await docker("rmi", name)
 
 
 async def test_bill_can_be_printed() -> None:

@@ -65,10 +65,12 @@ async def assert_sandboxed(run: Container, user: str = "calls") -> None:
     """Every renderer is in a user namespace of its own and has one filter more than its container."""
     all_of_them = await processes(run, user)
     (recorder,) = [one for one in all_of_them if one[0] == "recorder-fsm"]
+    (outside,) = [one for one in all_of_them if one[0] == "pulseaudio"]  # the recorder shows its own to root alone
     renderers = [one for one in all_of_them if "--type=renderer" in one[4]]
     assert renderers
+    assert outside[2].startswith("user:")
     for one in renderers:
-        assert one[2] != recorder[2]
+        assert one[2] != outside[2]
         assert int(one[3]) > int(recorder[3])
     assert not any("--no-sandbox" in one[4] for one in all_of_them)
 
@@ -86,6 +88,9 @@ async def test_job_of_the_offloader_is_recorded(standin: StandIn, tmp_path: Path
         await assert_sandboxed(run)
         running = await processes(run)
         assert await run.execute("cat", "/proc/1/comm") == "tini\n"
+        assert ids.token not in await run.execute("cat", "/proc/1/environ")
+        # One's own has it: the engine gives everybody who comes in what the container was given.
+        assert ids.token in await run.execute("cat", "/proc/self/environ")
         assert {one[1] for one in running if one[0] in {"recorder-fsm", "Xvfb", "pulseaudio", "ffmpeg"}} == {"1000"}
         assert not any(ids.token in one[4] for one in running), "the token is in a command line"
         assert any("--mute-nothing" in one[4] and "--lang=de" in one[4] for one in running)

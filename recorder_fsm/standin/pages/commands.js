@@ -11,6 +11,7 @@ const TROUBLES = {
   ws_loss: ({ client }) => client.loseSocket(),
   close_error: ({ client }, { reason }) => client.disconnect(new Error(reason ?? "closed by the stand-in")),
   alert: () => window.alert("The stand-in shows an alert."),
+  ask: () => ask(),
   open_window: () => window.open("about:blank", "_blank", "popup"),
   navigate_away: () => location.assign("/"),
   flood_console: (_, { lines, error }) => floodConsole(lines ?? 10_000, error),
@@ -33,6 +34,15 @@ function hang() {
   for (;;) {
     // never gives the thread back
   }
+}
+
+// All that a browser would ask its person about, or show him, without his having touched the page.
+function ask() {
+  navigator.geolocation.getCurrentPosition(() => {}, () => {});
+  window.alert("The stand-in shows an alert.");
+  window.print();
+  // In a frame of its own: a page that is to go elsewhere leaves the call before the browser asks about it.
+  document.body.append(element("iframe", { src: "mattermost://chat.example.com/team", hidden: true }));
 }
 
 // Layout walks the tree by recursion, so a chain this deep overflows the renderer's stack: the process dies within
