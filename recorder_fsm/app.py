@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm import __version__
-from recorder_fsm.browser.launch_options import child_environment
+from recorder_fsm.browser.launch_options import child_environment, proxy_switches
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
@@ -88,7 +88,8 @@ async def _record(
         with JobDirectory(settings.job_dir, environment) as directory:
             async with Lease(directory.path, stop_asked=lambda: stop.requested_at is not None) as lease:
                 with _log_file(settings, directory):
-                    job = _Job(settings, directory, child_environment(environment), stop, began, inherit, lease)
+                    env, proxies = child_environment(environment), proxy_switches(environment)
+                    job = _Job(settings, directory, env, proxies, stop, began, inherit, lease)
                     return await job.run(recover_only=recover_only)
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
@@ -113,6 +114,7 @@ class _Job:
     settings: Settings
     directory: JobDirectory
     env: Mapping[str, str]
+    proxies: Sequence[str]
     stop: StopRequest
     began: float
     inherit: Inherit
@@ -157,7 +159,9 @@ class _Job:
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
-        resources = JobResources(settings, directory, self.env, report, job.timeline, inherit=self.inherit)
+        resources = JobResources(
+            settings, directory, self.env, report, job.timeline, proxies=self.proxies, inherit=self.inherit
+        )
         herald = _Herald(bot, silent=recover_only)
         runner = Runner(
             lifecycle,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from loguru import logger
 
@@ -13,7 +13,6 @@ from recorder_fsm.browser.launch_options import (
     chromium_args,
     insecure_origins,
     private_environment,
-    proxy_switches,
 )
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.machine.lifecycle import Event, Resource
@@ -32,7 +31,7 @@ from recorder_fsm.storage.report import JobReport
 class JobResources:
     """Makes the resources of one job. `env` is what a child may inherit of the environment.
 
-    `inherit` adds to the environment of a child that is started by a library.
+    `proxies`: Chromium's switches for them. `inherit` adds to the environment of a child that is started by a library.
     """
 
     def __init__(
@@ -43,12 +42,14 @@ class JobResources:
         report: JobReport,
         timeline: Timeline,
         *,
+        proxies: Sequence[str],
         inherit: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._settings = settings
         self._directory = directory
         self._report = report
         self._timeline = timeline
+        self._proxies = proxies
         runtime = directory.runtime
         env = self._env = {**env, **private_environment(runtime)}
         self._display = Display(width=settings.capture_width, height=settings.capture_height, runtime=runtime, env=env)
@@ -86,7 +87,7 @@ class JobResources:
                 width=settings.capture_width,
                 height=settings.capture_height,
                 secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
-                extra=(*proxy_switches(self._env), *added),
+                extra=(*self._proxies, *added),
             ),
             env={**self._env, **self._display.env, **self._audio.env},
             runtime=runtime,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -138,19 +139,20 @@ def test_hidden_proc_says_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def real_group() -> Iterator[Path]:
-    """A real group of the first or second version with limits of its own."""
+    """A real group of the first or second version with a limit of its own."""
     for parent in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")):
-        group = parent / "recorder-fsm-test"
+        group = parent / f"recorder-fsm-test-{os.getpid()}"
         try:
             group.mkdir()
-            (group / "pids.max").write_text("3")
         except OSError:
-            if group.is_dir():
-                group.rmdir()
             continue
-        yield group
-        group.rmdir()
-        return
+        try:
+            if (group / "pids.max").exists():
+                (group / "pids.max").write_text("3")
+                yield group
+                return
+        finally:
+            group.rmdir()
     pytest.skip("needs the right to make control groups")
 
 

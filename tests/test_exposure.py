@@ -64,11 +64,14 @@ def shown(pid: int) -> bytes:
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])  # for the first, Python changes the environment by itself
 async def test_environment_of_the_start_shows_no_secret(locale: str) -> None:
     """Neither our own, as the kernel shows it, nor a child's; the rest of it stays to be seen."""
-    async with started(LANG=locale, OTHER="stays") as (process, (_up, child, said)):
+    proxies = {"https_proxy": "http://me:wordofaproxy@p:1", "HTTP_PROXY": "http://p:2"}
+    async with started(LANG=locale, OTHER="stays", **proxies) as (process, (_up, child, said)):
         assert said == f"{TOKEN} a {TOKEN} None None"
         for pid in (process.pid, int(child)):
             assert TOKEN.encode() not in shown(pid)
             assert b"OTHER=stays\0" in shown(pid)
+            assert b"HTTP_PROXY=http://p:2\0" in shown(pid)
+        assert b"wordofaproxy" not in shown(process.pid)
         assert b"AUTH_TOKEN=" + b"*" * len(TOKEN) + b"\0" in shown(process.pid)
 
 

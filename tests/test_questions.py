@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import pytest_asyncio
@@ -34,10 +35,10 @@ ASKS = """<script>navigator.geolocation.getCurrentPosition(() => {}, () => {}); 
     location = 'tel:123'</script>"""
 """What a frame of another site, in a process of its own, may do."""
 NAME = "chat.example.test"
-RATE = 10
+RATE = 15
 WATCHED = 4
 """Frames that each case is watched for; what comes later is seen in the next case's, or at the end."""
-WATCHED_AT_THE_END = 15
+WATCHED_AT_THE_END = 22
 
 PERMISSIONS = {
     "position": "navigator.geolocation.getCurrentPosition(() => {}, () => {})",
@@ -85,6 +86,8 @@ DIALOGS = {
         {total: {label: 'x', amount: {currency: 'USD', value: '1'}}}).show()""",
     "key": "navigator.credentials.get({publicKey: {challenge: new Uint8Array(16)}})",
     "password to keep": "navigator.credentials.store(new PasswordCredential({id: 'u', password: 'p'}))",
+    "wallet": "navigator.credentials.get({digital: {requests: [{protocol: 'openid4vp', data: {}}]}})",
+    "colour from the screen": "new EyeDropper().open()",
     "sharing": "navigator.share?.({title: 'x', url: '/'})",
     "translation": """document.documentElement.lang = 'de';
         document.body.insertAdjacentHTML('beforeend', '<p>' + 'Das ist ein langer deutscher Text. '.repeat(50))""",
@@ -102,8 +105,7 @@ OTHER_PROGRAMS = {
     "name and password of a socket": "new WebSocket(`ws://${location.host}/private`)",
 }
 WARNINGS = (
-    # What Chromium says in bars and bubbles by itself: switches that weaken it, a build that is too old.
-    "--unsafely-treat-insecure-origin-as-secure=http://{site}",
+    # What Chromium says in bars and bubbles by itself: switches that weaken it (`launch_named` has one), an old build.
     "--ignore-certificate-errors",
     "--simulate-outdated-no-au=01 Jan 2000",
     "--check-for-update-interval=1",
@@ -144,9 +146,23 @@ class Screen:
             pass
 
 
+def launch_named(
+    launch: Callable[..., Launch], name: str, runtime: Path, origin: str, *env: dict[str, str], extra: list[str]
+) -> Launch:
+    """Launch for the same site under a name, which over http counts as secure by a switch only."""
+    named = origin.replace("127.0.0.1", name)
+    rules = [f"--host-resolver-rules=MAP {name} 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={named}"]
+    return launch(runtime, named, *env, extra=[*extra, *rules])
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def it() -> AsyncIterator[Held]:
-    async with held(*WARNINGS) as all_of_it:
+    named = partial(launch_named, browser_stage.launch, "localhost")  # security keys want a name
+    async with contextlib.AsyncExitStack() as stack:
+        with mock.patch.object(browser_stage, "launch", named):
+            all_of_it = await stack.enter_async_context(held(*WARNINGS))
+        site = all_of_it.site
+        site.origin, site.other = site.other, site.origin
 
         async def page() -> web.StreamResponse:
             return web.Response(text=PAGE, content_type="text/html")
@@ -237,15 +253,6 @@ async def test_answers_are_those_of_somebody_who_declines(it: Held) -> None:
     assert await soon(it.evaluate(tracks)) == 1
 
 
-def launch_named(
-    launch: Callable[..., Launch], runtime: Path, origin: str, *env: dict[str, str], extra: list[str]
-) -> Launch:
-    """Launch for the same site under a name."""
-    named = origin.replace("127.0.0.1", NAME)
-    rules = [f"--host-resolver-rules=MAP {NAME} 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={named}"]
-    return launch(runtime, named, *env, extra=[*extra, *rules])
-
-
 @pytest.mark.parametrize("named", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["secure", "http"])
 async def test_media_server_at_a_private_address_is_reached_without_a_question(
     monkeypatch: pytest.MonkeyPatch, named: bool
@@ -255,7 +262,7 @@ async def test_media_server_at_a_private_address_is_reached_without_a_question(
     Also where the site is a name over http, which counts as secure by a switch only.
     """
     if named:
-        monkeypatch.setattr(browser_stage, "launch", partial(launch_named, browser_stage.launch))
+        monkeypatch.setattr(browser_stage, "launch", partial(launch_named, browser_stage.launch, NAME))
     asked = []
 
     async def answer(request: web.Request) -> web.StreamResponse:

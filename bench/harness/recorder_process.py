@@ -110,8 +110,12 @@ class RecorderProcess:
 
     def all(self, word: str) -> list[psutil.Process]:
         """Return the job's processes whose command line has `word`."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in found if word in " ".join(process.cmdline())]
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # one that has just ended
+                if word in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def chromium(self) -> psutil.Process:
         """Return Chromium's main process."""

@@ -40,12 +40,9 @@ SECURE_ANYWAY = "--unsafely-treat-insecure-origin-as-secure"
 JOINED = ("--disable-features", "--enable-features", SECURE_ANYWAY)
 """Of several of these Chromium takes the last alone: one from outside is joined to ours."""
 
-# What Chromium and its driver may see of our own environment: where programs are, how to write dates and names, and
-# how to get out to the network. The job's variables, above all the token, are not among them.
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-PASSED_ON = frozenset(
-    {"PATH", "LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *(p.upper() for p in _PROXIES)}
-)
+# What a program may see of our own environment: where programs are, how to write dates and names. Not among them are
+# the variables of the job, above all the token, and proxies, which may have a password: Chromium has a switch for them.
+PASSED_ON = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 
 
 @attrs.frozen

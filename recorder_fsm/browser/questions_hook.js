@@ -5,5 +5,9 @@
   Object.assign(window, { alert: () => {}, confirm: () => false, prompt: () => null, print: () => {}, open: () => null });
   Element.prototype.requestPointerLock = declined; // "press Esc to show your cursor"
   HTMLVideoElement.prototype.requestPictureInPicture = declined;
-  for (const name of ["PaymentRequest", "documentPictureInPicture"]) delete window[name]; // no permission covers them
+  // No permission covers these.
+  for (const name of ["PaymentRequest", "documentPictureInPicture", "EyeDropper"]) delete window[name];
+  for (const name of ["get", "create", "store"]) { // security keys, wallets, passwords
+    if (window.CredentialsContainer) CredentialsContainer.prototype[name] = declined;
+  }
 })();

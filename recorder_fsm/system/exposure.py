@@ -35,7 +35,9 @@ def read_to_end(number: str) -> str:
 
 
 def cover_environment(secret: str) -> None:
-    """Overwrite each value with `secret` in it in the environment that the kernel shows (/proc/PID/environ).
+    """Overwrite what is secret in the environment that the kernel shows (/proc/PID/environ).
+
+    That is each value with `secret` in it, and each address of a proxy with a password.
 
     To be called before a variable is deleted: one that is not in the environment any more is not found, but shown.
     The kernel shows the very memory that it wrote at the start; what `os.environ` holds is a copy. No system call is
@@ -49,7 +51,7 @@ def cover_environment(secret: str) -> None:
     while address := entries[index]:
         entry = ctypes.string_at(address)
         name, _, value = entry.partition(b"=")
-        if holds(os.fsdecode(value), secret):
+        if holds(os.fsdecode(value), secret) or (name.lower().endswith(b"_proxy") and b"@" in value):
             ctypes.memset(address + len(name) + 1, COVER, len(value))
         index += 1
 

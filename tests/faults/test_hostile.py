@@ -7,11 +7,13 @@ import contextlib
 import json
 import os
 import re
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from bench.harness.environment import job_environment
@@ -29,6 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.fault]
 MakeRow = Callable[[str, str], Row]
 MIB = 2**20
 LOG_LIMIT_BYTES = 2 * MIB
+PASSWORD = "wordofaproxy"
 MANY_PROGRAMS = 8
 """A recorder has more than that many of its own."""
 
@@ -245,8 +248,13 @@ async def test_good_job_shows_no_secret(standin: StandIn, data: Path, row: MakeR
     more: dict[str, Any] = (
         {"DEBUG": debug, "PWDEBUG": "console", "LOG_LEVEL": "DEBUG"} if debug else {"LOG_LEVEL": "DEBUG"}
     )
+    more |= {"HTTPS_PROXY": f"http://me:{PASSWORD}@127.0.0.1:9", "https_proxy": f"http://me:{PASSWORD}@127.0.0.1:9"}
     async with recording(made, standin, data, seconds=3, **more) as fault:
         await asyncio.to_thread(assert_no_secret_in_processes, fault.run)
+        for program in family(fault.run)[1:]:
+            with contextlib.suppress(ProcessLookupError, psutil.Error):  # Chromium's spare ones come and go
+                assert resource.prlimit(program.pid, resource.RLIMIT_CORE) == (0, 0), program
+                assert PASSWORD not in " ".join((*program.environ().values(), *program.cmdline())), program
         assert Path(fault.run.runtime).stat().st_mode & 0o077 == 0
         assert holding(fault.run.runtime, fault.run.ids.token) == []
         assert written_elsewhere(fault.run) == []
