@@ -30,7 +30,9 @@ def part_of(pid: int, root: int, words: list[str]) -> str | None:
     if "run-driver" in words:
         return "driver"
     if program == "ffmpeg":
-        return "video grabber" if "x11grab" in words else "encoder"
+        return "encoder"
+    if "recorder_fsm.media.video_grabber" in words:
+        return "video grabber"
     if any(word.endswith("audio_relay.py") for word in words):
         return "relay"
     by_program = {"Xvfb": "Xvfb", "pulseaudio": "PulseAudio", "parec": "audio grabber"}

@@ -19,14 +19,14 @@ NUMBERS: dict[str, dict[str, int]] = {
         "fsync": 74, "fstatfs": 138, "futex_waitv": 449, "membarrier": 324, "openat2": 437, "pidfd_getfd": 438,
         "pidfd_open": 434, "pidfd_send_signal": 424, "prctl": 157,
         "prlimit64": 302, "preadv2": 327, "pwritev2": 328,
-        "sendfile": 40, "setsockopt": 54, "statfs": 137, "statx": 332,
+        "sendfile": 40, "setsockopt": 54, "shmat": 30, "shmget": 29, "statfs": 137, "statx": 332,
     },
     "aarch64": {
         "close_range": 436, "copy_file_range": 285, "epoll_pwait2": 441, "faccessat2": 439, "fcntl": 25, "flock": 32,
         "fsync": 82, "fstatfs": 44, "futex_waitv": 449, "membarrier": 283, "openat2": 437, "pidfd_getfd": 438,
         "pidfd_open": 434, "pidfd_send_signal": 424, "prctl": 167,
         "prlimit64": 261, "preadv2": 286, "pwritev2": 287,
-        "sendfile": 71, "setsockopt": 208, "statfs": 43, "statx": 291,
+        "sendfile": 71, "setsockopt": 208, "shmat": 196, "shmget": 194, "statfs": 43, "statx": 291,
     },
 }  # fmt: skip
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

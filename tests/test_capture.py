@@ -15,7 +15,8 @@ import pytest
 
 from recorder_fsm.errors import CaptureError
 from recorder_fsm.media import timeline as timeline_module
-from recorder_fsm.media.encode import LONGEST_STILL_S, SILENCE_DBFS
+from recorder_fsm.media.encode import SILENCE_DBFS
+from recorder_fsm.media.grab import LONGEST_STILL_S
 from recorder_fsm.media.output_file import CLOCK_DIFFERS_S
 from recorder_fsm.media.probe import probe_command
 from recorder_fsm.media.timeline import Timeline
@@ -24,7 +25,7 @@ from recorder_fsm.resources.capture import Capture
 from recorder_fsm.system.clock import now_s
 from tests.programs import HEIGHT, RATE, WIDTH, Stage, ask, child, children, moving_screen, soon, stage, until
 
-VIDEO_GRABBER, AUDIO_GRABBER = ("ffmpeg", "x11grab"), ("parec",)
+VIDEO_GRABBER, AUDIO_GRABBER = ("video_grabber",), ("parec",)
 ENCODER, RELAY = ("ffmpeg", "libx264"), ("audio_relay",)
 WATCHED = pytest.mark.parametrize("words", [VIDEO_GRABBER, ENCODER, RELAY], ids=["video grabber", "encoder", "relay"])
 
@@ -276,24 +277,6 @@ async def test_killed_audio_grabber_is_tried_again_by_itself(
         await until(lambda: pids(AUDIO_GRABBER) - before)
 
 
-async def test_clock_that_is_set_restarts_the_video_grabber_only(
-    capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is the only one that stamps by that clock; the encoder and the segment are the same."""
-    monkeypatch.setattr(capture_module, "CHECK_EVERY_S", 0.05)
-    lead = timeline_module._clock_lead_s
-    async with capture:
-        await reached(timeline, 1.0)
-        old, others = pids(VIDEO_GRABBER), [pids(words) for words in (ENCODER, RELAY, AUDIO_GRABBER)]
-        monkeypatch.setattr(timeline_module, "_clock_lead_s", lambda: lead() + 3600)
-        lost = asyncio.create_task(capture.lost())
-        await until(lambda: pids(VIDEO_GRABBER) and not pids(VIDEO_GRABBER) & old)
-        assert [pids(words) for words in (ENCODER, RELAY, AUDIO_GRABBER)] == others
-        assert not lost.done()
-        lost.cancel()
-    assert len(timeline.segments) == 1
-
-
 # --- starts that fail, and ends -----------------------------------------------------------------------------------
 
 
@@ -304,7 +287,7 @@ async def test_missing_display_fails_the_start_in_the_grabbers_words(
     child("Xvfb", str(up.runtime)).kill()
     await soon(up.display.lost())
     async with asyncio.timeout(capture_module.START_LIMIT_S - 1):
-        with pytest.raises(CaptureError, match=r"x11grab.*Cannot open display"):
+        with pytest.raises(CaptureError, match=r"video grabber: the display :\d+ cannot be read"):
             await capture.__aenter__()
     assert all(segment.ended.is_set() for segment in timeline.segments)
     assert not programs()

@@ -14,7 +14,6 @@ from aiohttp import web
 from playwright.async_api import Page
 
 from recorder_fsm.media.encode import TAGGED
-from recorder_fsm.media.grab import CONVERTED
 from recorder_fsm.media.join import join
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.media.probe import remux_command
@@ -160,7 +159,7 @@ async def assert_tagged(path: Path, folder: Path) -> None:
     assert await tags(bare) == TAGS
 
 
-OLD, NEW = "format=yuv420p", f"{CONVERTED},{TAGGED}"
+OLD, NEW = "format=yuv420p", f"scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd,{TAGGED}"
 """How the encoder was given the screen by earlier releases, which said nothing of colours, and how it is."""
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from recorder_fsm.media.encode import BLACK_KEYS, LONGEST_STILL_S, CaptureSettings, encoder_command
-from recorder_fsm.media.grab import audio_grabber_command, relay_command, video_grabber_command
+from recorder_fsm.media.encode import BLACK_KEYS, CaptureSettings, encoder_command
+from recorder_fsm.media.grab import LONGEST_STILL_S, audio_grabber_command, relay_command, video_grabber_command
 from recorder_fsm.media.probe import (
     decode_command,
     poster_command,
@@ -33,12 +33,11 @@ SOURCE, TARGET = Path("/data/100%d 'a'.mp4"), Path("/data/b c.mp4")
 
 
 def encoder(settings: CaptureSettings = SETTINGS, *, from_s: float = 0.0) -> list[str]:
-    """Return the command of an encoder of a recording that began at 1000.25."""
-    return encoder_command(settings, TARGET, video_fd=11, audio_fd=12, origin_s=1000.25, from_s=from_s)
+    return encoder_command(settings, TARGET, video_fd=11, audio_fd=12, from_s=from_s)
 
 
 COMMANDS = {
-    "video grabber": video_grabber_command(SETTINGS),
+    "video grabber": video_grabber_command("python3", SETTINGS),
     "audio grabber": audio_grabber_command(SETTINGS),
     "relay": relay_command("python3", 12.5),
     "encoder": encoder(),
@@ -65,13 +64,10 @@ def test_command_reads_no_terminal_and_has_only_words(command: list[str]) -> Non
 
 
 def test_video_grabber_takes_the_screen_as_it_is_set() -> None:
-    """Size, rate and display; no pointer; into a pipe."""
+    """Display, size, rate, and how often an unchanged frame comes; it sees nothing of the environment of a job."""
     command = COMMANDS["video grabber"]
-    assert after(command, "-video_size") == "1280x720"
-    assert after(command, "-framerate") == "20"
-    assert after(command, "-i") == ":7"
-    assert after(command, "-draw_mouse") == "0"
-    assert command[-1] == "pipe:1"
+    assert command[-5:] == [":7", "1280", "720", "20", str(LONGEST_STILL_S)]
+    assert "-I" in command
 
 
 def test_audio_grabber_takes_what_the_call_plays() -> None:
@@ -94,16 +90,10 @@ def test_relay_begins_where_it_is_told() -> None:
     assert Path(command[-2]).is_file()
 
 
-@pytest.mark.parametrize("name", ["video grabber", "encoder"])
-def test_stamps_of_the_wall_clock_are_kept(name: str) -> None:
-    """By the grabber, and by the encoder that reads them."""
-    assert "-copyts" in COMMANDS[name]
-
-
 def test_encoder_reads_the_pipes_that_it_is_given() -> None:
-    """Video first; the audio, which has no stamps, begins where the segment does."""
+    """Video first; what is late in either stays late."""
     assert [after(COMMANDS["encoder"], "-i", nth=nth) for nth in (0, 1)] == ["pipe:11", "pipe:12"]
-    assert after(encoder(from_s=61.5), "-itsoffset") == "1061.750000"
+    assert "-copyts" in COMMANDS["encoder"]
 
 
 def test_encoder_writes_what_was_asked_for() -> None:
@@ -129,26 +119,14 @@ def test_live_file_can_be_cut_anywhere() -> None:
 def test_video_and_audio_of_a_segment_begin_at_one_instant(from_s: float) -> None:
     """That of the segment; the time stamps of each segment count from the begin of the recording."""
     command = encoder(from_s=from_s)
-    assert after(command, "-vf").startswith(f"trim=start={1000.25 + from_s:.6f},")
-    assert after(command, "-itsoffset") == f"{1000.25 + from_s:.6f}"
-    assert after(command, "-output_ts_offset") == "-1000.250000"
+    assert after(command, "-output_ts_offset") == f"{from_s:.6f}"
+    assert "-itsoffset" not in command
 
 
-@pytest.mark.parametrize("frame_rate", [10, 15, 20, 30, 60])
-def test_still_screen_is_repeated_every_half_second(frame_rate: int) -> None:
-    """At each rate: a player shows it, a kill loses no more."""
-    command = encoder(attrs.evolve(SETTINGS, frame_rate=frame_rate))
-    filters = after(command, "-vf")
-    dropped = int(filters.partition("mpdecimate=max=")[2].partition(":")[0])
-    assert (dropped + 1) / frame_rate <= LONGEST_STILL_S + 0.05
-    assert dropped >= 1
-
-
-def test_constant_rate_drops_nothing() -> None:
-    """For those who want it: a frame at each tick."""
-    command = encoder(attrs.evolve(SETTINGS, constant_frame_rate=True))
-    assert "mpdecimate" not in after(command, "-vf")
-    assert "fps=20" in after(command, "-vf")
+def test_constant_rate_has_a_frame_at_each_tick() -> None:
+    """For those who want it."""
+    assert "fps=20" in after(encoder(attrs.evolve(SETTINGS, constant_frame_rate=True)), "-vf")
+    assert "fps=" not in after(encoder(), "-vf")
 
 
 def test_encoder_prints_what_the_capture_reads() -> None:
@@ -158,13 +136,6 @@ def test_encoder_prints_what_the_capture_reads() -> None:
     assert float(after(command, "-stats_period")) <= 1
     for key in BLACK_KEYS:
         assert f"key={key}:" in after(command, "-vf")
-
-
-def test_clock_that_was_set_is_taken_out_of_the_stamps() -> None:
-    """And nothing is changed where it was not."""
-    assert "-output_ts_offset" not in COMMANDS["video grabber"]
-    command = video_grabber_command(SETTINGS, clock_shift_s=3600.5)
-    assert after(command, "-output_ts_offset") == "-3600.500000"
 
 
 def test_remux_copies_both_streams_with_the_index_in_front() -> None:

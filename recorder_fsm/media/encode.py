@@ -20,16 +20,16 @@ INPUT_QUEUE_FRAMES = 8
 INPUT_QUEUE_AUDIO_PACKETS = 512
 KEYFRAME_EVERY_S = 10
 """How finely a player can seek."""
-LONGEST_STILL_S = 0.5
-"""An unchanged frame is repeated this often: a player shows it, and a kill loses no more."""
 FRAGMENT_US = 500_000
 """What a kill may lose."""
 INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
+TIME_BASE = "1:90000"
+"""MPEG's clock."""
 BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
-"""What `grab.CONVERTED` makes of the screen, said in the video and in the container: players that are told nothing
+"""What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
 (a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
@@ -54,32 +54,29 @@ class CaptureSettings:
 
 
 def encoder_command(
-    settings: CaptureSettings, segment: Path, *, video_fd: int, audio_fd: int, origin_s: float, from_s: float
+    settings: CaptureSettings, segment: Path, *, video_fd: int, audio_fd: int, from_s: float
 ) -> list[str]:
-    """Return the command that encodes video (NUT) and audio (raw samples) into `segment`, and prints its progress.
+    """Return the command that encodes video (`raw_stream`) and audio (raw samples) into `segment`.
 
-    `video_fd`, `audio_fd`: the descriptors to read. `origin_s`: the origin of the timeline in seconds since 1970; time
-    stamps in every segment count from there. `from_s`: where this segment begins, in seconds from there.
+    It prints its progress.
+    `video_fd`, `audio_fd`: the descriptors to read; both begin at 0. `from_s`: where this segment begins, in seconds
+    since the origin of the timeline; time stamps in every segment count from there.
     """
-    begin = f"{origin_s + from_s:.6f}"
-    # Unchanged frames are dropped before they are encoded; "unchanged" is every byte of every block.
-    stills = max(1, round(settings.frame_rate * LONGEST_STILL_S) - 1)
-    frames = f"mpdecimate=max={stills}:hi=0:lo=0:frac=0"
-    if settings.constant_frame_rate:
-        frames = f"fps={settings.frame_rate}:start_time={begin}"
+    frames = f"fps={settings.frame_rate}:start_time=0," if settings.constant_frame_rate else ""
     # Dark grey, the page's own background, is not black.
     black = f"blackdetect=d={BLACK_AFTER_S}:pic_th=0.995:pix_th=0.05," + _printed(BLACK_KEYS)
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-y"),
-        "-copyts",
+        "-copyts",  # what is late stays late
         # The formats stand in the head of the stream; by default it would wait for several frames to guess a rate.
         *("-thread_queue_size", str(INPUT_QUEUE_FRAMES)),
-        *("-probesize", "100000", "-analyzeduration", "0", "-f", "nut", "-i", f"pipe:{video_fd}"),
+        *("-probesize", "32", "-analyzeduration", "0", "-f", "matroska", "-i", f"pipe:{video_fd}"),
         *("-thread_queue_size", str(INPUT_QUEUE_AUDIO_PACKETS)),
         *("-probesize", "32", "-analyzeduration", "0"),
-        *("-f", "s16le", "-ar", "48000", "-ac", "2", "-itsoffset", begin, "-i", f"pipe:{audio_fd}"),
-        *("-map", "0:v", "-map", "1:a", "-vf", f"trim=start={begin},{frames},{black},{TAGGED}"),
-        *("-fps_mode", "passthrough"),
+        *("-f", "s16le", "-ar", "48000", "-ac", "2", "-i", f"pipe:{audio_fd}"),
+        *("-map", "0:v", "-map", "1:a", "-vf", f"{frames}{black},{TAGGED}"),
+        # Frames come when they come; by default their times are rounded to the frame rate.
+        *("-fps_mode", "passthrough", "-enc_time_base", TIME_BASE),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
         # No look-ahead and no reordering: with them, up to 40 frames (20 s of a still call) live only in memory.
         *("-tune", "zerolatency"),
@@ -87,7 +84,7 @@ def encoder_command(
         *("-force_key_frames", f"expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{KEYFRAME_EVERY_S}))"),
         *("-c:a", "aac", "-b:a", f"{settings.audio_rate_kbps}k"),
         # The segment keeps its place in the recording, to the sample: the place stands in the edit lists.
-        *("-output_ts_offset", f"-{origin_s:.6f}", "-movie_timescale", "48000"),
+        *("-output_ts_offset", f"{from_s:.6f}", "-movie_timescale", "48000"),
         *("-max_interleave_delta", str(INTERLEAVE_US)),
         # `delay_moov` keeps the offset between the tracks.
         *("-f", "mp4", "-movflags", "delay_moov+default_base_moof", "-frag_duration", str(FRAGMENT_US)),

@@ -7,31 +7,16 @@ from pathlib import Path
 from recorder_fsm.media.encode import CaptureSettings
 
 AUDIO_LATENCY_MS = 20
+LONGEST_STILL_S = 0.5
+"""An unchanged frame is repeated this often: a player shows it, and a kill loses no more."""
 RELAY = Path(__file__).parent / "audio_relay.py"
-CONVERTED = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp,format=yuv420p"
-"""How RGB becomes what is encoded: `encode.TAGGED` says the same to players. Without `full_chroma_inp` it takes half as
-much work again, with neither of the two flags colours are off by one step more."""
-LEAP_S = 12
-"""A clock that is set forward must not get into the file before the grabber is restarted (`resources.capture`)."""
 
 
-def video_grabber_command(settings: CaptureSettings, *, clock_shift_s: float = 0.0) -> list[str]:
-    """Return the command that writes the screen as raw frames in a NUT stream to its standard output.
-
-    `clock_shift_s`: by how much the system clock has been set since the recording began; taken out of the time stamps.
-    """
-    # A grabber that was held up takes the frames that it missed all at once: one of them is enough.
-    once = f"select='isnan(prev_selected_t)+between(t-prev_selected_t,{0.5 / settings.frame_rate:.4f},{LEAP_S})'"
-    return [
-        *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info"),
-        "-copyts",  # the stamps of the wall clock, which video and audio share
-        *("-probesize", "32", "-analyzeduration", "0"),  # the format is known: start at once
-        *("-f", "x11grab", "-framerate", str(settings.frame_rate), "-draw_mouse", "0"),
-        *("-video_size", f"{settings.width}x{settings.height}", "-i", settings.display),
-        *("-vf", f"{once},{CONVERTED}", "-fps_mode", "passthrough", "-c:v", "rawvideo"),
-        *(("-output_ts_offset", f"{-clock_shift_s:.6f}") if clock_shift_s else ()),
-        *("-flush_packets", "1", "-f", "nut", "pipe:1"),
-    ]
+def video_grabber_command(python: str, settings: CaptureSettings) -> list[str]:
+    """Return the command that writes the screen as raw frames to its standard output, from a time on that it reads."""
+    # -I: nothing of the environment and of the working directory.
+    numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S)
+    return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers)]
 
 
 def audio_grabber_command(settings: CaptureSettings) -> list[str]:

@@ -69,11 +69,6 @@ class Timeline:
         return max(0.0, self.captured_s - self.head_s)
 
     @property
-    def clock_shift_s(self) -> float:
-        """By how many seconds somebody has set the wall clock since the origin. 0 before there is one."""
-        return _clock_lead_s() - self._lead_s if self.segments else 0.0
-
-    @property
     def progress(self) -> Progress:
         """What all encoders together have written."""
         return Progress.total(segment.progress for segment in self.segments)

@@ -17,7 +17,7 @@ from loguru import logger
 
 from recorder_fsm.errors import CaptureError, ProgramError, RecorderError
 from recorder_fsm.media.encode import CaptureSettings, Progress, encoder_command
-from recorder_fsm.media.grab import LEAP_S, audio_grabber_command, relay_command, video_grabber_command
+from recorder_fsm.media.grab import audio_grabber_command, relay_command, video_grabber_command
 from recorder_fsm.media.timeline import Segment, Timeline
 from recorder_fsm.system.clock import Stopwatch, now_s
 from recorder_fsm.system.process import ChildProcess, describe_exit
@@ -25,8 +25,6 @@ from recorder_fsm.system.process import ChildProcess, describe_exit
 START_LIMIT_S = 10.0
 STALL_LIMIT_S = 10.0
 """An encoder that has written no frame for so long is frozen, or its grabber is."""
-STALL_AFTER_PAUSE_S = 2.0
-"""The same after the recorder, and perhaps the machine, stood still: the grabbers drop what comes after a leap."""
 SETTLE_S = 0.25
 """From the first grabbed frame to the begin of the recording: the encoder needs as long to read its inputs."""
 ENCODER_DRAIN_S = 5.0
@@ -41,8 +39,6 @@ DRAIN_LOOK_S = 0.25
 ENDED_S = 1.0
 """How long a program may take to end when it is told to."""
 CHECK_EVERY_S = 0.5
-CLOCK_STEP_S = 0.5
-"""The wall clock and the steady one drift apart by less; more is somebody who set the clock."""
 AUDIO_RETRY_S = 1.0
 """When an audio grabber that ended is started again, unless the sound server's restart is told first."""
 AUDIO_PIPE_BYTES = 1024 * 1024
@@ -107,19 +103,16 @@ class Capture:
         self._timeline = timeline
         self._segment_path = segment_path
         self._env = dict(env)
-        self._clock_shift_s = 0.0
         self._running = asyncio.Event()
         self._segment: Segment | None = None
         self._encoder: ChildProcess | None = None
         self._relay: ChildProcess | None = None
         self._grabber: ChildProcess | None = None
         self._audio: AudioGrabber | None = None
-        # Ours to keep: a pipe ends when we close it, not when a grabber is replaced.
-        self._video_pipe: BinaryIO | None = None
+        # Ours to keep: it ends when we close it, not when a reader of the sound server is replaced.
         self._audio_pipe: BinaryIO | None = None
 
     async def __aenter__(self) -> Self:
-        self._clock_shift_s = self._timeline.clock_shift_s
         try:
             await self._start()
         except BaseException as error:
@@ -146,7 +139,7 @@ class Capture:
         """
         encoder, relay, grabber = self._programs()
         progress = self._held_segment().progress
-        quiet, frames, limit_s = Stopwatch(), progress.frames, STALL_LIMIT_S
+        quiet, frames = Stopwatch(), progress.frames
         while True:
             looked_at = now_s()
             waited: list[asyncio.Future[Any]] = [encoder.exited, relay.exited, grabber.exited]
@@ -156,18 +149,13 @@ class Capture:
                 if child.exited.done():
                     cause = f"the {child.name} {describe_exit(child.exited.result())}: {child.last_words()}"
                     return CaptureError(detail=cause, code="capture_ended")
-            if now_s() - looked_at > LEAP_S:
-                logger.warning("the recorder stood still for {:.0f} s", now_s() - looked_at)
+            if (stood_still_s := now_s() - looked_at) > STALL_LIMIT_S:
+                logger.warning("the recorder stood still for {:.0f} s", stood_still_s)
+            if progress.frames > frames or stood_still_s > STALL_LIMIT_S:
                 quiet.restart()
-                limit_s = STALL_AFTER_PAUSE_S
-            if progress.frames > frames:
-                quiet.restart()
-                frames, limit_s = progress.frames, STALL_LIMIT_S
-            elif quiet.elapsed_s() > limit_s:
-                return CaptureError(detail=f"no frame was written for {limit_s:g} s", code="video_stalled")
-            shift_s = self._timeline.clock_shift_s
-            if abs(shift_s - self._clock_shift_s) > CLOCK_STEP_S:
-                grabber = await self._follow_clock(shift_s)
+                frames = progress.frames
+            elif quiet.elapsed_s() > STALL_LIMIT_S:
+                return CaptureError(detail=f"no frame was written for {STALL_LIMIT_S:g} s", code="video_stalled")
 
     async def audio_restarted(self) -> None:
         """Read the sound server again, which was restarted under its old address."""
@@ -184,78 +172,56 @@ class Capture:
             raise RuntimeError("the capture is not held")
         return self._segment
 
-    async def _follow_clock(self, shift_s: float) -> ChildProcess:
-        """Start the video grabber anew after the system clock was set: ffmpeg's devices stamp by that clock.
-
-        The new one takes the step out of its stamps; the encoder goes on reading the same pipe. What is lost is the
-        second that this takes, not the place of everything after it. The audio has a clock that nobody can set.
-        """
-        set_by_s, self._clock_shift_s = shift_s - self._clock_shift_s, shift_s
-        logger.warning("the system clock was set by {:+.1f} s; the video grabber is started anew", set_by_s)
-        return await self._renew_grabber()
-
-    async def _renew_grabber(self) -> ChildProcess:
-        _, _, grabber = self._programs()
-        await grabber.stop(ask=signal.SIGINT, wait_s=ENDED_S)
-        self._grabber = await self._spawn_grabber()
-        return self._grabber
-
-    async def _spawn_grabber(self) -> ChildProcess:
-        if self._video_pipe is None:
-            raise RuntimeError("the capture is not held")
-        command = video_grabber_command(self._settings, clock_shift_s=self._clock_shift_s)
-        return await ChildProcess.spawn("video grabber", command, env=self._env, stdout=self._video_pipe.fileno())
-
     async def _start(self) -> None:
         with contextlib.ExitStack() as handed_over:  # the children have them then
-            video_fd, self._video_pipe = _pipe()
-            handed_over.callback(os.close, video_fd)
             relay_fd, self._audio_pipe = _pipe()
             handed_over.callback(os.close, relay_fd)
             self._audio = AudioGrabber(self._settings, self._env, self._audio_pipe)
-            grabbing_since, self._grabber = now_s(), await self._spawn_grabber()
+            video_fd, frames = _pipe()
+            handed_over.callback(os.close, video_fd)
+            told_fd, start = _pipe()
+            handed_over.callback(start.close)
+            with frames, os.fdopen(told_fd, "rb"):
+                grabber = self._grabber = await ChildProcess.spawn(
+                    "video grabber",
+                    video_grabber_command(sys.executable, self._settings),
+                    env=self._env,
+                    stdin=told_fd,
+                    stdout=frames.fileno(),
+                )
             # The recording begins when there is something to record: a display is opened in 0.1 s, or in a second.
-            await self._grabber.ready(asyncio.ensure_future(_readable(video_fd)), limit_s=START_LIMIT_S)
+            await grabber.ready(asyncio.ensure_future(_readable(video_fd)), limit_s=START_LIMIT_S)
             number = len(self._timeline.segments) + 1
             segment = self._segment = self._timeline.open(self._segment_path(number), SETTLE_S)
+            begin_s = self._timeline.at_s(segment.from_s)
+            with contextlib.suppress(BrokenPipeError):  # its end is noticed with its words
+                start.write(f"{begin_s:.6f}\n".encode())
             audio_fd, relayed = _pipe(AUDIO_PIPE_BYTES)
             handed_over.callback(os.close, audio_fd)
             handed_over.callback(relayed.close)
             self._relay = await ChildProcess.spawn(
                 "audio relay",
-                relay_command(sys.executable, self._timeline.at_s(segment.from_s)),
+                relay_command(sys.executable, begin_s),
                 env=self._env,
                 stdin=relay_fd,
                 stdout=relayed.fileno(),
                 on_line=self._hear_relay,
             )
-            self._encoder = await ChildProcess.spawn(
-                "encoder",
-                encoder_command(
-                    self._settings,
-                    segment.path,
-                    video_fd=video_fd,
-                    audio_fd=audio_fd,
-                    origin_s=self._timeline.origin_s,
-                    from_s=segment.from_s,
-                ),
-                env=self._env,
-                pass_fds=(video_fd, audio_fd),
-                on_line=self._hear_encoder,
+            fds = (video_fd, audio_fd)
+            command = encoder_command(
+                self._settings, segment.path, video_fd=video_fd, audio_fd=audio_fd, from_s=segment.from_s
             )
-        if now_s() - grabbing_since > LEAP_S / 2:  # we stood still: held up so long, it takes the rest for a set clock
-            await self._renew_grabber()
+            encoder = self._encoder = await ChildProcess.spawn(
+                "encoder", command, env=self._env, pass_fds=fds, on_line=self._hear_encoder
+            )
         running = asyncio.ensure_future(self._running.wait())
         try:
-            # An encoder without a grabber would wait for its input until the limit: end that input.
-            self._grabber.exited.add_done_callback(self._close_pipes)
-            await self._encoder.ready(running, limit_s=START_LIMIT_S)
-            self._grabber.exited.remove_done_callback(self._close_pipes)
+            await encoder.ready(running, limit_s=START_LIMIT_S)
         except ProgramError as error:
             # The words of a grabber that failed say more than those of an encoder without input, but not those of one
             # that merely lost its encoder.
-            if not self._grabber.running and "Broken pipe" not in self._grabber.last_words():
-                raise ProgramError(detail=f"{self._grabber.name}: {self._grabber.last_words()}") from error
+            if not grabber.running and "Broken pipe" not in grabber.last_words():
+                raise ProgramError(detail=f"{grabber.name}: {grabber.last_words()}") from error
             raise
 
     async def _end(self, drain_s: float) -> None:
@@ -270,7 +236,8 @@ class Capture:
                 ending.append(self._finish(self._grabber, min(GRABBER_STOP_S, drain_s), signal.SIGKILL))
             if self._audio is not None:
                 ending.append(self._audio.stop())
-            self._close_pipes()  # the grabbers have them, too: their end is the end of the pipes
+            if self._audio_pipe is not None:
+                self._audio_pipe.close()  # the reader has it, too: its end is the end of the pipe
             await asyncio.gather(*ending)
             if self._encoder is not None and self._encoder.returncode:
                 how = describe_exit(self._encoder.returncode)
@@ -289,11 +256,6 @@ class Capture:
                 seen = now
             await asyncio.wait({program.exited}, timeout=min(DRAIN_LOOK_S, quiet_s))
         await program.stop(ask=ask, wait_s=min(ENDED_S, quiet_s))
-
-    def _close_pipes(self, _: object = None) -> None:
-        for pipe in (self._video_pipe, self._audio_pipe):
-            if pipe is not None:
-                pipe.close()
 
     def _hear_encoder(self, line: str) -> bool:
         progress = self._held_segment().progress

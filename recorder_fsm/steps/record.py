@@ -15,7 +15,7 @@ from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import ResourceStack
 from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.mattermost.notice import Notice
-from recorder_fsm.media.encode import LONGEST_STILL_S
+from recorder_fsm.media.grab import LONGEST_STILL_S
 from recorder_fsm.resources.capture import Capture
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.plugin_watch import PluginWatch

@@ -53,7 +53,7 @@ OVERCOME = ("encoder", "grabber", "audio grabber", "relay", "driver", "pulseaudi
 """The targets whose death or pause does not end the recording (a killed recorder ends it otherwise)."""
 TARGETS: dict[str, Callable[[RecorderProcess], list[psutil.Process]]] = {
     "encoder": lambda run: run.all("libx264"),
-    "grabber": lambda run: run.all("x11grab"),
+    "grabber": lambda run: run.all("video_grabber"),
     "audio grabber": lambda run: run.all("parec"),
     "relay": lambda run: run.all("audio_relay"),
     "chromium": lambda run: [run.chromium()],

@@ -1,4 +1,4 @@
-"""The system clock is set while a capture runs: by libfaketime for ffmpeg, by a patch for the recorder."""
+"""The system clock is set while a capture runs: by libfaketime for its programs, by a patch for the recorder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_set_clock_keeps_stamps_in_order(
     assert facts.audio is not None
     assert abs(facts.duration_s - timeline.elapsed_s) < 1.5
     assert abs(facts.video.duration_s - facts.audio.duration_s) < 1.5
-    made.noticed = "grabber started anew"
+    made.noticed = "nobody needs that clock"
     made.published = f"{facts.duration_s:.1f} of {timeline.elapsed_s:.1f} s"
 
 

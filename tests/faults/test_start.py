@@ -617,7 +617,7 @@ MOMENTS = {
     "browser_joined": r"call_joined:",
     "encoder starting": r"encoder started",
     "grabber starting": r"grabber started",
-    "grabbing": r"video grabber: Input #0",
+    "grabbing": r"audio relay started",
 }
 
 

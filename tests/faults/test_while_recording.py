@@ -31,7 +31,7 @@ def encoder(run: RecorderProcess) -> psutil.Process:
 
 
 def video_grabber(run: RecorderProcess) -> psutil.Process:
-    return run.child("ffmpeg", "x11grab")
+    return run.child("video_grabber")
 
 
 def audio_grabber(run: RecorderProcess) -> psutil.Process:

@@ -1,0 +1,104 @@
+"""A display, seen from a client: what changed (X DAMAGE), and fetching it into memory (MIT-SHM)."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+import xcffib
+import xcffib.damage
+import xcffib.shm
+import xcffib.xproto
+
+PIXEL_BYTES = 4
+_Z_PIXMAP = xcffib.xproto.ImageFormat.ZPixmap
+_BOUNDING_BOX = xcffib.damage.ReportLevel.BoundingBox
+_ALL_PLANES = 0xFFFFFFFF
+_IPC_PRIVATE, _IPC_CREAT, _IPC_RMID = 0, 0o1000, 0
+_OWNER_ONLY = 0o600
+
+
+class ScreenError(Exception):
+    """The display cannot be read, or is gone; says why."""
+
+
+class Screen:
+    """The upper left `width` x `height` pixels of a display, kept at `address`: four bytes each, BGR0, line by line.
+
+    The server tells what changed since the last `fetch`; only those lines are copied, in their whole width.
+    """
+
+    def __init__(self, display: str, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        try:
+            self._connection = xcffib.connect(display)  # type: ignore[no-untyped-call]
+            self._root = self._connection.get_setup().roots[self._connection.pref_screen].root
+            self._damage = self._connection(xcffib.damage.key)
+            self._damage.QueryVersion(1, 1).reply()
+            self._damaged = self._connection.generate_id()
+            self._damage.CreateChecked(self._damaged, self._root, _BOUNDING_BOX).check()
+            self._attach(width * height * PIXEL_BYTES)
+        except (xcffib.XcffibException, OSError) as error:
+            raise ScreenError(f"the display {display} cannot be read: {error or type(error).__name__}") from error
+        self._top, self._bottom = 0, height
+
+    def fileno(self) -> int:
+        """Return what becomes readable when the server has something to tell."""
+        return int(self._connection.get_file_descriptor())
+
+    def changed(self) -> bool:
+        """Take in what the server has told; returns whether anything has changed since the last fetch."""
+        try:
+            while (event := self._connection.poll_for_event()) is not None:
+                if isinstance(event, xcffib.damage.NotifyEvent):
+                    self._top = max(0, min(self._top, event.area.y))
+                    self._bottom = min(self._height, max(self._bottom, event.area.y + event.area.height))
+        except xcffib.XcffibException as error:
+            raise ScreenError("the display closed the connection") from error
+        return self._top < self._bottom
+
+    def fetch(self) -> tuple[int, int]:
+        """Bring the lines that changed up to date; returns the first of them, and the first that did not change."""
+        top, bottom = self._top, self._bottom
+        self._top, self._bottom = self._height, 0
+        try:
+            # Whatever is drawn from here on is told anew.
+            self._damage.Subtract(self._damaged, 0, 0)
+            area = (0, top, self._width, bottom - top)
+            at = top * self._width * PIXEL_BYTES
+            if self._segment:
+                shm = self._connection(xcffib.shm.key)
+                shm.GetImage(self._root, *area, _ALL_PLANES, _Z_PIXMAP, self._segment, at).reply()
+            else:
+                core: Any = self._connection.core  # type: ignore[has-type]
+                pixels = core.GetImage(_Z_PIXMAP, self._root, *area, _ALL_PLANES).reply().data.buf()
+                ctypes.memmove(self.address + at, pixels, len(pixels))
+        except xcffib.XcffibException as error:
+            raise ScreenError(f"the display does not give its picture: {error or type(error).__name__}") from error
+        return top, bottom
+
+    def _attach(self, size_bytes: int) -> None:
+        """Share memory with the server; where that is refused, it sends the pixels."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.shmget.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
+        libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+        libc.shmat.restype = ctypes.c_void_p
+        number = libc.shmget(_IPC_PRIVATE, size_bytes, _IPC_CREAT | _OWNER_ONLY)
+        try:
+            if number < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            address = libc.shmat(number, None, 0)
+            if address == ctypes.c_void_p(-1).value:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            self._segment = self._connection.generate_id()
+            shm = self._connection(xcffib.shm.key)
+            shm.AttachChecked(self._segment, number, read_only=False).check()
+            self.address: int = address
+        except (OSError, xcffib.XcffibException):
+            self._segment = 0
+            self._memory = ctypes.create_string_buffer(size_bytes)
+            self.address = ctypes.addressof(self._memory)
+        finally:
+            if number >= 0:
+                libc.shmctl(number, _IPC_RMID, None)  # goes with the last of us who has it
