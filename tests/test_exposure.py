@@ -65,7 +65,8 @@ def shown(pid: int) -> bytes:
 async def test_environment_of_the_start_shows_no_secret(locale: str) -> None:
     """Neither our own, as the kernel shows it, nor a child's; the rest of it stays to be seen."""
     private, public = "http://me:wordofaproxy@p:1", "http://p:2"
-    async with started(LANG=locale, OTHER="stays", https_proxy=private, HTTP_PROXY=public) as (process, (_up, child, said)):
+    starting = started(LANG=locale, OTHER="stays", https_proxy=private, HTTP_PROXY=public)
+    async with starting as (process, (_up, child, said)):
         assert said == f"{TOKEN} a {TOKEN} None None"
         for pid in (process.pid, int(child)):
             assert TOKEN.encode() not in shown(pid)
