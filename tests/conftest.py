@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, default_int_handler, getsignal, signal
 
 import aiohttp
 import pytest
@@ -56,6 +57,14 @@ def _quiet_libraries() -> None:
     """As in a recorder: libraries speak from their warnings on."""
     for name, lowest in QUIET_LIBRARIES.items():
         logging.getLogger(name).setLevel(lowest)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals() -> None:
+    """As of a terminal, also where nohup or a shell's background ignores some: children inherit that."""
+    for number in (SIGHUP, SIGQUIT, SIGINT):
+        if getsignal(number) is SIG_IGN:
+            signal(number, default_int_handler if number is SIGINT else SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
