@@ -20,10 +20,15 @@ RUN apt-get update; \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY requirements/${LOCK}.lock locked.txt
-# No pip in the result; wheels only, so that nothing of a package's own runs here.
+# No pip in the result; wheels only, so that nothing of a package's own runs here. xcffib comes as its sources alone, which
+# are Python and have no program for building: a wheel is made of them with Debian's setuptools.
 RUN python3 -m venv --without-pip /opt/recorder-fsm; \
+    sed -n '/^xcffib==/,/^    # via/p' locked.txt > sources.txt; \
+    sed -i '/^xcffib==/,/^    # via/d' locked.txt; \
     python3 -m pip --python /opt/recorder-fsm/bin/python3 install --no-cache-dir --require-hashes --no-deps \
         --only-binary :all: --requirement locked.txt; \
+    python3 -m pip wheel --no-cache-dir --require-hashes --no-deps --no-build-isolation --wheel-dir wheels \
+        --requirement sources.txt; \
     # Playwright's driver: without Node's symbols (27 MB), its trace viewer and its types.
     packages=$(echo /opt/recorder-fsm/lib/python3*/site-packages); \
     driver=$packages/playwright/driver; \
