@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import attrs
@@ -28,6 +28,7 @@ FRAME_BYTES = WIDTH * HEIGHT * 3 // 2
 RATE, STILL_S = 20, 0.5
 BLACK, WHITE, GREY = 0x000000, 0xFFFFFF, 0x808080
 LUMA = {BLACK: 16, WHITE: 235, GREY: 126}
+PAUSE_S = 2.0
 LEAD_S = 0.3
 """From the start of a grabber's connection to its first frame."""
 
@@ -258,10 +259,8 @@ async def test_reader_that_pauses_costs_frames_and_no_memory(
         start_s = now_s() + LEAD_S
         os.write(writer, f"{start_s:.6f}\n".encode())
         await asyncio.to_thread(os.read, output, 1)
-        for _ in range(60):  # three seconds' worth of frames
-            painter.fill(GREY)
-            painter.fill(WHITE)
-            await asyncio.sleep(1 / RATE)
+        colours = cycle((GREY, WHITE))
+        await until(lambda: painter.fill(next(colours)) > start_s + PAUSE_S)
         paused_s = now_s() - start_s
         program.ask(signal.SIGINT)
         rest = await asyncio.to_thread(_drain, output)

@@ -58,9 +58,8 @@ def encoder_command(
 ) -> list[str]:
     """Return the command that encodes video (`raw_stream`) and audio (raw samples) into `segment`.
 
-    It prints its progress.
-    `video_fd`, `audio_fd`: the descriptors to read; both begin at 0. `from_s`: where this segment begins, in seconds
-    since the origin of the timeline; time stamps in every segment count from there.
+    It prints its progress. `video_fd`, `audio_fd`: the descriptors to read; both begin at 0. `from_s`: where this
+    segment begins, in seconds since the origin of the timeline; time stamps in every segment count from there.
     """
     frames = f"fps={settings.frame_rate}:start_time=0," if settings.constant_frame_rate else ""
     # Dark grey, the page's own background, is not black.
