@@ -2,7 +2,6 @@
 # docs/deployment.md. It names no processor: the build runs wherever Debian has Chromium.
 #
 #   docker build --tag recorder-fsm .
-#   docker build --build-arg LOCK=standin --tag recorder-fsm:standin .     with the local stand-in for Mattermost
 #
 # Kept to what Docker 20.10 understands: no `# syntax=` line, no heredocs, no COPY --link, no --start-interval.
 
@@ -12,14 +11,12 @@ ARG BASE=debian:trixie-slim
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
 SHELL ["/bin/sh", "-eu", "-c"]
-# run: the recorder. standin: also the local Mattermost of the demo, for tests.
-ARG LOCK=run
 # hadolint ignore=DL3008
 RUN apt-get update; \
     apt-get install --yes --no-install-recommends binutils python3 python3-pip python3-setuptools python3-venv python3-wheel; \
     rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY requirements/${LOCK}.lock locked.txt
+COPY requirements/run.lock locked.txt
 # No pip in the result; wheels only, so that nothing of a package's own runs here. xcffib comes as its sources alone, which
 # are Python and have no program for building: a wheel is made of them with Debian's setuptools.
 RUN python3 -m venv --without-pip /opt/recorder-fsm; \

@@ -162,7 +162,6 @@ $(AUDIT)/bin/pip-audit:
 .PHONY: check-security
 check-security: packages $(AUDIT)/bin/pip-audit ## Look for known holes in what is locked, and for risky code (asks the network)
 	$(AUDIT)/bin/pip-audit $(AUDIT_ARGS) --require-hashes --disable-pip --requirement requirements/run.lock
-	$(AUDIT)/bin/pip-audit $(AUDIT_ARGS) --require-hashes --disable-pip --requirement requirements/standin.lock
 	$(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml recorder_fsm deploy
 	$(AUDIT)/bin/hadolint Dockerfile
 	$(AUDIT)/bin/shellcheck deploy/entrypoint deploy/healthcheck deploy/recover
@@ -185,7 +184,7 @@ sbom: packages $(AUDIT)/bin/pip-audit ## Write CycloneDX bills of materials: wha
 lock: packages ## Write the locked requirements anew
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.4,<8'
-	@for name in run standin dev; do \
+	@for name in run dev; do \
 		echo "locking requirements/$$name.lock"; \
 		$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --build-deps-for editable \
 			--unsafe-package recorder-fsm --no-allow-unsafe \
