@@ -13,8 +13,8 @@ from typing import Any, TextIO
 import attrs
 
 from bench.parts import Usage
+from recorder_fsm.analysis.pattern import AvOffsets, av_offsets
 from recorder_fsm.standin.launcher import RECORDER, default_environ
-from recorder_fsm.standin.measure import AvOffsets, av_offsets
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.system.process import ChildProcess
 

@@ -14,8 +14,8 @@ import attrs
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from recorder_fsm.standin.measure import decode
-from recorder_fsm.standin.probing import PROGRAM_ENV
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
+from recorder_fsm.analysis.pattern import decode
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds, Post, StoredFile, new_id
 from recorder_fsm.system.process import run

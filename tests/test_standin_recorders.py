@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
 from recorder_fsm.standin import StandIn
 from recorder_fsm.standin.channel import duration_text
-from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.system.process import ChildProcess, run
 
 ENVIRON = {**os.environ, "AUTH_TOKEN": "not for the child", "SECRET": "not for the child"}

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.standin.access import BodyError, read_json
 from recorder_fsm.standin.botapi import ID
 from recorder_fsm.standin.calls import Calls, NoSuchCallError
 from recorder_fsm.standin.launcher import Launcher, recorded_s
-from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.scene import scene_of
 from recorder_fsm.standin.state import Post, State
 from recorder_fsm.standin.uploads import file_info

@@ -19,11 +19,11 @@ from typing import Any
 import attrs
 from loguru import logger
 
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.standin.demo_check import Findings, examine
 from recorder_fsm.standin.demo_view import DemoView
 from recorder_fsm.standin.launcher import RECORDER, default_environ
-from recorder_fsm.standin.probing import PROGRAM_ENV
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds, Job
 from recorder_fsm.system.process import ChildProcess

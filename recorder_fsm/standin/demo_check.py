@@ -9,10 +9,11 @@ from pathlib import Path
 
 import attrs
 
+from recorder_fsm.analysis import audio, pattern, video
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV, PROGRAM_LIMIT_S
+from recorder_fsm.analysis.probe import Container, probe
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.media.probe import decode_command
-from recorder_fsm.standin import measure
-from recorder_fsm.standin.probing import PROGRAM_ENV, PROGRAM_LIMIT_S, Container
 from recorder_fsm.system.process import run
 
 CLOCK_DIFFERS_S = 2.0
@@ -29,8 +30,8 @@ class Findings:
     """What was found in one file; `problems` are sentences, and none for a good recording."""
 
     container: Container
-    sound: measure.Loudness | None
-    offsets: measure.AvOffsets | None
+    sound: audio.Loudness | None
+    offsets: pattern.AvOffsets | None
     problems: tuple[str, ...]
 
 
@@ -39,24 +40,24 @@ async def examine(path: Path, *, received_bytes: int, recorded_s: float, size: t
 
     `size` is the width and height that were asked for. Raises `RecordingError` for what is no playable file.
     """
-    container = await measure.probe(path)
+    container = await probe(path)
     problems = [*_streams(container, size), *_length(container, recorded_s)]
     if container.size_bytes != received_bytes:
         problems.append(f"the file has {container.size_bytes} bytes, the server got {received_bytes}")
     problems += await _decodes(path, container)
     sound = offsets = None
     if container.audio is not None:
-        sound = await measure.loudness(path)
-        silent = await measure.silent_share(path, QUIETEST_DBFS)
+        sound = await audio.loudness(path)
+        silent = await audio.silent_share(path, QUIETEST_DBFS)
         if sound.mean_dbfs < QUIETEST_DBFS or silent > SILENT_SHARE:
             problems.append(f"it is silent: {sound.mean_dbfs:.0f} dBFS, {silent:.0%} of the seconds without sound")
     if container.video is not None:
-        black = await measure.black_share(path)
+        black = await video.black_share(path)
         if black > BLACK_SHARE:
             problems.append(f"{black:.0%} of it is black")
     if container.audio is not None and container.video is not None:
         try:
-            offsets = await measure.av_offsets(path, kind="sync")
+            offsets = await pattern.av_offsets(path, kind="sync")
         except RecordingError as error:
             problems.append(f"{error}")
     return Findings(container, sound, offsets, tuple(problems))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.harness.recorder_process import recorder
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis import video
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.knobs import Fault
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.system.process import run as run_program
@@ -50,10 +51,10 @@ async def test_file_begins_when_started_is_heard(standin: StandIn, data: Path, t
         assert await run.exit_code() == 0, run.text
     path = published(standin, run)
     heard_at = [entry.time for entry in standin.state.log if entry.route == "status"][-1]
-    (blank, *_) = await measure.black_spans(path)
+    (blank, *_) = await video.black_spans(path)
     assert blank[0] == pytest.approx(shown_at - heard_at, abs=NEAR_S)
     assert await first_stamps_s(path) == {"video": 0, "audio": 0}
-    length_s = (await measure.probe(path)).duration_s
+    length_s = (await probe(path)).duration_s
     assert length_s == pytest.approx(stopped_at - heard_at, abs=NEAR_S)
     assert run.report["capture"]["clock_s"] == pytest.approx(length_s, abs=0.2)
     assert run.report["gaps"] == []

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from bench.harness.recorder_process import RecorderProcess, assert_nothing_left, recorder
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis import audio, pattern, tones, video
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.scene import PEOPLE
 from recorder_fsm.standin.server import StandIn
 
@@ -34,13 +35,13 @@ def published(standin: StandIn, run: RecorderProcess) -> Path:
 
 async def assert_good_pattern(path: Path, *, width: int = 1280, height: int = 720, seconds: float = SECONDS) -> None:
     """The file shows the whole pattern page, moves, sounds, and is in sync."""
-    facts = await measure.probe(path)
+    facts = await probe(path)
     assert facts.video is not None
     assert facts.audio is not None
     assert (facts.video.width, facts.video.height) == (width, height)
     assert facts.faststart
     assert facts.duration_s >= seconds - 0.5
-    corners = await measure.corners(path, seconds / 2)
+    corners = await video.corners(path, seconds / 2)
     for pixel, wanted in zip(
         (corners.top_left, corners.top_right, corners.bottom_left, corners.bottom_right),
         ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)),
@@ -48,16 +49,16 @@ async def assert_good_pattern(path: Path, *, width: int = 1280, height: int = 72
     ):
         assert all(abs(got - want) <= NEAR for got, want in zip(pixel, wanted, strict=True)), corners
     assert not corners.edge_rows_black
-    counters = await measure.counters(path)
+    counters = await pattern.counters(path)
     assert len(counters.readings) > seconds * 5
     assert counters.repeat_share < 0.05
     assert counters.unreadable_share < 0.05
-    beeps = await measure.beeps(path, 1000)
+    beeps = await tones.beeps(path, 1000)
     assert abs(len(beeps) - facts.duration_s) <= 2
-    assert await measure.silent_share(path) < 0.3
-    offsets = await measure.av_offsets(path)
+    assert await audio.silent_share(path) < 0.3
+    offsets = await pattern.av_offsets(path)
     assert abs(offsets.median_ms) < 150
-    assert await measure.black_tail_s(path) <= 0.5
+    assert await video.black_tail_s(path) <= 0.5
 
 
 async def test_host_stop_publishes_a_good_file(standin: StandIn, data: Path) -> None:
@@ -108,10 +109,10 @@ async def test_call_over_webrtc_is_audible(standin: StandIn, data: Path) -> None
         standin.stop_recording(ids.recording_id)
         assert await run.exit_code() == 0, run.text
     path = published(standin, run)
-    loudness = await measure.loudness(path)
+    loudness = await audio.loudness(path)
     assert loudness.mean_dbfs > -45
-    assert await measure.silent_share(path) < 0.3
-    assert await measure.black_share(path) < 0.05
+    assert await audio.silent_share(path) < 0.3
+    assert await video.black_share(path) < 0.05
     assert_volume_tells_nothing(data, run, standin)
 
 
@@ -158,17 +159,18 @@ async def test_odd_size_is_recorded_even(standin: StandIn, data: Path) -> None:
 
 async def test_two_jobs_at_once_never_see_each_other(standin: StandIn, data: Path) -> None:
     """Two recorders on one machine each record their own call: one a pattern, one people."""
-    pattern, people = standin.create_call(scene={"mode": "pattern"}), standin.create_call(scene={"mode": "call"})
-    async with recorder(standin, pattern, data) as one, recorder(standin, people, data) as other:
+    beeping_ids = standin.create_call(scene={"mode": "pattern"})
+    talking_ids = standin.create_call(scene={"mode": "call"})
+    async with recorder(standin, beeping_ids, data) as one, recorder(standin, talking_ids, data) as other:
         await asyncio.gather(one.recorded(SECONDS), other.recorded(SECONDS))
-        standin.stop_recording(pattern.recording_id)
-        standin.stop_recording(people.recording_id)
+        standin.stop_recording(beeping_ids.recording_id)
+        standin.stop_recording(talking_ids.recording_id)
         assert await one.exit_code() == 0, one.text
         assert await other.exit_code() == 0, other.text
     beeping, talking = published(standin, one), published(standin, other)
-    assert len(await measure.beeps(beeping, 1000)) >= SECONDS - 2
-    assert (await measure.counters(beeping)).unreadable_share < 0.05
-    assert (await measure.counters(talking)).unreadable_share == 1.0
+    assert len(await tones.beeps(beeping, 1000)) >= SECONDS - 2
+    assert (await pattern.counters(beeping)).unreadable_share < 0.05
+    assert (await pattern.counters(talking)).unreadable_share == 1.0
     for run in (one, other):
         assert_nothing_left(run)
 

@@ -28,7 +28,8 @@ import attrs
 import psutil
 
 from bench.harness.recorder_process import RecorderProcess, orphans, recorder
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis import pattern
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.storage.job_dir import recordings_in
 from tests.faults.scene import capture_begin, meeting_lost
@@ -175,10 +176,10 @@ class Chaos:
         return f"{where}, codes {self.codes}, {captured_s:.1f} s captured, {lost_s:.2f} s lost"
 
     async def _lost(self, path: Path, captured_s: float) -> float:
-        facts = await measure.probe(path)
+        facts = await probe(path)
         if facts.video is None or facts.audio is None:
             raise Broken(f"{path.name} has no video or no audio")
-        counters = await measure.counters(path)
+        counters = await pattern.counters(path)
         longest_s = max(FREEZE_S if harm.action == "freeze" else OVERCOME_S for harm in self.harms)
         holes = [
             gap
@@ -240,7 +241,7 @@ async def siege(seed: int, seconds: float) -> int:
                     print(f"BROKEN: code {code}, {len(posts)} posts, told {told}\n{run.text[-4000:]}")  # noqa: T201
                     return 1
                 path = standin.uploaded(posts[0].file_id)
-                lost, facts = await meeting_lost(path), await measure.probe(path)
+                lost, facts = await meeting_lost(path), await probe(path)
                 clock_s = run.report["capture"]["clock_s"]
     held = (
         lost.video_s <= SIEGE_VIDEO_S

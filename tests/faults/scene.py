@@ -15,8 +15,9 @@ from typing import Any
 import attrs
 
 from bench.harness.recorder_process import RecorderProcess, orphans, recorder
-from recorder_fsm.standin import measure
-from recorder_fsm.standin.probing import PROGRAM_ENV
+from recorder_fsm.analysis import pattern, tones
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.system.process import run
@@ -73,7 +74,7 @@ class Fault:
     async def published(self, *, lost_s: float = 2.0) -> Path:
         """One post with a file that plays and holds everything up to `lost_s` before the harm."""
         path = published(self.standin, self.run.ids)
-        facts = await measure.probe(path)
+        facts = await probe(path)
         assert facts.video is not None
         assert facts.audio is not None
         assert facts.faststart
@@ -89,7 +90,7 @@ class Fault:
         `video_s`, `audio_s`: how much of each may be missing. Nobody was told that the recording failed.
         """
         path = published(self.standin, self.run.ids)
-        facts, lost = await measure.probe(path), await meeting_lost(path)
+        facts, lost = await probe(path), await meeting_lost(path)
         assert facts.video is not None
         assert facts.audio is not None
         clock_s = self.run.report["capture"]["clock_s"]
@@ -144,7 +145,7 @@ async def meeting_lost(path: Path) -> Lost:
 
     The counter goes on in the page while nothing is recorded, so its jump says how long the hole must be.
     """
-    counters, beeps = await measure.counters(path), await measure.beeps(path, BEEP_HZ)
+    counters, beeps = await pattern.counters(path), await tones.beeps(path, BEEP_HZ)
     read = [(one.pts_s, one.value) for one in counters.readings if one.value is not None]
     paces = [
         (after - before) % 2**16 / (then - at)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.harness.recorder_process import recorder
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from tests.faults.often import slow_but
 from tests.faults.pending import recovering
@@ -102,7 +102,7 @@ async def test_recording_that_people_saw_is_published(
     made = row("announced", f"`started`: {reply}; {end}")
     over = await ended(standin, data, made, UNHEARD_REPLIES[reply], end)
     assert made.exit_code == 0, over.run.text
-    facts = await measure.probe(published(standin, over.run.ids))
+    facts = await probe(published(standin, over.run.ids))
     assert facts.duration_s >= SECONDS - 0.5
     made.published = f"{facts.duration_s:.1f} s"
 
@@ -125,7 +125,7 @@ async def test_recording_that_nobody_was_told_of_is_kept(
     standin.set_faults()
     async with recovering(standin, over.run.ids, data, str(data)) as run:
         assert await run.exit_code() == 0, run.text
-    facts = await measure.probe(published(standin, over.run.ids))
+    facts = await probe(published(standin, over.run.ids))
     assert facts.duration_s >= SECONDS - 0.5
     made.published = "kept, then all of it"
 

@@ -13,7 +13,7 @@ import pytest
 
 from bench.harness.environment import job_environment
 from bench.harness.recorder_process import launched, orphans
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from tests.faults.often import slow_but
 from tests.faults.scene import Fault, Row, published
@@ -64,7 +64,7 @@ async def test_carelessness_of_a_parent_costs_nothing(standin: StandIn, data: Pa
             await process.wait()
     assert made.exit_code == 0
     assert standin.state.statuses[0].status == "started"
-    facts = await measure.probe(published(standin, ids))
+    facts = await probe(published(standin, ids))
     assert facts.video is not None
     made.noticed, made.published, made.left = "no fault", f"{facts.duration_s:.1f} s", len(orphans(str(data)))
     assert made.left == 0

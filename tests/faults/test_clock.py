@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.media import timeline as timeline_module
 from recorder_fsm.media.timeline import Timeline
-from recorder_fsm.standin import measure
 from tests.faults.scene import Row
 from tests.programs import stage
 
@@ -46,7 +46,7 @@ async def test_set_clock_keeps_stamps_in_order(
             await _recorded(timeline, 9, watch)
             watch.cancel()
     (segment,) = timeline.segments
-    facts = await measure.probe(segment.path)
+    facts = await probe(segment.path)
     assert facts.video is not None
     assert facts.audio is not None
     assert abs(facts.duration_s - timeline.elapsed_s) < 1.5

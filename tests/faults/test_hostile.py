@@ -18,7 +18,8 @@ import pytest
 
 from bench.harness.environment import job_environment
 from bench.harness.recorder_process import RecorderProcess, launched, recorder
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis import video
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.answers import own
@@ -195,9 +196,9 @@ async def test_antics_of_the_page_do_no_harm(standin: StandIn, data: Path, row: 
         standin.stop_recording(fault.run.ids.recording_id)
         await fault.ends(0)
         path = published(standin, fault.run.ids)
-        made.noticed, made.published = "recording goes on", f"{(await measure.probe(path)).duration_s:.1f} s"
+        made.noticed, made.published = "recording goes on", f"{(await probe(path)).duration_s:.1f} s"
         assert fault.run.report["file"]["duration_s"] >= 9
-        red, green, _ = (await measure.corners(path, 8.5)).top_left
+        red, green, _ = (await video.corners(path, 8.5)).top_left
         assert (red > 200, green < 60) == (True, True)  # still the pattern page, and no box over it
         assert (fault.run.job_dir / "recorder.log").stat().st_size < LOG_LIMIT_BYTES
 

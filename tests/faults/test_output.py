@@ -16,7 +16,7 @@ import pytest
 
 from bench.harness.environment import job_environment
 from bench.harness.recorder_process import orphans
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.pending import Clip, leave
@@ -96,7 +96,7 @@ async def ends(made: Row, process: asyncio.subprocess.Process, standin: StandIn,
     async with asyncio.timeout(EXIT_LIMIT_S):
         made.exit_code = await process.wait()
     assert made.exit_code == 0
-    facts = await measure.probe(published(standin, ids))
+    facts = await probe(published(standin, ids))
     assert facts.video is not None
     made.noticed, made.published, made.left = "no fault", f"{facts.duration_s:.1f} s", len(orphans(str(data)))
     assert made.left == 0

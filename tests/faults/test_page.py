@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.standin.probing import PROGRAM_ENV, probe
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.system.process import run
 from tests.faults.scene import Row, recording

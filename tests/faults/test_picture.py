@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.harness.recorder_process import recorder
+from recorder_fsm.analysis import video
 from recorder_fsm.resources.display import Display
-from recorder_fsm.standin import measure
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.system.process import ChildProcess
 from tests.end_to_end.test_recording import NEAR, assert_good_pattern
@@ -52,7 +52,7 @@ async def test_switches_that_cannot_record_are_left_out(standin: StandIn, data: 
     path = published(standin, ids)
     if scale == "1":
         await assert_good_pattern(path, seconds=5)
-    corners = await measure.corners(path, 2.5)  # of a page whose counter is too large to be read
+    corners = await video.corners(path, 2.5)  # of a page whose counter is too large to be read
     assert not corners.edge_rows_black
     for pixel, wanted in zip(
         (corners.top_left, corners.top_right, corners.bottom_left, corners.bottom_right),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.harness.recorder_process import recorder
-from recorder_fsm.standin.probing import probe
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import Job
 from recorder_fsm.steps.plugin_watch import ASK_EVERY_S, GONE_AFTER_S, QUIET_AFTER_S

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from bench.harness.recorder_process import RecorderProcess
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.answers import OFF, OWN
@@ -119,7 +119,7 @@ async def test_failed_join_publishes_the_segment(
     harm(data / ids.recording_id, small_clip)
     async with restarted(made, standin, ids, data) as fault:
         await fault.ends(0)
-        assert (await measure.probe(published(standin, ids))).duration_s >= 5.5
+        assert (await probe(published(standin, ids))).duration_s >= 5.5
         assert list(fault.run.job_dir.glob("*.mp4")) == []
         assert words in fault.run.text
         made.noticed, made.published = "warning", "all of it"
@@ -143,7 +143,7 @@ async def test_killed_join_publishes_the_segment(
     async with restarted(made, standin, ids, data) as fault:
         (await joining(fault.run)).kill()
         await fault.ends(0)
-        assert (await measure.probe(published(standin, ids))).duration_s >= 5.5
+        assert (await probe(published(standin, ids))).duration_s >= 5.5
         assert list(fault.run.job_dir.glob("*.mp4*")) == []
         made.noticed, made.published = "warning", "all of it"
 

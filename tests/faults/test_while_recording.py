@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from bench.harness.recorder_process import RecorderProcess, orphans, recorder
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis import pattern, video
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.faults.often import slow_but
@@ -217,7 +218,7 @@ async def test_gpu_process_crash_is_no_fault(standin: StandIn, data: Path, row: 
         standin.stop_recording(fault.run.ids.recording_id)
         await fault.ends(0)
         path = published(standin, fault.run.ids)
-        made.noticed, made.published = "recording goes on", f"{(await measure.probe(path)).duration_s:.1f} s"
+        made.noticed, made.published = "recording goes on", f"{(await probe(path)).duration_s:.1f} s"
         assert fault.run.report["outcome"] == "done"
         assert [report.status for report in standin.state.statuses] == ["started"]
 
@@ -268,7 +269,7 @@ async def test_end_of_the_call_ends_the_capture(standin: StandIn, data: Path, ro
         await fault.noticed("call_ended", 2.0)
         await fault.ends(0)
         path = await fault.published(lost_s=0.5)
-        assert await measure.black_tail_s(path) <= 0.5
+        assert await video.black_tail_s(path) <= 0.5
         assert [report.status for report in standin.state.statuses] == ["started"]
 
 
@@ -281,7 +282,7 @@ async def test_short_network_loss_is_survived(standin: StandIn, data: Path, row:
         standin.stop_recording(fault.run.ids.recording_id)
         await fault.ends(0)
         path = published(standin, fault.run.ids)
-        made.noticed, made.published = "recording goes on", f"{(await measure.probe(path)).duration_s:.1f} s"
+        made.noticed, made.published = "recording goes on", f"{(await probe(path)).duration_s:.1f} s"
         assert fault.run.report["file"]["duration_s"] >= 11
 
 
@@ -312,7 +313,7 @@ async def test_long_network_loss_ends_the_capture(standin: StandIn, data: Path, 
         await fault.ends(0)
         path = await fault.published()
         assert "rtc peer close" in fault.run.report["cause"]["detail"]
-        assert cut_s - 0.5 <= (await measure.probe(path)).duration_s <= cut_s + 4.0, fault.run.text
+        assert cut_s - 0.5 <= (await probe(path)).duration_s <= cut_s + 4.0, fault.run.text
         # The call is told when the network is back, beside the upload; the plugin had ended the job by then.
         assert [(one.status, one.reply) for one in standin.state.statuses] == [("started", 200), ("failed", 400)]
         job = standin.state.find_job(fault.run.ids.recording_id)
@@ -333,7 +334,7 @@ async def test_bot_that_the_plugin_gave_up_ends_the_capture(standin: StandIn, da
         await fault.noticed("call_lost", grace_s + 2.0)
         await fault.ends(0)
         path = await fault.published()
-        assert (await measure.probe(path)).duration_s >= cut_s + grace_s - 1.0, fault.run.text
+        assert (await probe(path)).duration_s >= cut_s + grace_s - 1.0, fault.run.text
         assert "rtc peer close" in fault.run.report["cause"]["detail"]
         assert [(one.status, one.reply) for one in standin.state.statuses] == [("started", 200), ("failed", 400)]
 
@@ -356,7 +357,7 @@ async def test_end_in_which_nothing_came_is_not_published(
         await fault.noticed("call_lost", 16.0)
         await fault.ends(0)
         path = await fault.published()
-        duration_s = (await measure.probe(path)).duration_s
+        duration_s = (await probe(path)).duration_s
         assert cut_s - 0.5 <= duration_s <= cut_s + 4.0, fault.run.text
         assert any("are left out" in note for note in fault.run.report["notes"])
         assert abs(duration_s - fault.run.report["capture"]["clock_s"]) <= 0.2
@@ -417,7 +418,7 @@ async def test_disk_that_is_full_at_once_loses_nothing_captured(
         made.exit_code = await fault.run.exit_code()
         assert made.exit_code == 0, fault.run.text
         path = published(standin, fault.run.ids)
-        facts = await measure.probe(path)
+        facts = await probe(path)
         made.published = f"{facts.duration_s:.1f} s"
         assert facts.duration_s >= 2.0
 
@@ -442,7 +443,7 @@ async def test_starved_encoder_keeps_the_clock(standin: StandIn, data: Path, row
         made.published = f"{report['file']['duration_s']:.1f} of {report['capture']['clock_s']:.1f} s"
         assert report["file"]["duration_s"] >= report["capture"]["clock_s"] - 0.5
         assert abs(report["file"]["video_s"] - report["file"]["audio_s"]) <= 1.5
-        counters = await measure.counters(published(standin, fault.run.ids))
+        counters = await pattern.counters(published(standin, fault.run.ids))
         made.lost_s = round(report["capture"]["clock_s"] - counters.readings[-1].pts_s, 2)
         assert made.lost_s <= 2.0
 

@@ -23,7 +23,7 @@ from bench.harness.containers import (
     offloader_profile,
     started_again,
 )
-from recorder_fsm.standin import measure
+from recorder_fsm.analysis.probe import probe
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.certificate_kinds import KINDS, REFUSED, TAKEN
@@ -50,7 +50,7 @@ async def published(standin: StandIn, ids: CallIds, seconds: float) -> None:
     """There is one post with one file, which plays, as long as it should be."""
     posts = [post for post in standin.state.posts if post.recording_id == ids.recording_id]
     assert len(posts) == 1
-    facts = await measure.probe(standin.uploaded(posts[0].file_id))
+    facts = await probe(standin.uploaded(posts[0].file_id))
     assert facts.video is not None
     assert facts.audio is not None
     assert facts.duration_s >= seconds - 0.5

@@ -1,6 +1,7 @@
 """What a finished recording says about itself: container, streams, brands, order of its boxes.
 
-Reads with ffprobe and by walking the MP4 boxes (ISO/IEC 14496-12). What is seen and heard in it is left to `measure`.
+Reads with ffprobe and by walking the MP4 boxes (ISO/IEC 14496-12). What is seen and heard in it
+is left to `video` and `audio`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,9 @@ from typing import Any
 
 import attrs
 
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV, PROGRAM_LIMIT_S
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.system.process import run
-
-PROGRAM_LIMIT_S = 600.0
-MEASURES_BYTES = 256 * 2**20
-"""What ffmpeg prints of each frame of a long recording: some 220 bytes."""
-PROGRAM_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 
 @attrs.frozen

@@ -1,0 +1,168 @@
+"""The test pattern of the stand-in's call page in a recording: frame counter, flash and beep.
+
+Reads the pattern that `pages/pattern_view.js` draws and the tones of `pages/sound.js`. The recording has to show the
+page pixel for pixel; places are in pixels from the top left corner:
+
+    corners        16x16   at the four corners: red, green / blue, yellow
+    frame counter  20 blocks of 32x32 from (64, 64): white, black, 16 bits of Gray code (highest first), even parity,
+                   its inverse; one more on every frame that the page prepares
+    flash          128x128 at (64, 128), white for 100 ms from every whole second, with a beep of 1 kHz (100 ms)
+    sync           32x32   at (24, 24) in a call with `sync`, white for 100 ms, with a tick of 3 kHz (60 ms)
+
+With `rtc` the sound passes a peer connection and is late by its jitter buffer, 60 to 150 ms; the lights are not.
+Measure offsets without it.
+
+All times are seconds on the file's own clock, the same for picture and sound, edit lists applied. ffmpeg decodes and
+shrinks; the rest is arithmetic in Python.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from recorder_fsm.analysis.arithmetic import percentile, share
+from recorder_fsm.analysis.tones import beeps
+from recorder_fsm.analysis.video import Region, shrunk
+from recorder_fsm.errors import RecordingError
+
+Kind = Literal["pattern", "sync"]
+
+BLOCKS = 20
+COUNTER_BITS = 16
+COUNTER = Region(64, 64, BLOCKS * 32, 32)
+LIGHTS: dict[Kind, Region] = {"pattern": Region(64, 128, 128, 128), "sync": Region(24, 24, 32, 32)}
+TONES_HZ: dict[Kind, int] = {"pattern": 1000, "sync": 3000}
+
+LIT_CONTRAST = 96  # grey levels between a light that is on and one that is off
+PAIR_WITHIN_S = 0.5
+
+
+@attrs.frozen
+class Reading:
+    """Hold the counter (0 to 65535) of the frame shown from `pts_s` on, None where it cannot be read."""
+
+    pts_s: float
+    value: int | None
+
+
+@attrs.frozen
+class Gap:
+    """Hold a jump: the counter went on by `counts` between the frame at `at_s` and the next, `duration_s` later."""
+
+    at_s: float
+    duration_s: float
+    counts: int
+
+
+@attrs.frozen
+class Counters:
+    """Hold all readings; shares are 0 to 1 of all frames.
+
+    A frame repeats if its counter is that of the frame before. `gaps` are steps of more than three usual ones.
+    `longest_standstill_s` is the longest time with one and the same counter.
+    """
+
+    readings: tuple[Reading, ...]
+    repeat_share: float
+    unreadable_share: float
+    gaps: tuple[Gap, ...]
+    longest_standstill_s: float
+
+
+@attrs.frozen
+class AvOffsets:
+    """Hold flash minus beep for every pair, in milliseconds: positive means that the picture is late.
+
+    A flash is seen in the first frame that shows it, so a perfect recording of `frame_ms` per frame measures 0 to
+    `frame_ms`, half a frame on average. That half is not subtracted.
+    """
+
+    offsets_ms: tuple[float, ...]
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+    frame_ms: float
+
+    @property
+    def spread_ms(self) -> float:
+        return self.p95_ms - self.p5_ms
+
+
+async def counters(path: Path) -> Counters:
+    """Read the frame counter of every frame, whatever the frame rate does."""
+    frames = await shrunk(path, COUNTER, BLOCKS)
+    readings = tuple(Reading(pts_s, decode(blocks)) for pts_s, blocks in frames)
+    read = [(one.pts_s, one.value) for one in readings if one.value is not None]
+    steps = [
+        (at_s, next_s - at_s, (after - before) % 2**COUNTER_BITS) for (at_s, before), (next_s, after) in pairwise(read)
+    ]
+    moves = [counts for _, _, counts in steps if counts]
+    usual = statistics.median(moves) if moves else 0
+    return Counters(
+        readings=readings,
+        repeat_share=share(sum(not counts for _, _, counts in steps), len(readings)),
+        unreadable_share=share(len(readings) - len(read), len(readings)),
+        gaps=tuple(Gap(*step) for step in steps if step[2] > 3 * usual),
+        longest_standstill_s=_longest_standstill(read),
+    )
+
+
+async def flashes(path: Path, kind: Kind = "pattern") -> list[float]:
+    """Return the time of the first lit frame of each flash; a flash that the file begins with has none."""
+    frames = await shrunk(path, LIGHTS[kind], 1)
+    levels = [blocks[0] for _, blocks in frames]
+    if not levels or max(levels) - min(levels) < LIT_CONTRAST:
+        return []
+    middle = (max(levels) + min(levels)) / 2
+    return [frames[i][0] for i in range(1, len(frames)) if levels[i] > middle >= levels[i - 1]]
+
+
+async def av_offsets(path: Path, kind: Kind = "pattern") -> AvOffsets:
+    """Pair each beep with the nearest flash within half a second; raises `RecordingError` if nothing pairs."""
+    lit = await flashes(path, kind)
+    heard = await beeps(path, TONES_HZ[kind])
+    nearest = [min((flash - beep for flash in lit), key=abs, default=math.inf) for beep in heard]
+    offsets = sorted(1000 * offset for offset in nearest if abs(offset) < PAIR_WITHIN_S)
+    if not offsets:
+        raise RecordingError("Picture and sound cannot be compared.", detail=f"{len(lit)} flashes, {len(heard)} beeps")
+    frames = await shrunk(path, LIGHTS[kind], 1)
+    intervals = [after - before for (before, _), (after, _) in pairwise(frames)]
+    return AvOffsets(
+        offsets_ms=tuple(offsets),
+        median_ms=statistics.median(offsets),
+        p5_ms=percentile(offsets, 5),
+        p95_ms=percentile(offsets, 95),
+        frame_ms=1000 * statistics.median(intervals) if intervals else 0.0,
+    )
+
+
+def decode(blocks: bytes) -> int | None:
+    """Return the counter that 20 grey levels show, None if references or parity do not fit."""
+    white, black = blocks[0], blocks[1]
+    if white - black < LIT_CONTRAST:
+        return None
+    bits = [level > (white + black) / 2 for level in blocks[2:]]
+    code, parity, inverse = bits[:COUNTER_BITS], bits[COUNTER_BITS], bits[COUNTER_BITS + 1]
+    if parity == inverse or sum(code) % 2 != parity:
+        return None
+    value = bit = 0
+    for gray in code:
+        bit ^= gray
+        value = value * 2 + bit
+    return value
+
+
+def _longest_standstill(read: Sequence[tuple[float, int]]) -> float:
+    longest, since_s, held = 0.0, 0.0, -1
+    for pts_s, value in read:
+        if value != held:
+            since_s, held = pts_s, value
+        longest = max(longest, pts_s - since_s)
+    return longest
