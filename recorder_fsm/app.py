@@ -22,6 +22,7 @@ from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.refusal import read_settings, refuse
+from recorder_fsm.sampling import Sampler
 from recorder_fsm.steps import steps_of
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.deeper_cause import DeeperCause
@@ -173,7 +174,8 @@ class _Job:
             explain=DeeperCause(group, (Path("/tmp"), directory.runtime), shown_proxy(proxy_for(settings.site_url))),  # noqa: S108
         )
         try:
-            outcome = await runner.run()
+            async with Sampler(report, directory, job.timeline, self.began, resources.parts).running():
+                outcome = await runner.run()
         finally:
             bot.close()
             spared = [directory.guard_pid] if directory.guard_pid is not None else []

@@ -26,6 +26,18 @@ from recorder_fsm.resources.display import Display
 from recorder_fsm.resources.driver import Driver
 from recorder_fsm.storage.job_dir import JobDirectory
 from recorder_fsm.storage.report import JobReport
+from recorder_fsm.system.process import ChildProcess
+
+PARTS = {
+    "Xvfb": "display",
+    "pulseaudio": "audio",
+    "audio grabber": "audio",
+    "audio relay": "audio",
+    "Chromium": "browser",
+    "video grabber": "grabber",
+    "encoder": "encoder",
+}
+"""What a program counts for where CPU and memory are told by part."""
 
 
 class JobResources:
@@ -76,6 +88,11 @@ class JobResources:
                 {Resource.AUDIO: Capture.audio_restarted},
             ),
         }
+
+    def parts(self) -> Mapping[int, str]:
+        """Return which part of the job each program is that runs now, by its number (`system.usage`)."""
+        parts = {pid: PARTS[name] for pid, name in ChildProcess.names().items() if name in PARTS}
+        return parts if (driver := self._driver.pid) is None else {**parts, driver: "driver"}
 
     def _browser(self) -> Browser:
         settings, runtime = self._settings, self._directory.runtime

@@ -49,6 +49,11 @@ class Driver:
             raise RuntimeError("the driver is not held")
         return self._playwright
 
+    @property
+    def pid(self) -> int | None:
+        """The driver's process, None while it is not held or not known."""
+        return self._process.pid if self._process is not None else None
+
     async def __aenter__(self) -> Self:
         self._inherit(self._env)
         manager = async_playwright()

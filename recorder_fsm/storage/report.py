@@ -17,8 +17,11 @@ from loguru import logger
 from recorder_fsm import __version__
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.plain_text import plain_facts
+from recorder_fsm.storage.samples import Samples
 
 Facts = Mapping[str, Any]
+
+SAMPLE_EVERY_S = 5.0
 
 
 class JobReport:
@@ -32,6 +35,8 @@ class JobReport:
         self._notes: list[str] = []
         self._transitions: list[dict[str, str | float]] = []
         self._gaps: list[dict[str, str | float]] = []
+        self.samples = Samples(SAMPLE_EVERY_S)
+        """What the job used and did over time; `sampling` fills it."""
 
     def changed(self, event: str, source: str, target: str, cause: str) -> None:
         """Take a transition; `cause` is "" where the event says it all."""
@@ -105,9 +110,19 @@ class JobReport:
         part = path.with_suffix(".part")
         try:
             part.touch(mode=0o600)
-            part.write_text(json.dumps(plain_facts(whole), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            part.write_text(_text(plain_facts(whole), plain_facts(self.samples.facts())), encoding="utf-8")
             part.replace(path)
         except OSError as error:
             logger.warning("the report cannot be written: {}", error.strerror)
             with contextlib.suppress(OSError):
                 part.unlink()
+
+
+def _text(whole: object, samples: object) -> str:
+    """Return the report as people read it: a fact on each line, and a column of samples on one."""
+    text = json.dumps(whole, indent=2, ensure_ascii=False)
+    if not isinstance(samples, dict) or not samples:
+        return text + "\n"
+    columns = ",\n".join(f"    {json.dumps(name)}: {json.dumps(values)}" for name, values in samples.items())
+    head = text.removesuffix("\n}")
+    return head + ',\n  "samples": {\n' + columns + "\n  }\n}\n"

@@ -17,7 +17,8 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
+from weakref import WeakSet
 
 import attrs
 from loguru import logger
@@ -62,7 +63,10 @@ class ChildProcess:
     Its output goes to the log line by line at debug level; the last lines are kept in `words` for causes and reports.
     """
 
+    _all: ClassVar[WeakSet[ChildProcess]] = WeakSet()
+
     def __init__(self, name: str, process: asyncio.subprocess.Process, on_line: LineListener | None = None) -> None:
+        self._all.add(self)
         self.name = name
         self._on_line = on_line
         self.pid = process.pid
@@ -113,6 +117,11 @@ class ChildProcess:
             _widen(process, number)
         logger.debug("{} started as process {}", name, process.pid)
         return cls(name, process, on_line)
+
+    @classmethod
+    def names(cls) -> dict[int, str]:
+        """Return the name of each program that runs, by its number."""
+        return {one.pid: one.name for one in cls._all if one.running}
 
     @property
     def tail(self) -> list[str]:
