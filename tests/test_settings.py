@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.harness.environment import ID, JOB, TOKEN
-from recorder_fsm.config.settings import MIB, TABLE, Number, Settings, markdown_table, usable_identity
+from recorder_fsm.config.kinds import Number
+from recorder_fsm.config.settings import MIB, TABLE, Settings, markdown_table, usable_identity
 from recorder_fsm.errors import SettingsError
 
 NUMBERS = [

@@ -1,144 +1,25 @@
 """The job's settings: every environment variable with its default, limits and meaning, and how they are read.
 
-Owns `TABLE`, from which the settings are read and the documentation is made, and the kinds of values in it. A kind
-knows how a text becomes a value and in which words the original refuses one (contract 1.1). The order of reading is the
-original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then values are checked. Its first
-refusal comes first here, too, and all others after it. Nothing here reads the process's own environment: the caller
-hands a mapping in.
+Owns `TABLE`, from which the settings are read and the documentation is made; `kinds` has the kinds of values in it.
+The order of reading is the original's (contract 1.2): first all numbers are parsed, then defaults are filled in, then
+values are checked. Its first refusal comes first here, too, and all others after it. Nothing here reads the process's
+own environment: the caller hands a mapping in.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import attrs
 
-from recorder_fsm.config import go_syntax
 from recorder_fsm.config.address import site_address
+from recorder_fsm.config.kinds import Choice, File, Identifier, Number, Site, Text
 from recorder_fsm.errors import SettingsError
-from recorder_fsm.plain_text import hide, keep_secret
+from recorder_fsm.plain_text import keep_secret
 
 MIB = 1024 * 1024
-SCHEMES = ("http", "https")
-SHOWN_CHARACTERS = 80
-
-
-@attrs.frozen
-class Text:
-    """Any text. The base of the kinds of values; `read` may raise `ValueError` with the original's text."""
-
-    default: str = ""
-    limits: str = "any text"
-    secret: bool = False
-
-    def read(self, raw: str) -> Any:
-        """Turn the variable's text into a value; an empty text is the default."""
-        return raw or self.default
-
-    def refusal(self, value: Any) -> str:
-        """Return the original's words against `value`, or an empty text if it is allowed."""
-        return ""
-
-    def shown(self, value: Any) -> str:
-        """Describe the value in a message."""
-        text = hide(str(value))  # the token, pasted into another variable by mistake
-        cut = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
-        return go_syntax.quote(cut) if text else "empty"
-
-
-@attrs.frozen
-class Number(Text):
-    """A whole number in Go's syntax; 0 is the default, as if the variable were empty."""
-
-    low: int = 0
-    high: int = 0
-    value: int = 0
-    bits: int = 32
-
-    def read(self, raw: str) -> int:
-        return (go_syntax.parse_int(raw, self.bits) if raw else 0) or self.value
-
-    def refusal(self, value: int) -> str:
-        optional_and_unset = self.value == 0 and value == 0
-        return "" if optional_and_unset or self.low <= value <= self.high else "value is not valid"
-
-    def shown(self, value: int | str) -> str:
-        return str(value) if isinstance(value, int) else Text.shown(self, value)
-
-
-@attrs.frozen
-class Choice(Text):
-    """One of a few words; `fold` accepts any letter case and yields the word's own."""
-
-    words: tuple[str, ...] = ()
-    fold: bool = False
-
-    def read(self, raw: str) -> str:
-        by_case = {word.lower(): word for word in self.words} if self.fold else {}
-        return by_case.get(raw.lower(), raw) or self.default
-
-    def refusal(self, value: str) -> str:
-        return "" if value in self.words else "value is not valid"
-
-
-@attrs.frozen
-class Identifier(Text):
-    """A Mattermost id."""
-
-    def refusal(self, value: str) -> str:
-        if not value:
-            return "cannot be empty"
-        return "" if re.fullmatch("[a-z0-9]{26}", value) else "parsing failed"
-
-    def shown(self, value: str) -> str:
-        return f"{len(value)} characters long" if self.secret and value else Text.shown(self, value)
-
-
-@attrs.frozen
-class Site(Text):
-    """The server's address: scheme, host, port. Exactly one trailing slash is forgiven."""
-
-    def read(self, raw: str) -> str:
-        return raw.removesuffix("/")
-
-    def refusal(self, value: str) -> str:
-        if not value:
-            return "cannot be empty"
-        try:
-            url = go_syntax.parse_url(value)
-        except ValueError as error:
-            return f"parsing failed: {error}"
-        if url.scheme not in SCHEMES:
-            return f"parsing failed: invalid scheme {go_syntax.quote(url.scheme)}"
-        if url.path:
-            return f"parsing failed: invalid path {go_syntax.quote(url.path)}"
-        try:
-            site_address(value)
-        except ValueError as error:  # what the original takes, and then cannot record with
-            return f"cannot be used: {error}"
-        return ""
-
-    def shown(self, value: str) -> str:
-        return Text.shown(self, re.sub("([?#]).+", r"\1...", go_syntax.without_password(value), flags=re.DOTALL))
-
-
-@attrs.frozen
-class File(Text):
-    """A path of a file that must exist if it is named."""
-
-    def read(self, raw: str) -> Path | None:
-        return Path(raw) if raw else None
-
-    def refusal(self, value: Path | None) -> str:
-        try:
-            if value is None or value.is_file():
-                return ""
-            return "is a directory, and must be one file" if value.is_dir() else "file does not exist"
-        except OSError as error:
-            return f"file cannot be read: {error.strerror}"
 
 
 @attrs.frozen
