@@ -18,7 +18,14 @@ PEOPLE: tuple[dict[str, Any], ...] = (
 )
 RTC_CHROMIUM_ARG = "--allow-loopback-in-peer-connection"
 """What Chromium wants for `rtc` where there is no network but the loopback; elsewhere it changes nothing."""
-DEFAULT_SCENE: dict[str, Any] = {"mode": "call", "share": False, "rtc": False, "v2": False, "sync": False}
+DEFAULT_SCENE: dict[str, Any] = {
+    "mode": "call",
+    "share": False,
+    "film": "document",
+    "rtc": False,
+    "v2": False,
+    "sync": False,
+}
 
 
 def scene_of(state: State, call: Call | None) -> dict[str, Any]:

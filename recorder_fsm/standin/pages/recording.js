@@ -102,6 +102,7 @@ async function fetchScene(callId) {
   for (const flag of FLAGS) {
     scene[flag] = query.has(flag) ? query.get(flag) === "1" : Boolean(scene[flag]);
   }
+  scene.film = query.get("film") ?? scene.film;
   return { ...scene, mode: query.get("mode") ?? scene.mode ?? "call", participants: people };
 }
 

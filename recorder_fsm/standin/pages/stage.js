@@ -20,7 +20,7 @@ export class Stage {
   constructor(parent, { scene, avatar }) {
     this.sound = new Sound(scene);
     if (scene.share) {
-      this.#shared = new SharedScreen(window.innerWidth);
+      this.#shared = new SharedScreen(window.innerWidth, scene.film);
       this.#screen = scene.rtc ? element("video", { autoplay: true }) : this.#shared.canvas;
       this.#screen.id = "screen-player";
       this.#screen.muted = true;
