@@ -12,7 +12,8 @@ from loguru import logger
 
 from recorder_fsm import __version__
 from recorder_fsm.browser.launch_options import child_environment, proxy_switches
-from recorder_fsm.config.settings import Settings
+from recorder_fsm.config.settings import Settings, docs_url_of
+from recorder_fsm.error_catalogue import what_to_do
 from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
 from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
@@ -70,9 +71,10 @@ async def record(
         for problem in error.problems:
             logger.error("{}", problem)
         await refuse(environment, error)
-        logger.info("ended with code {}: {}", EXIT_KEEP, error)  # the last line alone tells, as in `_say_end`
+        # The last line alone tells, as in `_say_end`.
+        logger.info("ended with code {}: {}{}", EXIT_KEEP, error, what_to_do(error.code, docs_url_of(environment)))
     except RecorderError as error:
-        logger.error("{}", error)
+        logger.error("{}{}", error, what_to_do(error.code, docs_url_of(environment)))
     except Exception as error:  # noqa: BLE001 - a defect of ours: what was recorded must not be deleted for it
         logger.opt(exception=error).critical("the recorder failed unexpectedly")
     return EXIT_KEEP
@@ -195,8 +197,8 @@ class _Job:
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
         if ours:
-            report.write(directory.report, exit_code=code, state=state, cause=cause)
-        _say_end(outcome, code, directory.report)
+            report.write(directory.report, exit_code=code, state=state, cause=cause, docs_url=settings.docs_url)
+        _say_end(outcome, code, directory.report, settings.docs_url)
         return code
 
 
@@ -225,12 +227,13 @@ class _Herald:
             self.unheard = not await self._bot.report_failed(sentence, TELL_LIMIT_S)
 
 
-def _say_end(outcome: Outcome, code: int, report: Path) -> None:
+def _say_end(outcome: Outcome, code: int, report: Path, docs_url: str) -> None:
     """Write the last line of the log; it alone says what happened: `kubectl logs --tail 1` shows no more."""
     state, fault = outcome.change.transition.target, outcome.fault
     level = "INFO" if state is State.DONE and fault is None else "WARNING" if code == EXIT_NOTHING_LEFT else "ERROR"
     why = f"{outcome.change.transition.event.value}{f' ({fault})' if fault is not None else ''}"
-    logger.log(level, "ended {} with code {}: {}; the report is {}", state.value, code, why, report)
+    advice = what_to_do(fault.code, docs_url) if isinstance(fault, RecorderError) else ""
+    logger.log(level, "ended {} with code {}: {}; the report is {}{}", state.value, code, why, report, advice)
 
 
 def _kept(job: JobContext) -> Path | None:

@@ -55,6 +55,26 @@ def recover(context: click.Context, directory: Path | None) -> None:
 
 
 @commands.command()
+@click.argument("code", required=False)
+def explain(code: str | None) -> None:
+    """Say what an error CODE means and what to do about it; without one, list all codes."""
+    import shutil  # noqa: PLC0415 - a command imports what it needs
+
+    from recorder_fsm import error_pages  # noqa: PLC0415
+
+    if code is None:
+        click.echo(error_pages.overview(), nl=False)
+        return
+    try:
+        click.echo(error_pages.explain(code, min(shutil.get_terminal_size().columns, 100)), nl=False)
+    except KeyError as near:
+        meant = f" Did you mean {near.args[0]}?" if near.args[0] else ""
+        raise click.ClickException(
+            f"there is no error code {code!r}.{meant} `recorder-fsm explain` lists all"
+        ) from near
+
+
+@commands.command()
 @click.option("--table", is_flag=True, help="Print the tables of states and transitions instead (Markdown).")
 def graph(table: bool) -> None:
     """Print the state diagram (Mermaid)."""

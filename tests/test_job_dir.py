@@ -172,7 +172,7 @@ def test_missing_room_for_the_runtime_is_a_cause(tmp_path: Path, monkeypatch: py
         patched.setattr(Places, "of", lambda *_: nowhere)
         with pytest.raises(DirectoryError, match="no directory for its temporary files") as caught:
             JobDirectory(tmp_path / "job").__enter__()
-    assert caught.value.code == "no_room"
+    assert caught.value.code == "no_temporary_dir"
     for words in ("relative is relative", "nowhere no such file or directory", "file is no directory"):
         assert words in caught.value.detail
     with JobDirectory(tmp_path / "job"):

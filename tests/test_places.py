@@ -95,7 +95,7 @@ def test_place_that_no_socket_can_lie_in_holds_what_is_large(tmp_path: Path, dis
     assert form_trouble(odd)
     with pytest.raises(DirectoryError) as caught:
         Places(named=(str(odd),), memory=(), usual=()).choose()
-    assert caught.value.code == "no_room"
+    assert caught.value.code == "no_temporary_dir"
     assert str(odd) in caught.value.detail
     assert "socket" in caught.value.detail
 

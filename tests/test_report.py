@@ -47,7 +47,10 @@ def test_report_of_nothing_is_whole(tmp_path: Path) -> None:
     report = written(JobReport("rec", 0.0), tmp_path / "report.json", exit_code=1, state="failed", cause=cause)
     assert (report["recording_id"], report["version"]) == ("rec", __version__)
     assert (report["outcome"], report["exit_code"]) == ("failed", 1)
-    assert report["cause"] == {"code": "capture_ended", "sentence": "It broke.", "detail": "ffmpeg"}
+    assert (report["cause"]["code"], report["cause"]["sentence"]) == ("capture_ended", "It broke.")
+    assert report["cause"]["detail"] == "ffmpeg"
+    assert report["cause"]["advice"].startswith("Look for the reason")
+    assert report["cause"]["help"] == "recorder-fsm explain capture_ended"
     assert (report["transitions"], report["gaps"], report["notes"], report["states_s"]) == ([], [], [], {})
 
 

@@ -305,7 +305,7 @@ def test_identity_survives_other_bad_values(tmp_path: Path) -> None:
 
 def test_table_names_every_variable_once_and_the_document_shows_them() -> None:
     """The documentation's table has one row per variable, with its default and its limits."""
-    assert len({row.name for row in TABLE}) == len({row.field for row in TABLE}) == len(TABLE) == 22
+    assert len({row.name for row in TABLE}) == len({row.field for row in TABLE}) == len(TABLE)
     lines = markdown_table().splitlines()
     assert len(lines) == len(TABLE) + 2
     for row, line in zip(TABLE, lines[2:], strict=True):

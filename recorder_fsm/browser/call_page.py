@@ -19,7 +19,7 @@ from loguru import logger
 from recorder_fsm.browser import picture
 from recorder_fsm.browser.console import Console
 from recorder_fsm.browser.needs import Tab
-from recorder_fsm.browser.page_answer import LED_AWAY, SENTENCES, Answer
+from recorder_fsm.browser.page_answer import CODES, LED_AWAY, REFUSED, SENTENCES, Answer
 from recorder_fsm.errors import BrowserError, CallError, CallLost, RecorderError
 from recorder_fsm.system.clock import Stopwatch, running_timeout, running_wait
 
@@ -219,7 +219,7 @@ class CallPage:
             raise _AgainError(f"the page could not be loaded ({error.detail})") from error
         if answer.final:
             sentence = SENTENCES.get(answer.status, CallError.sentence)
-            raise CallError(sentence, detail=answer.describe(), code=f"page_{answer.status}")
+            raise CallError(sentence, detail=answer.describe(), code=CODES.get(answer.status, REFUSED))
         if not answer.good:
             raise _AgainError(answer.describe(), answer)
 
@@ -311,7 +311,7 @@ class CallPage:
         if answer is not None and answer.foreign:
             return CallError(LED_AWAY, detail=detail, code="page_elsewhere")
         if answer is not None and answer.status in SENTENCES and not answer.elsewhere:
-            return CallError(SENTENCES[answer.status], detail=detail, code=f"page_{answer.status}")
+            return CallError(SENTENCES[answer.status], detail=detail, code=CODES[answer.status])
         return CallError("The recorder could not join the call in time.", detail=detail, code="join_timeout")
 
     def _console_words(self) -> str:

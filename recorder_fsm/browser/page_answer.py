@@ -19,6 +19,9 @@ SENTENCES = {
     404: "Mattermost has no call page: the Calls plugin is missing, disabled or too old.",
     501: "Mattermost has no call page: its plugins are disabled.",
 }
+REFUSED = "page_refused"
+CODES = {401: "page_401", 403: "page_403", 404: "page_404", 501: "page_501"}
+"""The codes of the errors for statuses that have a sentence; `REFUSED` is that of any other."""
 LED_AWAY = "The address that the recorder has for Mattermost leads to another site."
 HEALING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses with which also Mattermost itself only says that it cannot do it now."""

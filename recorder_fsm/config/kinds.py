@@ -17,6 +17,7 @@ from recorder_fsm.plain_text import hide
 
 SCHEMES = ("http", "https")
 SHOWN_CHARACTERS = 80
+LINK_CHARACTERS = 500
 
 
 @attrs.frozen
@@ -132,3 +133,17 @@ class File(Text):
             return "is a directory, and must be one file" if value.is_dir() else "file does not exist"
         except OSError as error:
             return f"file cannot be read: {error.strerror}"
+
+
+@attrs.frozen
+class Link(Text):
+    """An address that people are shown. Nobody asks it, so one that is none is left out, and ends no recording."""
+
+    def read(self, raw: str) -> str:
+        try:
+            url = go_syntax.parse_url(raw)
+        except ValueError:
+            return ""
+        fit = raw.isascii() and raw.isprintable() and " " not in raw and len(raw) <= LINK_CHARACTERS
+        plain = url.scheme in SCHEMES and "//" in raw and not re.search(r"[?#\"'<>`\\]|//[^/]*@|://(/|$)", raw)
+        return raw.rstrip("/") if fit and plain else ""

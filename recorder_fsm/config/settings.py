@@ -15,7 +15,7 @@ from typing import Any, Self
 import attrs
 
 from recorder_fsm.config.address import site_address
-from recorder_fsm.config.kinds import Choice, File, Identifier, Number, Site, Text
+from recorder_fsm.config.kinds import Choice, File, Identifier, Link, Number, Site, Text
 from recorder_fsm.errors import SettingsError
 from recorder_fsm.plain_text import keep_secret
 
@@ -90,6 +90,8 @@ TABLE: tuple[Variable, ...] = (
     Variable("MIN_FREE_BYTES", "min_free_bytes", "MinFreeBytes",
         _number(MIB, 16 * MIB, MIB * MIB, "bytes", bits=64),
         "With less free space the recording is ended and saved, and none is begun."),
+    Variable("DOCS_URL", "docs_url", "DocsURL", Link(limits="http or https; another text is left out"),
+        "Where you host this documentation: a failure then names its page there."),
 )  # fmt: skip
 
 
@@ -132,6 +134,7 @@ class Settings:
     max_duration_s: int | None
     stop_grace_s: int
     min_free_bytes: int
+    docs_url: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -205,6 +208,11 @@ def usable_identity(environment: Mapping[str, str]) -> Identity | None:
     if any(variable.kind.refusal(values[field]) for field, variable in variables.items()):
         return None
     return Identity(**values)
+
+
+def docs_url_of(environment: Mapping[str, str]) -> str:
+    """Return where the documentation is hosted, "" for nowhere; also for an environment that is wrong otherwise."""
+    return next(str(_read(variable, environment)) for variable in TABLE if variable.field == "docs_url")
 
 
 def _is_switch(word: str) -> bool:

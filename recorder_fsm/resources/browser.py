@@ -159,12 +159,11 @@ class Browser:
             waited: list[asyncio.Future[Any]] = [self._gone, self._chromium.exited, frozen]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if self._gone.done():
-                what, code = self._gone.result(), "page_crashed"
-            elif self._chromium.exited.done():
-                what, code = f"Chromium {describe_exit(self._chromium.exited.result())}", "browser_ended"
-            else:
-                what, code = frozen.result(), "page_frozen"
-            return BrowserError(detail=what, code=code)
+                return BrowserError(detail=self._gone.result(), code="page_crashed")
+            if self._chromium.exited.done():
+                how = describe_exit(self._chromium.exited.result())
+                return BrowserError(detail=f"Chromium {how}", code="browser_ended")
+            return BrowserError(detail=frozen.result(), code="page_frozen")
         finally:
             frozen.cancel()
 

@@ -81,7 +81,9 @@ class Places:
         )
         if private is None:
             raise DirectoryError(
-                "The recorder has no directory for its temporary files.", detail=self._trouble(), code="no_room"
+                "The recorder has no directory for its temporary files.",
+                detail=self._trouble(),
+                code="no_temporary_dir",
             )
         if private.free_bytes >= LARGE_BYTES and not spacious:
             return private.path, private.path

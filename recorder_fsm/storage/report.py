@@ -14,7 +14,7 @@ from typing import Any
 
 from loguru import logger
 
-from recorder_fsm import __version__
+from recorder_fsm import __version__, error_catalogue
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.plain_text import plain_facts
 from recorder_fsm.storage.samples import Samples
@@ -94,10 +94,10 @@ class JobReport:
         """Keep something that a person should know of the recording."""
         self._notes.append(text)
 
-    def write(self, path: Path, *, exit_code: int, state: str, cause: RecorderError | None) -> None:
-        """Write the report; a volume that refuses is logged, and no more."""
+    def write(self, path: Path, *, exit_code: int, state: str, cause: RecorderError | None, docs_url: str = "") -> None:
+        """Write the report; a volume that refuses is logged, and no more. `docs_url`: where the documentation is."""
         if cause is not None:
-            self._facts["cause"] = {"code": cause.code, "sentence": cause.sentence, "detail": cause.detail}
+            self._facts["cause"] = _cause_facts(cause, docs_url)
         whole = {
             **self._facts,
             "outcome": state,
@@ -126,3 +126,13 @@ def _text(whole: object, samples: object) -> str:
     columns = ",\n".join(f"    {json.dumps(name)}: {json.dumps(values)}" for name, values in samples.items())
     head = text.removesuffix("\n}")
     return head + ',\n  "samples": {\n' + columns + "\n  }\n}\n"
+
+
+def _cause_facts(cause: RecorderError, docs_url: str) -> Facts:
+    return {
+        "code": cause.code,
+        "sentence": cause.sentence,
+        "detail": cause.detail,
+        "advice": error_catalogue.advice(cause.code),
+        "help": error_catalogue.address(cause.code, docs_url),
+    }

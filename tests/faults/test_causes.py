@@ -200,7 +200,7 @@ async def test_read_only_places_are_said_with_their_cure(standin: StandIn, data:
     assert "--tmpfs /tmp" in last
     (told,) = [report.error for report in standin.state.statuses]
     assert "temporary files" in told
-    made.noticed, made.published, made.left = "no_room", "nothing", 0
+    made.noticed, made.published, made.left = "no_temporary_dir", "nothing", 0
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
