@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +121,25 @@ def test_address_is_the_hosted_page_or_the_command() -> None:
     assert error_catalogue.address("memory") == "recorder-fsm explain memory"
     for base in ("https://docs.example.com/recorder", "https://docs.example.com/recorder/"):
         assert error_catalogue.address("memory", base) == "https://docs.example.com/recorder/errors/memory/"
+
+
+@pytest.mark.parametrize(
+    ("docs_url", "where"),
+    [
+        ("", "recorder-fsm explain settings"),
+        ("https://docs.example.com/recorder/", "https://docs.example.com/recorder/errors/settings/"),
+        ("javascript:alert(1)", "recorder-fsm explain settings"),
+    ],
+)
+def test_last_line_of_a_failed_job_says_what_to_do_and_where_to_read_on(docs_url: str, where: str) -> None:
+    """`kubectl logs --tail 1` is enough to go on: the cause, the first step, and the address of the page."""
+    environment = {"PATH": os.environ["PATH"], "WIDTH": "1", "DOCS_URL": docs_url}
+    command = [sys.executable, "-m", "recorder_fsm"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    last = done.stdout.splitlines()[-1]
+    assert done.returncode == 1
+    assert "WIDTH is 1" in last
+    assert last.endswith(f"; what to do: {entries()['settings'].advice} More: {where}")
 
 
 def test_failure_is_told_also_where_the_catalogue_cannot_be_read(

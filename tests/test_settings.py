@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.harness.environment import ID, JOB, TOKEN
 from recorder_fsm.config.kinds import Number
-from recorder_fsm.config.settings import MIB, TABLE, Settings, markdown_table, usable_identity
+from recorder_fsm.config.settings import MIB, TABLE, Settings, docs_url_of, markdown_table, usable_identity
 from recorder_fsm.errors import SettingsError
 
 NUMBERS = [
@@ -330,3 +330,32 @@ def test_any_environment_gives_settings_or_one_line(changes: dict[str, str]) -> 
     else:
         assert settings.origin.startswith("http")
         assert settings.capture_width % 2 == settings.capture_height % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("", ""),
+        ("https://docs.example.com/a/b/", "https://docs.example.com/a/b"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("docs.example.com", ""),
+        ("ftp://docs.example.com", ""),
+        ("https://", ""),
+        ("https:///errors", ""),
+        ("https:docs.example.com", ""),
+        ("https://user:word@docs.example.com", ""),
+        ("https://docs.example.com/?page=", ""),
+        ("https://docs.example.com/#", ""),
+        ("https://docs.example.com/a b", ""),
+        ("https://docs.example.com/\n", ""),
+        ("https://docs.example.com/<b>", ""),
+        ("https://docs.example.com/%zz", ""),
+        ("https://d\u00f6cs.example.com/", ""),
+        ("https://docs.example.com/" + 500 * "a", ""),
+    ],
+)
+def test_address_of_the_documents_is_fit_to_be_shown_or_left_out(raw: str, shown: str) -> None:
+    """What is no address costs the address, and never a recording."""
+    environment = {**JOB, "DOCS_URL": raw}
+    assert Settings.from_environment(environment).docs_url == docs_url_of(environment) == shown
+    assert docs_url_of({"DOCS_URL": raw}) == shown
