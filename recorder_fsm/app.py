@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 from loguru import logger
@@ -18,7 +19,6 @@ from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
 from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
 from recorder_fsm.machine.runner import Outcome, Runner
-from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.plain_text import keep_secret
@@ -38,6 +38,9 @@ from recorder_fsm.system.parent_death import adopt_orphans
 from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
 from recorder_fsm.system.surroundings import tight_limits
+
+if TYPE_CHECKING:
+    from recorder_fsm.mattermost.bot import CallsBot
 
 EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it, and the log (contract 4.1)."""
@@ -140,19 +143,11 @@ class _Job:
             post_id=settings.post_id,
         )
         report = JobReport(settings.recording_id, self.began)
-        bot = CallsBot(
-            site_url=settings.site_url,
-            token=settings.auth_token,
-            call_id=settings.call_id,
-            post_id=settings.post_id,
-            recording_id=settings.recording_id,
-            ca_file=settings.tls_ca_cert_file,
-        )
         job = JobContext(
             settings=settings,
             directory=directory,
             journal=journal,
-            bot=bot,
+            make_bot=lambda: _make_bot(settings),
             report=report,
             stop=self.stop,
             began=self.began,
@@ -165,7 +160,8 @@ class _Job:
         resources = JobResources(
             settings, directory, self.env, report, job.timeline, proxies=self.proxies, inherit=self.inherit
         )
-        herald = _Herald(bot, silent=recover_only)
+        herald = _Herald(job, silent=recover_only)
+        proxy = shown_proxy(proxy_for(settings.site_url)) if self.proxies else ""
         runner = Runner(
             lifecycle,
             steps_of(job, RecordingFiles(self.env)),
@@ -173,13 +169,13 @@ class _Job:
             self.stop,
             tell=herald.tell,
             budgets={Budget.START: job.start_left_s, Budget.GRACE: job.grace_left_s},
-            explain=DeeperCause(group, (Path("/tmp"), directory.runtime), shown_proxy(proxy_for(settings.site_url))),  # noqa: S108
+            explain=DeeperCause(group, (Path("/tmp"), directory.runtime), proxy),  # noqa: S108
         )
         try:
             async with Sampler(report, directory, job.timeline, self.began, resources.parts).running():
                 outcome = await runner.run()
         finally:
-            bot.close()
+            job.bot.close()
             spared = [directory.guard_pid] if directory.guard_pid is not None else []
             if killed := kill_descendants(spared) + kill_orphans(str(directory.runtime)):
                 logger.warning("{} processes of the job had to be killed at the end", killed)
@@ -202,14 +198,27 @@ class _Job:
         return code
 
 
+def _make_bot(settings: Settings) -> CallsBot:
+    from recorder_fsm.mattermost.bot import CallsBot  # noqa: PLC0415 - loaded while display and audio start
+
+    return CallsBot(
+        site_url=settings.site_url,
+        token=settings.auth_token,
+        call_id=settings.call_id,
+        post_id=settings.post_id,
+        recording_id=settings.recording_id,
+        ca_file=settings.tls_ca_cert_file,
+    )
+
+
 class _Herald:
     """Tells people what happened to the job, and remembers whether that was heard.
 
     `silent`: a job that is recovered ended long ago, and has nothing to tell a call.
     """
 
-    def __init__(self, bot: CallsBot, *, silent: bool) -> None:
-        self._bot = bot
+    def __init__(self, job: JobContext, *, silent: bool) -> None:
+        self._job = job
         self._silent = silent
         self.unheard = False
         """Whether nobody took the last that was to be told: the server could not be reached, or refused it."""
@@ -221,10 +230,10 @@ class _Herald:
         """
         logger.info("telling the {}: {}", audience.value, sentence or "the recording is over")
         if audience is Audience.THREAD:
-            await self._bot.post_in_thread(sentence, POST_LIMIT_S)
+            await self._job.bot.post_in_thread(sentence, POST_LIMIT_S)
         elif not self._silent:
             self.unheard = True  # until it is heard: this call may be cancelled
-            self.unheard = not await self._bot.report_failed(sentence, TELL_LIMIT_S)
+            self.unheard = not await self._job.bot.report_failed(sentence, TELL_LIMIT_S)
 
 
 def _say_end(outcome: Outcome, code: int, report: Path, docs_url: str) -> None:

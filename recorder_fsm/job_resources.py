@@ -80,7 +80,7 @@ class JobResources:
                     Watch(Browser.lost, Event.BROWSER_LOST),
                     Watch(Browser.closed, Event.CALL_ENDED, fault=Event.CALL_LOST),
                 ),
-                {Resource.AUDIO: Browser.restore_audio, Resource.DRIVER: Browser.reconnect},
+                {Resource.AUDIO: Browser.restore_audio},
             ),
             Resource.CAPTURE: Spec(
                 self._capture,
@@ -114,7 +114,7 @@ class JobResources:
             origin=settings.origin,
             ca_file=settings.tls_ca_cert_file,
         )
-        return Browser(lambda: self._driver.playwright, launch, self._look_at_the_fault, self._report.note)
+        return Browser(launch, self._look_at_the_fault, self._report.note)
 
     async def _look_at_the_fault(self, page: CallPage) -> None:
         """Keep what a person will ask for, while the page is still there; the capture has ended before."""

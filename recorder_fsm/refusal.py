@@ -10,7 +10,6 @@ from loguru import logger
 from recorder_fsm.config import authorities
 from recorder_fsm.config.settings import Settings, usable_identity
 from recorder_fsm.errors import MattermostError, RecorderError, SettingsError
-from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.proxies import refuse_socks
 
 REFUSAL_LIMIT_S = 0.8
@@ -44,6 +43,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 async def refuse(environment: Mapping[str, str], error: RecorderError) -> None:
     """Tell the call that the job cannot begin, where the environment says enough to do so."""
+    from recorder_fsm.mattermost.bot import CallsBot  # noqa: PLC0415 - a job that begins has no use for it here
+
     identity = usable_identity(environment)
     if identity is None:
         return

@@ -247,7 +247,7 @@ class Held:
 
     async def bring_driver(self) -> None:
         await self.restart_driver()
-        await self.browser.reconnect()
+        await self.browser.connect(self.driver.playwright)
         self.driver_lives = True
 
     @contextmanager
@@ -306,5 +306,6 @@ async def held(*switches: str) -> AsyncIterator[Held]:
         ):
             extra = [one.format(site=there.origin.removeprefix("http://")) for one in switches]
             how = launch(runtime, there.origin, display.env, audio.env, extra=extra)
-            async with Browser(lambda: driver.playwright, how, no_look, no_note) as browser:
+            async with Browser(how, no_look, no_note) as browser:
+                await browser.connect(driver.playwright)
                 yield Held(there, display, audio, driver, browser, runtime, told)

@@ -37,7 +37,6 @@ from recorder_fsm.errors import AudioError, BrowserError
 from recorder_fsm.resources import browser as browser_module
 from recorder_fsm.resources.browser import Browser
 from recorder_fsm.resources.display import Display
-from recorder_fsm.resources.driver import Driver
 from tests.browser_stage import TONES_HZ, Held, eventually, held, launch, no_look, no_note, site
 from tests.faults.traces import holding
 from tests.programs import ENV, HEIGHT, WIDTH, child, soon, until
@@ -213,7 +212,7 @@ async def test_launch_that_fails_says_why() -> None:
         async with site() as there, Display(width=WIDTH, height=HEIGHT, runtime=runtime, env=ENV) as display:
             how = launch(runtime, there.origin, display.env, {"DISPLAY": ":9999"})
             with pytest.raises(BrowserError, match=r"Missing X server|cannot open display|ozone"):
-                await Browser(lambda: Driver({}, os.environ.update).playwright, how, no_look, no_note).__aenter__()
+                await Browser(how, no_look, no_note).__aenter__()
         await gone(runtime)
 
 
@@ -348,7 +347,7 @@ async def test_driver_that_hangs_or_dies_at_work_is_an_error_in_time(it: Held, m
     monkeypatch.setattr(browser_module, "CONNECT_LIMIT_S", 1.0)
     with it.driver_stopped():
         with pytest.raises(BrowserError, match="could not connect"):
-            await it.browser.reconnect()
+            await it.browser.connect(it.driver.playwright)
         monkeypatch.setattr(browser_module, "CONNECT_LIMIT_S", 10.0)
         await it.bring_driver()
     assert await it.load() == 200
@@ -513,7 +512,7 @@ async def test_driver_that_closes_politely_leaves_the_page(it: Held) -> None:
         await it.driver_page.title()
     assert await it.evaluate("ask()") == "true"
     await soon(it.bridge.vacant.wait())
-    await it.browser.reconnect()
+    await it.browser.connect(it.driver.playwright)
     assert await it.driver_page.title() == "call"
 
 

@@ -30,7 +30,7 @@ from recorder_fsm.machine.sentences import told
 PAGE = Path(__file__).parent.parent / "docs" / "lifecycle.md"
 
 # Written from the design by hand, not derived from the table: state -> event -> where it leads. All else is refused.
-STAGE_LOSSES = {"display_lost": "failed", "audio_lost": "failed", "driver_lost": "failed"}
+STAGE_LOSSES = {"display_lost": "failed", "audio_lost": "failed"}
 START_ENDS = {"stop_requested": "failed", "step_failed": "failed", **STAGE_LOSSES}
 CALL_ENDS = {**START_ENDS, "browser_lost": "failed", "call_ended": "failed", "call_lost": "failed"}
 EXPECTED: dict[str, dict[str, str]] = {
@@ -40,7 +40,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "pending_published": "done",
         **START_ENDS,
     },
-    "display_up": {"call_joined": "browser_joined", **CALL_ENDS},
+    "display_up": {"call_joined": "browser_joined", **CALL_ENDS, "driver_lost": "failed"},
     "browser_joined": {"capture_started": "recording", **CALL_ENDS, "capture_lost": "failed"},
     "recording": {
         "stop_requested": "stopping",
@@ -50,8 +50,6 @@ EXPECTED: dict[str, dict[str, str]] = {
         "call_lost": "stopping",
         "capture_lost": "recording",
         "browser_lost": "stopping",
-        "driver_lost": "recording",
-        "driver_not_restored": "recording",
         "display_lost": "stopping",
         "audio_lost": "recording",
         "audio_not_restored": "recording",
@@ -67,16 +65,16 @@ EXPECTED: dict[str, dict[str, str]] = {
 }
 # As long as nobody can know of the recording, whatever ends it discards it; what can be restarted is.
 UNANNOUNCED = {
-    event: target if event in ("capture_lost", "audio_not_restored", "driver_not_restored", "job_refused") else "failed"
+    event: target if event in ("capture_lost", "audio_not_restored", "job_refused") else "failed"
     for event, target in EXPECTED["recording"].items()
 }
-# With no restart left: audio and the driver are done without.
+# With no restart left: audio is done without.
 USED_UP = {**EXPECTED["recording"], "capture_lost": "stopping"}
-RESTARTED = {"capture_lost": "capture", "audio_lost": "audio", "driver_lost": "driver"}
+RESTARTED = {"capture_lost": "capture", "audio_lost": "audio"}
 # The call is told of these, and of no other: a recording ended as it should, or its job is over anyway.
 TOLD_CALL: dict[str, set[str]] = {
     "init": set(START_ENDS),
-    "display_up": set(CALL_ENDS),
+    "display_up": set(CALL_ENDS) | {"driver_lost"},
     "browser_joined": set(CALL_ENDS) | {"capture_lost"},
     "recording": {"call_lost", "browser_lost", "display_lost", "disk_low", "step_failed"},
     "stopping": set(),
@@ -105,7 +103,7 @@ def lifecycle_in(state: State, *, announced: bool = True) -> Lifecycle:
 
 
 def with_no_restart_left(lifecycle: Lifecycle) -> Lifecycle:
-    for event in (Event.CAPTURE_LOST, Event.AUDIO_LOST, Event.DRIVER_LOST):
+    for event in (Event.CAPTURE_LOST, Event.AUDIO_LOST):
         for _ in range(RESTARTS_ALLOWED):
             assert (change := lifecycle.fire(event))
             assert change.transition.restarts
@@ -241,9 +239,9 @@ def test_every_state_has_a_way_to_the_end(state: State) -> None:
 
 HELD = {
     "init": set[str](),
-    "display_up": {"display", "audio", "driver"},
+    "display_up": {"display", "audio"},
     "browser_joined": {"display", "audio", "driver", "browser"},
-    "recording": {"display", "audio", "driver", "browser", "capture"},
+    "recording": {"display", "audio", "browser", "capture"},
     "stopping": set[str](),
     "uploading": set[str](),
     "done": set[str](),

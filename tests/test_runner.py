@@ -37,7 +37,7 @@ from recorder_fsm.machine.sentences import told
 from tests.fakes import FORWARD, FakeJob, entered, for_ever, left, raising, setting, waiting
 from tests.test_lifecycle import EXPECTED
 
-ALL = ["display", "audio", "driver", "browser", "capture"]
+ALL = ["display", "audio", "browser", "driver", "capture"]
 WORKING = [State.INIT, State.DISPLAY_UP, State.BROWSER_JOINED, State.RECORDING, State.STOPPING, State.UPLOADING]
 BEFORE_RECORDING = WORKING[:3]
 FROM_OUTSIDE = [
@@ -128,7 +128,7 @@ async def test_file_is_finished_while_the_browser_still_closes(fake: FakeJob) ->
     fake.resources[Resource.BROWSER].leave = waiting(closing)
     outcome = await fake.run()
     assert outcome.change.transition.target is State.DONE
-    assert fake.ledger.index("step uploading") < fake.ledger.index("driver left")
+    assert fake.ledger.index("step uploading") < fake.ledger.index("audio left")
     fake.assert_given_back_newest_first()
 
 
@@ -234,22 +234,22 @@ async def test_start_that_fails_gives_the_others_back(fake: FakeJob, resource: R
 
 
 async def test_stop_while_resources_start_cleans_up_those_half_way(fake: FakeJob) -> None:
-    """A stop while display, sound and driver start side by side: one is up, two are not, nothing stays."""
+    """A stop while browser and driver start side by side: neither is up, what they stand on is, nothing stays."""
     starting = asyncio.Event()
 
     async def start() -> None:
         starting.set()
         await for_ever()
 
-    fake.resources[Resource.AUDIO].enter = start
+    fake.resources[Resource.BROWSER].enter = start
     fake.resources[Resource.DRIVER].enter = for_ever
     running = asyncio.create_task(fake.run())
     await starting.wait()
     fake.stop.request()
     outcome = await running
     assert (outcome.change.transition.event, outcome.change.transition.target) == (Event.STOP_REQUESTED, State.FAILED)
-    assert left(fake.ledger) == ["display"]
-    assert {"audio cleaned", "driver cleaned"} < set(fake.ledger)
+    assert left(fake.ledger) == ["audio", "display"]
+    assert {"browser cleaned", "driver cleaned"} < set(fake.ledger)
 
 
 # --- what happens from outside ------------------------------------------------------------------------------------
@@ -313,7 +313,8 @@ async def test_resources_are_left_for_the_fault_that_ended_the_recording(fake: F
     cause = CaptureError(detail="it died")
     fake.hang_in(State.RECORDING)
     await fake.run_until(State.RECORDING, lambda: fake.resources[resource].lose(cause))
-    assert [one.left_for for one in fake.resources.values()] == [[cause]] * len(Resource)
+    held = [fake.resources[one] for one in STATES[State.RECORDING].holds]
+    assert [one.left_for for one in held] == [[cause]] * len(held)
 
 
 async def test_resources_of_a_job_that_is_refused_are_left_for_no_fault(fake: FakeJob) -> None:
@@ -339,7 +340,9 @@ async def test_step_sees_what_is_held_and_how_long_it_has(fake: FakeJob) -> None
 
 # --- restarts -----------------------------------------------------------------------------------------------------
 
-RESTARTED = [Resource.CAPTURE, Resource.AUDIO, Resource.DRIVER]
+RESTARTED = [Resource.CAPTURE, Resource.AUDIO]
+HELD = [one for one in ALL if one != "driver"]
+"""By a recording."""
 restarted = pytest.mark.parametrize("resource", RESTARTED, ids=lambda resource: resource.value)
 
 
@@ -355,10 +358,10 @@ async def test_loss_that_a_restart_overcomes_costs_nothing_else(fake: FakeJob, r
     done = fake.ledger.index("step recording", begin)
     lines = fake.ledger[begin:done]
     assert lines[:3] == [f"{name} left", f"{name} starting", f"{name} entered"]
-    assert lines[3:] == [f"{one} follows" for one in ALL if one != name]
+    assert lines[3:] == [f"{one} follows" for one in HELD if one != name]
     assert fake.moves[3][1] == "recording"
     assert (outcome.change.transition.target, outcome.fault, fake.told) == (State.DONE, None, [])
-    assert left(fake.ledger[done:]) == ALL[::-1]
+    assert left(fake.ledger[done:]) == HELD[::-1]
 
 
 async def test_restarted_resource_is_watched_again(fake: FakeJob) -> None:
@@ -466,10 +469,10 @@ def holding(state: State, *resources: Resource) -> dict[State, StatePolicy]:
 
 
 async def test_state_that_holds_less_starts_less() -> None:
-    """The driver is taken out of `display_up`: it starts only on the way to `browser_joined`."""
-    fake = FakeJob(states=holding(State.DISPLAY_UP, Resource.DISPLAY, Resource.AUDIO))
+    """The audio is taken out of `display_up`: it starts only on the way to `browser_joined`."""
+    fake = FakeJob(states=holding(State.DISPLAY_UP, Resource.DISPLAY))
     outcome = await fake.run()
-    assert fake.ledger.index("step display_up") < fake.ledger.index("driver starting")
+    assert fake.ledger.index("step display_up") < fake.ledger.index("audio starting")
     assert outcome.change.transition.target is State.DONE
 
 
@@ -478,12 +481,12 @@ async def test_state_that_holds_more_starts_more() -> None:
     fake = FakeJob(states=holding(State.DISPLAY_UP, *Resource))
     await fake.run()
     assert fake.ledger.index("capture entered") < fake.ledger.index("step display_up")
-    assert fake.ledger.index("driver entered") < fake.ledger.index("browser starting")
+    assert fake.ledger.index("audio entered") < fake.ledger.index("browser starting")
 
 
 async def test_state_that_lets_go_of_a_resource_stops_it() -> None:
-    """The driver is taken out of `recording`: it is stopped on the way in, and the recording goes on."""
-    fake = FakeJob(states=holding(State.RECORDING, *(one for one in Resource if one is not Resource.DRIVER)))
+    """The driver is not held by `recording`: it is stopped on the way in, and the recording goes on."""
+    fake = FakeJob()
     stopped = asyncio.Event()
     fake.resources[Resource.DRIVER].leave = setting(stopped)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
-from playwright.async_api import Error, Page, Response
 
 from recorder_fsm.browser import certificates
 from recorder_fsm.browser.devtools import Message, Session
@@ -21,6 +20,9 @@ from recorder_fsm.browser.loading import Loading
 from recorder_fsm.browser.page_answer import SHOWN_CHARS, Answer
 from recorder_fsm.errors import BrowserError
 from recorder_fsm.system.clock import running_timeout
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page, Response
 
 EVALUATE_LIMIT_S = 60.0
 SCREENSHOT_LIMIT_S = 10.0
@@ -57,6 +59,8 @@ class ChromiumTab:
         return str(reply["data"])
 
     async def load(self, url: str, limit_s: float) -> Answer:
+        from playwright.async_api import Error  # noqa: PLC0415 - whoever has a page of the driver has loaded it
+
         page = self._page()
         answers: list[Response] = []
 
@@ -109,6 +113,8 @@ async def _go_nowhere(page: Page, limit_s: float) -> None:
 
     Repeated where Chromium's error page for the load before comes in between; all of that is over then.
     """
+    from playwright.async_api import Error  # noqa: PLC0415 - see `load`
+
     while True:
         try:
             await page.goto(NOWHERE, wait_until="commit", timeout=limit_s * 1000)

@@ -47,7 +47,6 @@ class Event(enum.Enum):
     CAPTURE_LOST = "capture_lost"
     BROWSER_LOST = "browser_lost"
     DRIVER_LOST = "driver_lost"
-    DRIVER_NOT_RESTORED = "driver_not_restored"
     DISPLAY_LOST = "display_lost"
     AUDIO_LOST = "audio_lost"
     AUDIO_NOT_RESTORED = "audio_not_restored"
@@ -65,8 +64,8 @@ class Resource(enum.Enum):
 
     DISPLAY = "display"
     AUDIO = "audio"
-    DRIVER = "driver"
     BROWSER = "browser"
+    DRIVER = "driver"
     CAPTURE = "capture"
 
 
@@ -75,8 +74,8 @@ _S, _E, _R = State, Event, Resource
 STANDS_ON: Mapping[Resource, tuple[Resource, ...]] = {
     _R.DISPLAY: (),
     _R.AUDIO: (),
+    _R.BROWSER: (_R.DISPLAY, _R.AUDIO),
     _R.DRIVER: (),
-    _R.BROWSER: (_R.DISPLAY, _R.AUDIO, _R.DRIVER),
     _R.CAPTURE: (_R.DISPLAY, _R.AUDIO),
 }
 """What must be up before a resource starts. Those that do not stand on each other start side by side."""
@@ -103,13 +102,14 @@ class StatePolicy:
     budget: Budget | None = None
 
 
-_STAGE = (_R.DISPLAY, _R.AUDIO, _R.DRIVER)
+_STAGE = (_R.DISPLAY, _R.AUDIO)
 _IN_CALL = (*_STAGE, _R.BROWSER)
 
 STATES: Mapping[State, StatePolicy] = {
     _S.INIT: StatePolicy(ahead=_S.DISPLAY_UP, limit_s=15.0, budget=Budget.START),
     _S.DISPLAY_UP: StatePolicy(_STAGE, ahead=_S.BROWSER_JOINED, limit_s=25.0, budget=Budget.START),
-    _S.BROWSER_JOINED: StatePolicy(_IN_CALL, ahead=_S.RECORDING, limit_s=20.0, budget=Budget.START),
+    # The driver loads the call page, and nothing after that needs it.
+    _S.BROWSER_JOINED: StatePolicy((*_IN_CALL, _R.DRIVER), ahead=_S.RECORDING, limit_s=20.0, budget=Budget.START),
     _S.RECORDING: StatePolicy((*_IN_CALL, _R.CAPTURE)),
     _S.STOPPING: StatePolicy(limit_s=1800.0, budget=Budget.GRACE),
     # Its own end is that nothing moves any more, which the step notices (`steps.publish`).
@@ -171,7 +171,7 @@ def _each(events: Iterable[Event], source: State, target: State, **more: object)
     return tuple(Transition(event, source, target, **more) for event in events)  # type: ignore[arg-type]
 
 
-_STAGE_LOSSES = (_E.DISPLAY_LOST, _E.AUDIO_LOST, _E.DRIVER_LOST)
+_STAGE_LOSSES = (_E.DISPLAY_LOST, _E.AUDIO_LOST)
 _CALL_LOSSES = (*_STAGE_LOSSES, _E.BROWSER_LOST, _E.CALL_ENDED, _E.CALL_LOST)
 _CALL, _THREAD, _PLUGIN = Audience.CALL, Audience.THREAD, Audience.PLUGIN
 _UNANNOUNCED, _RESTARTS_LEFT = Condition.UNANNOUNCED, Condition.RESTARTS_LEFT
@@ -199,10 +199,6 @@ TRANSITIONS: tuple[Transition, ...] = (
                restarts=(_R.CAPTURE,), failed_restart=_E.CAPTURE_LOST),
     Transition(_E.AUDIO_LOST, _S.RECORDING, _S.RECORDING, when=_RESTARTS_LEFT,
                restarts=(_R.AUDIO,), failed_restart=_E.AUDIO_NOT_RESTORED),
-    Transition(_E.DRIVER_LOST, _S.RECORDING, _S.RECORDING, when=_RESTARTS_LEFT,
-               restarts=(_R.DRIVER,), failed_restart=_E.DRIVER_NOT_RESTORED),
-    # Nothing of a recording in progress needs the driver.
-    *_each((_E.DRIVER_LOST, _E.DRIVER_NOT_RESTORED), _S.RECORDING, _S.RECORDING),
     # Video without audio, or audio without a picture, is better than neither, and people know.
     *_each((_E.AUDIO_LOST, _E.AUDIO_NOT_RESTORED, _E.PICTURE_LOST), _S.RECORDING, _S.RECORDING, tells=_THREAD),
     # Any other fault ends the capture; what was recorded is published all the same. A failed step is a defect of ours.
@@ -217,7 +213,10 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_E.PENDING_PUBLISHED, _S.INIT, _S.DONE),
     # Before the recording there is nothing to save.
     *_each((_E.STOP_REQUESTED, _E.STEP_FAILED, *_STAGE_LOSSES), _S.INIT, _S.FAILED, tells=_CALL, keeps=False),
-    *_each((_E.STOP_REQUESTED, _E.STEP_FAILED, *_CALL_LOSSES), _S.DISPLAY_UP, _S.FAILED, tells=_CALL, keeps=False),
+    *_each(
+        (_E.STOP_REQUESTED, _E.STEP_FAILED, *_CALL_LOSSES, _E.DRIVER_LOST),
+        _S.DISPLAY_UP, _S.FAILED, tells=_CALL, keeps=False,
+    ),
     *_each(
         (_E.STOP_REQUESTED, _E.STEP_FAILED, *_CALL_LOSSES, _E.CAPTURE_LOST),
         _S.BROWSER_JOINED, _S.FAILED, tells=_CALL, keeps=False,

@@ -82,11 +82,11 @@ class Timeline:
         self.head_s = self.captured_s
 
     def open(self, path: Path, settle_s: float) -> Segment:
-        """Add the segment that is written to `path`. The first one begins in `settle_s` seconds, any other one now."""
+        """Add the segment that is written to `path`, and begins in `settle_s` seconds; the first one is the origin."""
         if not self.segments:
             self._origin_s = now_s() + settle_s
             self._lead_s = _clock_lead_s()
-        segment = Segment(path, from_s=self._now_s())
+        segment = Segment(path, from_s=max(0.0, now_s() + settle_s - self._origin_s) if self.segments else 0.0)
         self.segments.append(segment)
         return segment
 

@@ -2,7 +2,7 @@
 
 `call_page` says what the page does. Chromium runs in a fresh profile, in kiosk mode, with its sandbox unless root asks
 for development mode. The page outlives Playwright's driver: all that a recording needs goes over our own session
-(`browser.tab`), and `Browser.reconnect` lets a driver that was started again in.
+(`browser.tab`). `Browser.connect` lets a driver in, to load the page.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 from loguru import logger
-from playwright.async_api import Error, Page, Playwright
 
-from recorder_fsm.browser.bridge import Bridge
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.certificates import trust_in_chromium
 from recorder_fsm.browser.console import listen_to_console
@@ -36,6 +34,11 @@ from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
 from recorder_fsm.system.last_words import BUS
 from recorder_fsm.system.process import ChildProcess, describe_exit, find_program
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page, Playwright  # takes a while, and Chromium starts meanwhile
+
+    from recorder_fsm.browser.bridge import Bridge
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
 HOOK_NAMES = ("questions_hook.js", "audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
@@ -70,18 +73,16 @@ class Launch:
 class Browser:
     """Holds Chromium with one page; ready when the page can be told where to go; ends by closing, or is killed.
 
-    `playwright` gives the driver that is held now. `look_at_fault` is called with the page when the browser is stopped
+    `look_at_fault` is called with the page when the browser is stopped
     for a fault, while the page is still there; `note` with what a person should know of the recording.
     """
 
     def __init__(
         self,
-        playwright: Callable[[], Playwright],
         launch: Launch,
         look_at_fault: Callable[[CallPage], Awaitable[None]],
         note: Callable[[str], None],
     ) -> None:
-        self._playwright = playwright
         self._launch = launch
         self._look_at_fault = look_at_fault
         self._note = note
@@ -105,8 +106,6 @@ class Browser:
             await trust_in_chromium(launch.ca_file, launch.runtime, launch.env)
         try:
             await self._start()
-            self._bridge = await self._stack.enter_async_context(Bridge(self._held))
-            await self.reconnect()
         except BaseException:
             await self._end()
             raise
@@ -123,17 +122,22 @@ class Browser:
         finally:
             await self._end()
 
-    async def reconnect(self) -> None:
-        """Let the driver that is held now in to the page, which lived on; raises `BrowserError` where it cannot.
+    async def connect(self, playwright: Playwright) -> None:
+        """Let a driver in to the page; raises `BrowserError` where it cannot.
 
-        Nothing of the recording hangs on it: only a page that is loaded needs the driver.
+        Nothing of the recording hangs on it, and it may go at any time: only a page that is loaded needs it.
         """
+        # Loaded while Chromium starts, and not before it.
+        from playwright.async_api import Error  # noqa: PLC0415
+
+        from recorder_fsm.browser.bridge import Bridge  # noqa: PLC0415
+
         if self._bridge is None:
-            raise RuntimeError("the browser has no bridge")
+            self._bridge = await self._stack.enter_async_context(Bridge(self._held))
         self._driver_page = None
         try:
             async with running_timeout(CONNECT_LIMIT_S):  # Playwright's own limit is kept by the driver
-                remote = await self._playwright().chromium.connect_over_cdp(
+                remote = await playwright.chromium.connect_over_cdp(
                     self._bridge.address,
                     headers=self._bridge.headers,
                     no_defaults=True,  # what a page sees must not change when the driver comes or goes

@@ -26,7 +26,7 @@ START_LIMIT_S = 10.0
 STALL_LIMIT_S = 10.0
 """An encoder that has written no frame for so long is frozen, or its grabber is."""
 SETTLE_S = 0.25
-"""From the first grabbed frame to the begin of the recording: the encoder needs as long to read its inputs."""
+"""From the start of the programs to the begin of the segment: as long as they take on a machine with room."""
 ENCODER_DRAIN_S = 5.0
 """After so long in which nothing gets into the segment nothing more will come, when the capture is stopped. An encoder
 that is only slow encodes all that is queued: eight frames, and what is in the pipes."""
@@ -173,32 +173,31 @@ class Capture:
         return self._segment
 
     async def _start(self) -> None:
+        # All start at once, and begin at a time that lies ahead: one that is late then is late alone.
+        number = len(self._timeline.segments) + 1
+        segment = self._segment = self._timeline.open(self._segment_path(number), SETTLE_S)
+        begin_s = self._timeline.at_s(segment.from_s)
         with contextlib.ExitStack() as handed_over:  # the children have them then
             relay_fd, self._audio_pipe = _pipe()
             handed_over.callback(os.close, relay_fd)
             self._audio = AudioGrabber(self._settings, self._env, self._audio_pipe)
             video_fd, frames = _pipe()
             handed_over.callback(os.close, video_fd)
-            told_fd, start = _pipe()
-            handed_over.callback(start.close)
-            with frames, os.fdopen(told_fd, "rb"):
-                grabber = self._grabber = await ChildProcess.spawn(
-                    "video grabber",
-                    video_grabber_command(sys.executable, self._settings),
-                    env=self._env,
-                    stdin=told_fd,
-                    stdout=frames.fileno(),
-                )
-            # The recording begins when there is something to record: a display is opened in 0.1 s, or in a second.
-            await grabber.ready(asyncio.ensure_future(_readable(video_fd)), limit_s=START_LIMIT_S)
-            number = len(self._timeline.segments) + 1
-            segment = self._segment = self._timeline.open(self._segment_path(number), SETTLE_S)
-            begin_s = self._timeline.at_s(segment.from_s)
-            with contextlib.suppress(BrokenPipeError):  # its end is noticed with its words
-                start.write(f"{begin_s:.6f}\n".encode())
+            handed_over.callback(frames.close)
             audio_fd, relayed = _pipe(AUDIO_PIPE_BYTES)
             handed_over.callback(os.close, audio_fd)
             handed_over.callback(relayed.close)
+            told_fd, start = _pipe()
+            handed_over.callback(os.close, told_fd)
+            handed_over.callback(start.close)
+            start.write(f"{begin_s:.6f}\n".encode())
+            grabber = self._grabber = await ChildProcess.spawn(
+                "video grabber",
+                video_grabber_command(sys.executable, self._settings),
+                env=self._env,
+                stdin=told_fd,
+                stdout=frames.fileno(),
+            )
             self._relay = await ChildProcess.spawn(
                 "audio relay",
                 relay_command(sys.executable, begin_s),
@@ -278,14 +277,3 @@ def _pipe(size_bytes: int | None = None) -> tuple[int, BinaryIO]:
         with contextlib.suppress(OSError):  # a limit of the system; the usual size lasts for a third of a second
             fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, size_bytes)
     return read_end, os.fdopen(write_end, "wb", buffering=0)
-
-
-async def _readable(descriptor: int) -> None:
-    """Wait until there is something to read."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(descriptor, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(descriptor)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from loguru import logger
-from playwright.async_api import Error, Playwright, async_playwright
 
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.process_table import Known, find_descendant, kill, wait_for_exit
+
+if TYPE_CHECKING:
+    from playwright.async_api import Playwright
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "driver"
 START_LIMIT_S = 15.0
@@ -56,10 +60,12 @@ class Driver:
 
     async def __aenter__(self) -> Self:
         self._inherit(self._env)
-        manager = async_playwright()
         try:
             async with running_timeout(START_LIMIT_S):
-                self._playwright = await manager.start()
+                api = await asyncio.to_thread(
+                    importlib.import_module, "playwright.async_api"
+                )  # Chromium starts meanwhile
+                self._playwright = await api.async_playwright().start()
         except Exception as error:  # Playwright raises a plain Exception where its driver dies
             raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error
         finally:
@@ -71,6 +77,8 @@ class Driver:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        from playwright.async_api import Error  # noqa: PLC0415 - loaded by the start
+
         if error is not None:
             kill(self._process)  # one that hangs would be waited for
         try:

@@ -6,14 +6,15 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import CallLost
 from recorder_fsm.machine.lifecycle import START_BUDGET_S, Change
-from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.file_names import safe_stem
 from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.timeline import Timeline
@@ -21,6 +22,9 @@ from recorder_fsm.storage.job_dir import JobDirectory, recordings_in
 from recorder_fsm.storage.journal import Journal, Remembered
 from recorder_fsm.storage.report import JobReport
 from recorder_fsm.system.signals import StopRequest
+
+if TYPE_CHECKING:
+    from recorder_fsm.mattermost.bot import CallsBot
 
 NAME_LIMIT_S = 10.0
 """How long the server may take to tell the recording's name."""
@@ -34,20 +38,21 @@ async def _nobody_else() -> None:
     """Know of no other recorder."""
 
 
-@attrs.define
+@attrs.define(slots=False)
 class JobContext:
     """One job. `began` is the start of the process, in seconds of the monotonic clock.
 
     `memory` is what earlier processes of the job wrote down; `name` the recording's name, "" until it is known;
     `notice`: whether people may know of a recording of this process.
     `still_ours` raises `DirectoryError` where another recorder has the directory now (`storage.lease`).
+    `make_bot` makes `bot`, which is loaded when it is first needed.
     `quiet_s`: for how long nothing had come from the call when it was lost.
     """
 
     settings: Settings
     directory: JobDirectory
     journal: Journal
-    bot: CallsBot
+    make_bot: Callable[[], CallsBot]
     report: JobReport
     stop: StopRequest
     began: float
@@ -62,6 +67,11 @@ class JobContext:
     def __attrs_post_init__(self) -> None:
         self.memory = self.journal.remembered()
         self.name = safe_stem(self.memory.name or "")  # a journal may be damaged, or somebody's who means us harm
+
+    @cached_property
+    def bot(self) -> CallsBot:
+        """Who speaks to Mattermost for this job."""
+        return self.make_bot()
 
     @property
     def kept(self) -> Path | None:

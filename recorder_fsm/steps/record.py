@@ -33,7 +33,7 @@ class Record:
         self._job = job
         self._reported = False
         self._monitor = Monitor()
-        self._plugin = PluginWatch(job.bot.plugin_is_off)
+        self._plugin = PluginWatch(self._plugin_is_off)
         self._rounds = 0
         self._known = Notice.NONE
         self._told_unseen = False
@@ -111,6 +111,9 @@ class Record:
                         code="disk_full",
                     ),
                 )
+
+    async def _plugin_is_off(self) -> bool:
+        return await self._job.bot.plugin_is_off()
 
     async def _watch_plugin(self) -> Happened:
         return Happened(Event.PLUGIN_GONE, await self._plugin.gone())

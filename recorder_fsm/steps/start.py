@@ -28,7 +28,7 @@ class Start:
         self._job = job
 
     async def prepare(self, ahead: Ahead) -> Happened:
-        """Look for a pending recording; else learn the recording's name while display, audio and driver start."""
+        """Look for a pending recording; else learn the recording's name while display and audio start."""
         if pending := self._pending():
             return pending
         if self._job.recover_only:
@@ -36,7 +36,7 @@ class Start:
         if self._job.directory.read_only:
             raise DirectoryError(detail=f"{self._job.directory.path} cannot be written")
         self._check_disk()
-        name = asyncio.create_task(self._job.bot.filename(NAME_LIMIT_S))
+        name = asyncio.create_task(self._learn_name())
         try:
             await ahead.start()
             self._job.name = await name
@@ -46,12 +46,19 @@ class Start:
         self._job.journal.write("named", name=self._job.name)
         return Happened(Event.DISPLAY_READY)
 
+    async def _learn_name(self) -> str:
+        bot = await asyncio.to_thread(
+            lambda: self._job.bot
+        )  # the client takes a moment to load: others start meanwhile
+        return await bot.filename(NAME_LIMIT_S)
+
     async def join_call(self, ahead: Ahead) -> Happened:
-        """Load the call page and wait until its client has joined."""
+        """Load the call page, by the driver that starts beside Chromium, and wait until its client has joined."""
         await ahead.start()
         browser: Browser = ahead.resources[Resource.BROWSER]
         if browser.page is None:
             raise CallError(detail="the browser has no page")
+        await browser.connect(ahead.resources[Resource.DRIVER].playwright)
         settings = self._job.settings
         address = CallPageAddress(
             origin=settings.origin,

@@ -201,9 +201,10 @@ async def test_token_is_nowhere(standin: StandIn, data: Path) -> None:
     ids = standin.create_call(scene={"mode": "call"})
     async with recorder(standin, ids, data) as run:
         await run.recorded(2)
+        assert not run.all("run-driver"), "it is let go once the page is loaded"
         for process in psutil.process_iter(["cmdline"]):
             assert ids.token not in json.dumps(process.info)
-        children = [run.child(name) for name in ("Xvfb", "pulseaudio", "ffmpeg", "run-driver")]
+        children = [run.child(name) for name in ("Xvfb", "pulseaudio", "ffmpeg")]
         for process in (psutil.Process(run.process.pid), *children, run.chromium()):
             with contextlib.suppress(psutil.AccessDenied):  # the recorder shows its own to root alone
                 assert ids.token not in json.dumps(process.environ()), process.name()

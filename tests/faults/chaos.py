@@ -50,7 +50,7 @@ SIEGE_EVERY_S = (6.0, 14.0)
 SIEGE_VIDEO_S = 3.0
 SIEGE_AUDIO_S = 10.0
 
-OVERCOME = ("encoder", "grabber", "audio grabber", "relay", "driver", "pulseaudio", "recorder")
+OVERCOME = ("encoder", "grabber", "audio grabber", "relay", "pulseaudio", "recorder")
 """The targets whose death or pause does not end the recording (a killed recorder ends it otherwise)."""
 TARGETS: dict[str, Callable[[RecorderProcess], list[psutil.Process]]] = {
     "encoder": lambda run: run.all("libx264"),
@@ -59,7 +59,6 @@ TARGETS: dict[str, Callable[[RecorderProcess], list[psutil.Process]]] = {
     "relay": lambda run: run.all("audio_relay"),
     "chromium": lambda run: [run.chromium()],
     "renderers": lambda run: run.all("--type=renderer"),  # Chromium may have a spare one, which is no loss
-    "driver": lambda run: run.all("run-driver"),
     "Xvfb": lambda run: run.all("Xvfb"),
     "pulseaudio": lambda run: run.all("pulseaudio"),
     "recorder": lambda run: [psutil.Process(run.process.pid)],

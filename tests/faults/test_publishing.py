@@ -39,10 +39,9 @@ def killed_while_uploading(standin: StandIn, ids: CallIds, data: Path, clip: Cli
 # --- U1, U2: programs that do not close -------------------------------------------------------------------------------
 
 SUSPENDED: dict[str, tuple[str, Callable[[Fault], psutil.Process], str]] = {
-    "U1 Chromium": ("Chromium stopped", lambda fault: fault.run.chromium(), "stopping the driver"),
+    "U1 Chromium": ("Chromium stopped", lambda fault: fault.run.chromium(), "stopping the audio"),
     "U1 Xvfb": ("Xvfb stopped", lambda fault: fault.run.child("Xvfb"), "Xvfb did not end"),
     "U1 PulseAudio": ("PulseAudio stopped", lambda fault: fault.run.child("pulseaudio"), "pulseaudio did not end"),
-    "U1 driver": ("Playwright driver stopped", lambda fault: fault.run.child("run-driver"), "stopping the audio"),
 }
 
 

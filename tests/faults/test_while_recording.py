@@ -57,7 +57,6 @@ KILLED: dict[str, tuple[str, Victim, str, float, float]] = {
     "R1 grabber": ("video grabber killed", video_grabber, "capture_lost", 3.0, 3.0),
     "R1 audio grabber": ("audio grabber killed", audio_grabber, "", 0.6, 3.0),
     "R1 relay": ("audio relay killed", lambda run: run.child("audio_relay"), "capture_lost", 3.0, 3.0),
-    "R3 driver": ("Playwright driver killed", lambda run: run.child("run-driver"), "driver_lost", 0.6, 0.6),
     "R5": ("PulseAudio killed", pulseaudio, "audio_lost", 0.6, 10.0),
 }
 FROZEN: dict[str, tuple[str, Victim, str, float, float]] = {
@@ -75,7 +74,7 @@ async def go_on_and_stop(fault: Fault, seconds: float = 14.0) -> None:
     await fault.ends(0)
 
 
-@pytest.mark.parametrize("name", slow_but(["R1 encoder", "R3 driver", "R5"], KILLED))
+@pytest.mark.parametrize("name", slow_but(["R1 encoder", "R5"], KILLED))
 async def test_killed_program_costs_seconds(standin: StandIn, data: Path, row: MakeRow, name: str) -> None:
     """It is noticed within 2 s and started anew; the meeting goes on in the same published file."""
     done, victim, event, video_s, audio_s = KILLED[name]

@@ -224,7 +224,7 @@ class StepJob:
                 settings=self._settings,
                 directory=self.directory,
                 journal=self.journal,
-                bot=self.bot,  # type: ignore[arg-type]
+                make_bot=lambda: self.bot,  # type: ignore[arg-type, return-value]
                 report=JobReport(RECORDING_ID, began),
                 stop=self.stop,
                 began=began,
