@@ -1,4 +1,4 @@
-"""What docs/deployment.md tells operators to run, run: the commands are taken from the page."""
+"""What the documents tell operators to run, run: the commands are taken from the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from bench.harness.containers import IMAGE, docker
 from recorder_fsm import __version__
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "configure.md", "recovering.md")]
+PAGE = "\n".join(PAGES)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
