@@ -76,6 +76,12 @@ check: setup ## Check style, types and the directions of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/test_architecture.py
+	@$(MAKE) docs
+
+.PHONY: docs
+docs: setup ## Build the documents as a site, strictly and without network (build/site)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@$(BIN)/python -m docsite.check build/site
 
 .PHONY: format
 format: setup ## Bring the code into its usual form

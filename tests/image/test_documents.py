@@ -14,7 +14,9 @@ from bench.harness.containers import IMAGE, docker
 from recorder_fsm import __version__
 
 ROOT = Path(__file__).parents[2]
-PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "configure.md", "recovering.md")]
+PAGES = [
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deployment.md", "configure.md", "recovering.md")
+]
 PAGE = "\n".join(PAGES)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
