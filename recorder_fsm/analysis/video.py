@@ -58,7 +58,7 @@ async def corners(path: Path, at_s: float) -> Corners:
         raise RecordingError("The recording has no picture.")
     size, row = 4, video.width * 3
     decoded = await ffmpeg(
-        "-ss", str(at_s), "-i", str(path), "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"
+        path, "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-", before=("-ss", str(at_s))
     )
     frame = decoded.stdout
     if len(frame) != row * video.height:
@@ -89,7 +89,7 @@ async def corners(path: Path, at_s: float) -> Corners:
 async def black_spans(path: Path) -> list[tuple[float, float]]:
     """Return begin and end, in seconds, of each time in which practically all of the picture is black."""
     detect = f"blackdetect=d={BLACK_MIN_S}:pix_th={BLACK_PIXEL}"
-    said = (await ffmpeg("-copyts", "-i", str(path), "-an", "-vf", detect, "-f", "null", "-")).stderr
+    said = (await ffmpeg(path, "-an", "-vf", detect, "-f", "null", "-", before=("-copyts",))).stderr
     return [(float(begin), float(end)) for begin, end in re.findall(r"black_start:(\S+) black_end:(\S+)", said)]
 
 
@@ -119,7 +119,7 @@ async def longest_freeze_s(path: Path, region: Region | None = None, *, noise_db
     """
     crop = f"{region.crop()}," if region else ""
     detect = f"{crop}freezedetect=n={noise_db}dB:d={FREEZE_MIN_S}"
-    said = (await ffmpeg("-copyts", "-i", str(path), "-an", "-vf", detect, "-f", "null", "-")).stderr
+    said = (await ffmpeg(path, "-an", "-vf", detect, "-f", "null", "-", before=("-copyts",))).stderr
     lengths = [float(length) for length in re.findall(r"freeze_duration: (\S+)", said)]
     starts = [float(start) for start in re.findall(r"freeze_start: (\S+)", said)]
     video = (await probe(path)).video
@@ -132,7 +132,7 @@ async def shrunk(path: Path, region: Region, blocks: int) -> list[tuple[float, b
     """Return for every frame its time in seconds and the mean grey (0 to 255) of `blocks` parts, left to right."""
     chain = f"{region.crop()},format=gray,scale={blocks}:1:flags=area,showinfo"
     decoded = await ffmpeg(
-        "-copyts", "-i", str(path), "-an", "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", "-"
+        path, "-an", "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", "-", before=("-copyts",)
     )
     times = [float(time) for time in re.findall(r" n: *\d+ pts: *\S+ pts_time:(\S+)", decoded.stderr)]
     rows = [decoded.stdout[i : i + blocks] for i in range(0, len(decoded.stdout), blocks)]

@@ -7,22 +7,11 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.analysis import audio, pattern, tones, video
-from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV
 from recorder_fsm.analysis.probe import probe
 from recorder_fsm.errors import RecordingError
-from recorder_fsm.system.process import run
+from tests.analysis.conftest import AAC, H264, make
 
 BEEP = r"aevalsrc=exprs='0.25*sin(2*PI*{hz}*t)*lt(mod(t-{onset}\,1)\,{length})*gte(t\,{onset})':s=48000:d={seconds}"
-H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
-AAC = ("-c:a", "aac", "-b:a", "64k")
-
-
-async def make(path: Path, *arguments: str) -> Path:
-    """Run ffmpeg to make `path`."""
-    argv = ["ffmpeg", "-hide_banner", "-v", "error", "-nostdin", "-y", *arguments, str(path)]
-    done = await run("ffmpeg", argv, env=PROGRAM_ENV, limit_s=60)
-    assert done.returncode == 0, done.stderr
-    return path
 
 
 async def lit_and_heard(
