@@ -50,6 +50,7 @@ POST_LIMIT_S = 5.0
 TELL_LIMIT_S = 60.0
 """Long enough for a network that comes back. It waits for nothing and nothing waits for it (`machine.runner`)."""
 Inherit = Callable[[Mapping[str, str]], None]
+OnUpload = Callable[[int, int], None]
 
 
 async def record(
@@ -59,17 +60,18 @@ async def record(
     *,
     recover_only: bool = False,
     inherit: Inherit = lambda _: None,
+    on_upload: OnUpload = lambda _sent, _total: None,
 ) -> int:
     """Do the job that `environment` describes; returns the exit code of the process. Never raises.
 
     `recover_only`: finish what an earlier start left, and record nothing. `inherit`: adds to the environment that a
-    child inherits which is started by a library, and not by us.
+    child inherits which is started by a library, and not by us. `on_upload` hears the bytes delivered, and of how many.
     """
     stop.attach(asyncio.get_running_loop())
     keep_secret(environment.get("AUTH_TOKEN", ""))
     logs.configure()
     try:
-        return await _record(environment, stop, began, inherit, recover_only=recover_only)
+        return await _record(environment, stop, began, inherit, on_upload, recover_only=recover_only)
     except SettingsError as error:
         for problem in error.problems:
             logger.error("{}", problem)
@@ -84,7 +86,13 @@ async def record(
 
 
 async def _record(
-    environment: Mapping[str, str], stop: StopRequest, began: float, inherit: Inherit, *, recover_only: bool
+    environment: Mapping[str, str],
+    stop: StopRequest,
+    began: float,
+    inherit: Inherit,
+    on_upload: OnUpload,
+    *,
+    recover_only: bool,
 ) -> int:
     settings = read_settings(environment)
     stop.end_within(settings.stop_grace_s)
@@ -95,7 +103,7 @@ async def _record(
             async with Lease(directory.path, stop_asked=lambda: stop.requested_at is not None) as lease:
                 with _log_file(settings, directory):
                     env, proxies = child_environment(environment), proxy_switches(environment)
-                    job = _Job(settings, directory, env, proxies, stop, began, inherit, lease)
+                    job = _Job(settings, directory, env, proxies, stop, began, inherit, lease, on_upload)
                     return await job.run(recover_only=recover_only)
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
@@ -125,6 +133,7 @@ class _Job:
     began: float
     inherit: Inherit
     lease: Lease
+    on_upload: OnUpload
 
     async def run(self, *, recover_only: bool) -> int:
         """Run the job to its end; returns the exit code."""
@@ -153,6 +162,7 @@ class _Job:
             began=self.began,
             recover_only=recover_only,
             still_ours=self.lease.check,
+            on_upload=self.on_upload,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):

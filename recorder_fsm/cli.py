@@ -17,13 +17,19 @@ from recorder_fsm.system.surroundings import end_process, put_in_order, take_own
 TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
 """With these, Playwright's driver prints every message, and TLS libraries write their keys: the token would be seen."""
 
+STOPS = (
+    "Stopping: what was recorded is being saved and published. Pressing Ctrl-C again changes nothing; "
+    "after kill -9, recorder-fsm recover publishes it."
+)
+
 
 def main() -> None:
     """Run `recorder-fsm`; ends the process."""
     began = time.monotonic()
     take_own_interpreter(os.environ)
     arguments = sys.argv[1:] or ["run"]
-    if arguments == ["run"]:
+    completing = "_RECORDER_FSM_COMPLETE" in os.environ  # a shell asks what may follow; it gives no arguments
+    if arguments in (["run"], ["run", "--"]) and not completing:
         stop = StopRequest()
         stop.install()
         put_in_order()
@@ -31,17 +37,19 @@ def main() -> None:
     put_in_order()
     from recorder_fsm.commands import commands  # noqa: PLC0415 - see above
 
-    commands(args=arguments, prog_name="recorder-fsm", obj=_take_environment())
+    commands.run(arguments, _take_environment())
 
 
 def _record(environment: dict[str, str], stop: StopRequest, began: float) -> int:
     from recorder_fsm.app import record  # noqa: PLC0415 - see above
-    from recorder_fsm.storage.logs import own_output  # noqa: PLC0415
+    from recorder_fsm.storage import logs  # noqa: PLC0415
     from recorder_fsm.system.threads import run_to_end  # noqa: PLC0415
 
     os.umask(0o077)  # what a job writes is for its own user alone
-    with own_output():
-        code = run_to_end(record(environment, stop, began, inherit=os.environ.update))
+    say = logs.say if os.isatty(1) else logs.note
+    with logs.own_output():
+        recording = record(environment, stop, began, inherit=os.environ.update)
+        code = run_to_end(stop.said(recording, lambda: say(STOPS)))
         stop.ignore()
     return code
 

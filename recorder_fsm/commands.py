@@ -1,4 +1,4 @@
-"""The commands beside `run`, each a few lines that call the module that does the work."""
+"""The commands beside `run`, each a few lines that call the module that does the work, with its help."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ import click
 from recorder_fsm import __version__
 from recorder_fsm.system.signals import StopRequest
 from recorder_fsm.system.surroundings import end_process
+from recorder_fsm.terminal.command_line import PROGRAM, SHELLS, Commands, Sections, completion_script
+from recorder_fsm.terminal.screen import Screen
+
+PLACES = {
+    "bash": "~/.local/share/bash-completion/completions/recorder-fsm",
+    "zsh": "a file _recorder-fsm in a directory of $fpath",
+    "fish": "~/.config/fish/completions/recorder-fsm.fish",
+}
+
+RECOVER_STOPS = (
+    "Stopping: the recording at hand is published as far as STOP_GRACE_SECONDS allows, the others stay where they are. "
+    "Pressing Ctrl-C again changes nothing."
+)
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -22,39 +35,97 @@ def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> 
     return int(match.group(1)), int(match.group(2))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+def _settings() -> Sections:
+    from recorder_fsm.config.groups import in_groups  # noqa: PLC0415 - a command imports what it needs
+
+    return in_groups()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        ("recorder-fsm demo", "Record a call of the local stand-in for Mattermost: needs no server."),
+        ("recorder-fsm run --help", "Show all settings."),
+        ("recorder-fsm recover /data", "Publish what killed jobs left."),
+    ],
+)
+@click.version_option(__version__, prog_name=PROGRAM)
 def commands() -> None:
-    """Record a Mattermost call: one process per recording."""
+    """Record a Mattermost call: one process per recording.
+
+    Without a command it is `run`: it records the call that the environment describes.
+    """
 
 
-@commands.command()
+@commands.command(
+    lists=_settings,
+    examples=[
+        (
+            "env SITE_URL=https://chat.example CALL_ID=... POST_ID=... RECORDING_ID=... AUTH_TOKEN=... recorder-fsm",
+            "Record the call in the channel CALL_ID, as calls-offloader does.",
+        ),
+        (
+            "docker run --env-file job.env --volume recordings:/data recorder-fsm",
+            "The same in a container; better than a token in a command line, which others can read.",
+        ),
+    ],
+)
 def run() -> None:
-    """Do one job, described by the environment (SITE_URL, CALL_ID, ...). The default command."""
+    """Record one call, publish it, and end: the default command.
+
+    The job is described by environment variables alone; an empty number, or 0, is the default. It ends when the host
+    stops the recording, when the call ends, or when SIGTERM, SIGINT (Ctrl-C), SIGQUIT or SIGHUP asks it to stop: what
+    was recorded is saved and published then.
+
+    Exit code 0: nothing worth keeping is left. 1: a recording waits in DATA_DIR, or the settings are wrong.
+    """
     raise AssertionError("`run` is taken by the command line before its signals could be missed")
 
 
-@commands.command()
+@commands.command(
+    examples=[
+        ("AUTH_TOKEN=... recorder-fsm recover /data", "Publish all that waits under /data."),
+        (
+            "SITE_URL=https://chat.example.com AUTH_TOKEN=... recorder-fsm recover",
+            "The same in DATA_DIR, on a server that has moved since.",
+        ),
+    ]
+)
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.pass_context
 def recover(context: click.Context, directory: Path | None) -> None:
-    """Publish what killed jobs left in DIRECTORY (DATA_DIR, else /data). Needs AUTH_TOKEN in the environment."""
+    """Publish what killed jobs left in DIRECTORY.
+
+    Without one it is DATA_DIR, else /data. AUTH_TOKEN must be in the environment: a present token of the Calls bot. The
+    ids come from each job's journal; SITE_URL, where it is set, goes before the address in it. Nothing is recorded.
+    Ctrl-C lets the recording at hand be published as far as STOP_GRACE_SECONDS allows; the others stay where they are.
+
+    Exit code 0: nothing is left to publish. 1: something is left, or could not be looked at.
+    """
     from recorder_fsm.recovery import recover as recover_all  # noqa: PLC0415
     from recorder_fsm.storage import logs  # noqa: PLC0415
     from recorder_fsm.system.threads import run_to_end  # noqa: PLC0415
+    from recorder_fsm.terminal.recovering import showing  # noqa: PLC0415
 
     os.umask(0o077)  # as for `run`
     stop = StopRequest()
     stop.install()
     environment: dict[str, str] = context.obj
     root = directory or Path(environment.get("DATA_DIR") or "/data")
-    with logs.own_output():
-        code = run_to_end(recover_all(root, environment, stop, logs.say))
+    with showing(environment) as shown, logs.own_output():
+        recovering = recover_all(root, environment, stop, logs.say, shown)
+        code = run_to_end(stop.said(recovering, lambda: logs.say(RECOVER_STOPS)))
         stop.ignore()
     end_process(code)
 
 
-@commands.command()
+@commands.command(
+    examples=[
+        ("recorder-fsm explain sandbox_refused", "Say what this code of a report or a log means, and its cure."),
+        ("recorder-fsm explain", "List all codes."),
+    ]
+)
 @click.argument("code", required=False)
 def explain(code: str | None) -> None:
     """Say what an error CODE means and what to do about it; without one, list all codes."""
@@ -74,7 +145,12 @@ def explain(code: str | None) -> None:
         ) from near
 
 
-@commands.command()
+@commands.command(
+    examples=[
+        ("recorder-fsm graph", "Print the diagram, for any page that draws Mermaid."),
+        ("recorder-fsm graph --table", "Print what each state holds, and each transition."),
+    ]
+)
 @click.option("--table", is_flag=True, help="Print the tables of states and transitions instead (Markdown).")
 def graph(table: bool) -> None:
     """Print the state diagram (Mermaid)."""
@@ -83,17 +159,34 @@ def graph(table: bool) -> None:
     click.echo(diagram.states_table() + "\n" + diagram.transitions_table() if table else diagram.mermaid(), nl=False)
 
 
-@commands.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8065, show_default=True)
-@click.option("--data", type=click.Path(path_type=Path), default=Path("build/standin"), show_default=True)
+@commands.command(
+    examples=[
+        ("recorder-fsm standin", "Serve http://127.0.0.1:8065, with a page that starts and stops recordings."),
+        ("recorder-fsm standin --port 9000 --knobs faults.json", "With faults to try (docs/standin.md)."),
+    ]
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8065, show_default=True, help="Port; 0 takes one that is free."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("build/standin"),
+    show_default=True,
+    help="Where its files go.",
+)
 @click.option("--knobs", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Faults and scene, JSON.")
 @click.option("--recorder-command", metavar="COMMAND", help="What the channel page starts instead of this recorder.")
 @click.pass_context
 def standin(
     context: click.Context, host: str, port: int, data: Path, knobs: Path | None, *, recorder_command: str | None
 ) -> None:
-    """Start a small local Mattermost with a call page, for demos and tests."""
+    """Start a small local Mattermost with a call page.
+
+    For demos and tests. Ctrl-C stops it, and the recorders that it started.
+    """
+    from recorder_fsm.standin.knobs import KnobError  # noqa: PLC0415
     from recorder_fsm.standin.launcher import RECORDER, read_command  # noqa: PLC0415
     from recorder_fsm.standin.server import serve  # noqa: PLC0415
 
@@ -101,18 +194,57 @@ def standin(
         argv = RECORDER if recorder_command is None else read_command(recorder_command)
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="--recorder-command") from problem
-    asyncio.run(serve(host, port, data, knobs, environ=context.obj, recorder_argv=argv))
+    screen = Screen(context.obj)
+    try:
+        asyncio.run(serve(host, port, data, knobs, environ=context.obj, recorder_argv=argv, say=screen.say))
+    except (KnobError, OSError) as problem:
+        raise click.ClickException(f"the stand-in did not start: {problem}") from problem
 
 
-@commands.command()
+@commands.command(
+    examples=[
+        ("recorder-fsm demo", "Record 20 seconds of a call, and check the published file."),
+        ("recorder-fsm demo --seconds 60 --size 1920x1080 --no-share", "Longer, larger, without a shared screen."),
+    ]
+)
 @click.option("--seconds", type=click.FloatRange(min=1), default=20, show_default=True, help="How long to record.")
-@click.option("--size", default="1280x720", show_default=True, metavar="WIDTHxHEIGHT", callback=_read_size)
+@click.option(
+    "--size",
+    default="1280x720",
+    show_default=True,
+    metavar="WIDTHxHEIGHT",
+    callback=_read_size,
+    help="Size of the video in pixels.",
+)
 @click.option("--share/--no-share", default=True, show_default=True, help="Whether somebody shares a screen.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("build/demo"), show_default=True)
-def demo(seconds: float, size: tuple[int, int], share: bool, out: Path) -> None:
-    """Record a call of the stand-in, and check what was published."""
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where the files go.",
+)
+@click.pass_context
+def demo(context: click.Context, seconds: float, size: tuple[int, int], share: bool, out: Path) -> None:
+    """Record a call of the stand-in, and check what was published.
+
+    Needs no server: the stand-in is started beside it. Ctrl-C ends the recording early.
+    """
     from recorder_fsm.standin.demo import DemoOptions, run_demo  # noqa: PLC0415
     from recorder_fsm.standin.demo_view import DemoView  # noqa: PLC0415
 
     options = DemoOptions(seconds=seconds, width=size[0], height=size[1], share=share, out=out)
-    sys.exit(asyncio.run(run_demo(options, DemoView(seconds))))
+    sys.exit(asyncio.run(run_demo(options, DemoView(seconds, Screen(context.obj).console))))
+
+
+@commands.command(
+    examples=[
+        (f"recorder-fsm completion bash > {PLACES['bash']}", "Complete commands and options in every new bash."),
+        ('eval "$(recorder-fsm completion zsh)"', "In this zsh, at once."),
+        (f"recorder-fsm completion fish > {PLACES['fish']}", "In every new fish."),
+    ]
+)
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print a script for completion in SHELL."""
+    click.echo(completion_script(commands, shell))

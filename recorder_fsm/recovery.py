@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from recorder_fsm.app import record
@@ -23,8 +24,21 @@ JOB = re.compile("[a-z0-9]{26}")
 """The name of a job's directory. A volume may hold others, `lost+found` for example, that are none of ours."""
 
 
-async def recover(root: Path, environment: Mapping[str, str], stop: StopRequest, say: Callable[[str], None]) -> int:
-    """Recover each job under `root` and say what was done; returns 0 when nothing is left there to save."""
+def _unseen(_name: str, _done: int, _total: int) -> None:
+    """Show no progress."""
+
+
+async def recover(
+    root: Path,
+    environment: Mapping[str, str],
+    stop: StopRequest,
+    say: Callable[[str], None],
+    uploaded: Callable[[str, int, int], None] = _unseen,
+) -> int:
+    """Recover each job under `root` and say what was done; returns 0 when nothing is left there to save.
+
+    `uploaded` is called with a job's name, the bytes that are delivered, and all of them.
+    """
     keep_secret(environment.get("AUTH_TOKEN", ""))
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir())
@@ -33,7 +47,7 @@ async def recover(root: Path, environment: Mapping[str, str], stop: StopRequest,
         return 1
     pending, refused = 0, 0
     for folder in folders:
-        if (outcome := await _recovered(folder, environment, stop)) is not None:
+        if (outcome := await _recovered(folder, environment, stop, uploaded)) is not None:
             kept, words = outcome
             pending, refused = pending + 1, refused + kept
             say(f"{folder.name}: {words}")
@@ -45,7 +59,9 @@ async def recover(root: Path, environment: Mapping[str, str], stop: StopRequest,
     return 1 if refused else 0
 
 
-async def _recovered(folder: Path, environment: Mapping[str, str], stop: StopRequest) -> tuple[bool, str] | None:
+async def _recovered(
+    folder: Path, environment: Mapping[str, str], stop: StopRequest, uploaded: Callable[[str, int, int], None]
+) -> tuple[bool, str] | None:
     """Recover one job; returns whether something is left to save, and what is said; None where nothing waited."""
     try:
         files = _readable(folder)
@@ -58,7 +74,8 @@ async def _recovered(folder: Path, environment: Mapping[str, str], stop: StopReq
         obstacle = "a stop was asked for"
     if obstacle:
         return True, f"kept, because {obstacle}"
-    if await record(job, stop, time.monotonic(), recover_only=True):
+    on_upload = partial(uploaded, folder.name)
+    if await record(job, stop, time.monotonic(), recover_only=True, on_upload=on_upload):
         return True, "kept, see the log above"
     if files := recordings_in(folder):
         names = " and ".join(file.name for file in files)

@@ -27,12 +27,14 @@ from recorder_fsm.standin.launcher import RECORDER, default_environ
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds, Job
 from recorder_fsm.system.process import ChildProcess
+from recorder_fsm.terminal.stopping import AGAIN, EXIT_INTERRUPTED
 
 FINISH_LIMIT_S = 300.0
 """From the stop to the end of the recorder, the upload included."""
 STOP_WAIT_S = 30.0
 """How long a recorder that was told to go away may take."""
-EXIT_INTERRUPTED = 130
+STOPS = f"Stopping: the recording is being ended, published and checked. {AGAIN}"
+STOPS_NOW = "Stopping now: the recording is lost."
 LOG_NAME = "recorder.log"
 
 
@@ -50,7 +52,7 @@ class DemoOptions:
 async def run_demo(options: DemoOptions, view: DemoView) -> int:
     """Record one call and check what was published; returns the exit code. Ctrl-C ends the recording early."""
     logger.remove()  # the recorder has a log of its own, and this process nothing to add
-    interrupts = Interrupts()
+    interrupts = Interrupts(view.say)
     interrupts.install()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / LOG_NAME).unlink(missing_ok=True)
@@ -62,13 +64,14 @@ async def run_demo(options: DemoOptions, view: DemoView) -> int:
             view.began(standin.url)
             with view.live():
                 code = await _record(standin, ids, options, view, interrupts)
+            posted = any(post.recording_id == ids.recording_id for post in standin.state.posts)
+            if interrupts.first.is_set() and not posted:
+                _keep_log(job_dir, options.out, view, "stopped before a recording was published")
+                return EXIT_INTERRUPTED
             if code:
                 return _keep_log(job_dir, options.out, view, f"the recorder ended with code {code}")
             job = _job(standin, ids)
             post = next((post for post in standin.state.posts if post.recording_id == ids.recording_id), None)
-            if post is None and interrupts.first.is_set():
-                view.say("stopped before the recording began")
-                return EXIT_INTERRUPTED
             if post is None:
                 return _keep_log(job_dir, options.out, view, f"nothing was published: {job.err or 'see the log'}")
             stored = standin.state.files[post.file_id]
@@ -85,9 +88,10 @@ async def run_demo(options: DemoOptions, view: DemoView) -> int:
 
 
 class Interrupts:
-    """Ctrl-C: the first one asks for an orderly end, the second one for an end now."""
+    """Ctrl-C: the first one asks for an orderly end, the second one for an end now; `say` tells a person so."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self.first = asyncio.Event()
         self.second = asyncio.Event()
 
@@ -96,7 +100,12 @@ class Interrupts:
             asyncio.get_running_loop().add_signal_handler(number, self._take)
 
     def _take(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
+        if not self.first.is_set():
+            self._say(STOPS)
+            self.first.set()
+        elif not self.second.is_set():
+            self._say(STOPS_NOW)
+            self.second.set()
 
 
 @attrs.frozen

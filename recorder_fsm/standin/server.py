@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from recorder_fsm.standin.requestlog import RequestLog
 from recorder_fsm.standin.state import CallIds, LogEntry, State
 from recorder_fsm.standin.uploads import EARLY_REPLY_LINGER_S, Uploads
 from recorder_fsm.standin.websocket import Websocket
+from recorder_fsm.terminal.stopping import AGAIN, SIGNALLED
 
 SHUTDOWN_S = 2.0
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
@@ -225,6 +227,11 @@ def read_knobs(path: Path) -> Knobs:
         raise KnobError(f"{path} is not JSON: {error}") from error
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def serve(
     host: str = "127.0.0.1",
     port: int = 8065,
@@ -233,23 +240,33 @@ async def serve(
     *,
     environ: Mapping[str, str] | None = None,
     recorder_argv: Sequence[str] = RECORDER,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Run a server until SIGTERM or SIGINT; raises `KnobError`, or OSError where the port is taken.
 
-    Prints one line with the address. Without `data_dir` its files live in a temporary directory.
+    Says one line with the address, on standard output unless `say` takes it elsewhere. Without `data_dir` its files
+    live in a temporary directory.
     """
+    say = say or _say
     if data_dir is None:
         with tempfile.TemporaryDirectory(prefix="recorder-standin-") as folder:
-            await serve(host, port, Path(folder), knobs_file, environ=environ, recorder_argv=recorder_argv)
+            await serve(host, port, Path(folder), knobs_file, environ=environ, recorder_argv=recorder_argv, say=say)
         return
     knobs = read_knobs(knobs_file) if knobs_file is not None else Knobs()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopped.is_set():
+            os._exit(SIGNALLED + number)
+        stopped.set()
+        if number == signal.SIGINT:  # by a person
+            say(f"Stopping the stand-in and its recorders. {AGAIN}")
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop, number)
     async with StandIn(
         host, port, data_dir=data_dir, knobs=knobs, environ=environ, recorder_argv=recorder_argv
     ) as standin:
-        sys.stdout.write(f"stand-in Mattermost at {standin.url}\n")
-        sys.stdout.flush()
+        say(f"stand-in Mattermost at {standin.url}")
         await stopped.wait()

@@ -38,6 +38,10 @@ async def _nobody_else() -> None:
     """Know of no other recorder."""
 
 
+def _unseen(_sent: int, _total: int) -> None:
+    """Show no progress."""
+
+
 @attrs.define(slots=False)
 class JobContext:
     """One job. `began` is the start of the process, in seconds of the monotonic clock.
@@ -47,6 +51,7 @@ class JobContext:
     `still_ours` raises `DirectoryError` where another recorder has the directory now (`storage.lease`).
     `make_bot` makes `bot`, which is loaded when it is first needed.
     `quiet_s`: for how long nothing had come from the call when it was lost.
+    `on_upload` is called with the bytes of the file that are delivered, and all of them.
     """
 
     settings: Settings
@@ -61,6 +66,7 @@ class JobContext:
     timeline: Timeline = attrs.Factory(Timeline)
     notice: Notice = Notice.NONE
     quiet_s: float = 0.0
+    on_upload: Callable[[int, int], None] = _unseen
     memory: Remembered = attrs.field(init=False)
     name: str = attrs.field(init=False)
 

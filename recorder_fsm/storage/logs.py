@@ -164,6 +164,11 @@ def say(text: str) -> None:
         _output.sink.put(plain(text) + "\n", important=True)
 
 
+def note(text: str) -> None:
+    """Write a line of the log."""
+    logger.info("{}", text)
+
+
 def left_out() -> dict[str, int]:
     """Return how many lines each sink has left out so far, by its name, for those that left out any."""
     writers = [sink.writer for sink in (_output.sink, *_files) if sink is not None]

@@ -10,10 +10,15 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import Any, TypeVar
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """What launchers, shells and terminals that close send. Each would end the process as it is, without a cleanup."""
+
+
+T = TypeVar("T")
 
 
 class StopRequest:
@@ -79,6 +84,20 @@ class StopRequest:
                 await waiter.wait()
         finally:
             self._waiters.remove(waiter)
+
+    async def said(self, main: Coroutine[Any, Any, T], say: Callable[[], None]) -> T:
+        """Return what `main` does; `say` is called once, when a stop is requested meanwhile."""
+        self.attach(asyncio.get_running_loop())
+
+        async def tell() -> None:
+            await self.wait()
+            say()
+
+        telling = asyncio.create_task(tell(), name="say that a stop was requested")
+        try:
+            return await main
+        finally:
+            telling.cancel()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.request()
