@@ -16,10 +16,13 @@ from pathlib import Path
 import click
 import pytest
 
+from bench.harness.environment import job_environment
 from recorder_fsm import __version__
 from recorder_fsm.commands import commands
 from recorder_fsm.config.groups import GROUPS, OTHERS, in_groups
 from recorder_fsm.config.settings import TABLE
+from recorder_fsm.standin.server import StandIn
+from recorder_fsm.standin.state import CallIds
 from recorder_fsm.terminal.command_line import Command
 
 PROGRAM = Path(sys.executable).with_name("recorder-fsm")
@@ -226,3 +229,33 @@ def test_every_option_and_argument_has_its_help() -> None:
         if isinstance(option, click.Option) and not option.help
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_interrupted_job_says_what_follows(standin: StandIn, ids: CallIds, data: Path, terminal: bool) -> None:
+    """Ctrl-C on a terminal is answered with what is done, and what a second one does; a log gets it as a line."""
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    job = await asyncio.create_subprocess_exec(
+        str(PROGRAM), env=job_environment(standin.url, ids, data), stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    shown = ""
+    async with asyncio.timeout(60):
+        while part := await asyncio.to_thread(_read, ours):
+            if not shown:
+                job.send_signal(signal.SIGINT)
+            shown += part
+        assert await job.wait() == 0, shown
+    os.close(ours)
+    said = [line.strip() for line in shown.splitlines() if "Stopping: what was recorded" in line]
+    assert len(said) == 1, shown
+    assert "again changes nothing" in said[0]
+    assert said[0].startswith("Stopping") is terminal
+    assert ids.token not in shown
+
+
+def _read(descriptor: int) -> str:
+    try:
+        return os.read(descriptor, 65536).decode(errors="replace")
+    except OSError:  # EIO: nobody has the terminal any more
+        return ""
