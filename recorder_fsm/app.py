@@ -58,20 +58,19 @@ async def record(
     stop: StopRequest,
     began: float,
     *,
-    recover_only: bool = False,
+    recovering: OnUpload | None = None,
     inherit: Inherit = lambda _: None,
-    on_upload: OnUpload = lambda _sent, _total: None,
 ) -> int:
     """Do the job that `environment` describes; returns the exit code of the process. Never raises.
 
-    `recover_only`: finish what an earlier start left, and record nothing. `inherit`: adds to the environment that a
-    child inherits which is started by a library, and not by us. `on_upload` hears the bytes delivered, and of how many.
+    `recovering`: record nothing, finish what an earlier start left; hears how many bytes are delivered, of how many.
+    `inherit` adds to the environment that a child inherits which is started by a library, and not by us.
     """
     stop.attach(asyncio.get_running_loop())
     keep_secret(environment.get("AUTH_TOKEN", ""))
     logs.configure()
     try:
-        return await _record(environment, stop, began, inherit, on_upload, recover_only=recover_only)
+        return await _record(environment, stop, began, inherit, recovering)
     except SettingsError as error:
         for problem in error.problems:
             logger.error("{}", problem)
@@ -86,13 +85,7 @@ async def record(
 
 
 async def _record(
-    environment: Mapping[str, str],
-    stop: StopRequest,
-    began: float,
-    inherit: Inherit,
-    on_upload: OnUpload,
-    *,
-    recover_only: bool,
+    environment: Mapping[str, str], stop: StopRequest, began: float, inherit: Inherit, recovering: OnUpload | None
 ) -> int:
     settings = read_settings(environment)
     stop.end_within(settings.stop_grace_s)
@@ -103,11 +96,11 @@ async def _record(
             async with Lease(directory.path, stop_asked=lambda: stop.requested_at is not None) as lease:
                 with _log_file(settings, directory):
                     env, proxies = child_environment(environment), proxy_switches(environment)
-                    job = _Job(settings, directory, env, proxies, stop, began, inherit, lease, on_upload)
-                    return await job.run(recover_only=recover_only)
+                    job = _Job(settings, directory, env, proxies, stop, began, inherit, lease, recovering)
+                    return await job.run()
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
-        if error.code != BUSY and not recover_only:
+        if error.code != BUSY and recovering is None:
             await refuse(environment, error)
         raise
 
@@ -133,9 +126,9 @@ class _Job:
     began: float
     inherit: Inherit
     lease: Lease
-    on_upload: OnUpload
+    recovering: OnUpload | None
 
-    async def run(self, *, recover_only: bool) -> int:
+    async def run(self) -> int:
         """Run the job to its end; returns the exit code."""
         settings, directory, group = self.settings, self.directory, GroupWatch()
         logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
@@ -160,9 +153,9 @@ class _Job:
             report=report,
             stop=self.stop,
             began=self.began,
-            recover_only=recover_only,
+            recover_only=self.recovering is not None,
             still_ours=self.lease.check,
-            on_upload=self.on_upload,
+            on_upload=self.recovering,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
@@ -170,7 +163,7 @@ class _Job:
         resources = JobResources(
             settings, directory, self.env, report, job.timeline, proxies=self.proxies, inherit=self.inherit
         )
-        herald = _Herald(job, silent=recover_only)
+        herald = _Herald(job, silent=self.recovering is not None)
         proxy = shown_proxy(proxy_for(settings.site_url)) if self.proxies else ""
         runner = Runner(
             lifecycle,

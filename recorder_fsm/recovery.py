@@ -74,8 +74,7 @@ async def _recovered(
         obstacle = "a stop was asked for"
     if obstacle:
         return True, f"kept, because {obstacle}"
-    on_upload = partial(uploaded, folder.name)
-    if await record(job, stop, time.monotonic(), recover_only=True, on_upload=on_upload):
+    if await record(job, stop, time.monotonic(), recovering=partial(uploaded, folder.name)):
         return True, "kept, see the log above"
     if files := recordings_in(folder):
         names = " and ".join(file.name for file in files)

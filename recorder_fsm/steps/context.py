@@ -38,10 +38,6 @@ async def _nobody_else() -> None:
     """Know of no other recorder."""
 
 
-def _unseen(_sent: int, _total: int) -> None:
-    """Show no progress."""
-
-
 @attrs.define(slots=False)
 class JobContext:
     """One job. `began` is the start of the process, in seconds of the monotonic clock.
@@ -66,7 +62,7 @@ class JobContext:
     timeline: Timeline = attrs.Factory(Timeline)
     notice: Notice = Notice.NONE
     quiet_s: float = 0.0
-    on_upload: Callable[[int, int], None] = _unseen
+    on_upload: Callable[[int, int], None] | None = None
     memory: Remembered = attrs.field(init=False)
     name: str = attrs.field(init=False)
 

@@ -85,7 +85,8 @@ class Publish:
 
     def _on_upload_progress(self, sent: int, total: int) -> None:
         self._still.restart()
-        self._job.on_upload(sent, total)
+        if self._job.on_upload is not None:
+            self._job.on_upload(sent, total)
         logger.debug("uploaded {} of {} bytes", sent, total)
 
     def _time_left_s(self) -> float:
