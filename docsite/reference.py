@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from recorder_fsm.commands import commands
 from recorder_fsm.config import settings
 
 ROOT = Path(__file__).parent.parent
-HELP_WIDTH = 100
+HELP_WIDTH = 80
 
 
 def pages() -> Mapping[str, str]:
@@ -47,13 +48,14 @@ def _settings() -> str:
 def _commands() -> str:
     """Return the help of each command, as a terminal of usual width shows it."""
     parts = ["# Commands\n\nWithout a command it is `run`: that is what a container starts.\n"]
-    root = click.Context(commands, info_name="recorder-fsm", terminal_width=HELP_WIDTH, color=False)
+    shown: dict[str, Any] = {**commands.context_settings, "terminal_width": HELP_WIDTH, "color": False}
+    root = click.Context(commands, info_name="recorder-fsm", **shown)
     parts.append(_help_of(commands, root))
     for name in commands.list_commands(root):
         command = commands.get_command(root, name)
         if command is None or command.hidden:
             continue
-        context = click.Context(command, info_name=name, parent=root, terminal_width=HELP_WIDTH, color=False)
+        context = click.Context(command, info_name=name, parent=root, **shown)
         parts.append(f"## {name}\n\n{_help_of(command, context)}")
     return "\n".join(parts)
 

@@ -41,7 +41,7 @@ def page(entry: Entry) -> str:
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(entry.cure, 1))
     return (
         f"# {entry.title}\n\n"
-        f"Error code `{entry.code}`. Group: {GROUPS[entry.group].lower()}.\n\n"
+        f"Error code `{entry.code}`. Group: {GROUPS[entry.group]}.\n\n"
         f"## Cause\n\n{entry.cause}\n\n"
         f"## What it means for the recording\n\n{entry.meaning}\n\n"
         f"## What to do\n\n{steps}\n\n"
