@@ -83,6 +83,10 @@ docs: setup ## Build the documents as a site, strictly and without network (buil
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@$(BIN)/python -m docsite.check build/site
 
+.PHONY: refresh
+refresh: setup ## Write what README.md and docs/lifecycle.md quote from the program anew
+	@$(BIN)/python -m docsite.refresh
+
 .PHONY: format
 format: setup ## Bring the code into its usual form
 	$(BIN)/ruff check --fix .
