@@ -31,9 +31,10 @@ def refreshed(root: Path) -> Iterator[tuple[Path, str]]:
     texts: dict[str, str] = {}
     for name, pattern, wanted in quotations():
         text = texts.get(name) or (root / name).read_text(encoding="utf-8")
-        texts[name], found = pattern.subn(lambda _, wanted=wanted: wanted, text)
-        if found != 1:
-            raise ValueError(f"{name}: there are {found} places for `{wanted.splitlines()[0]}`")
+        places = pattern.findall(text)
+        if len(places) != 1:
+            raise ValueError(f"{name}: there are {len(places)} places for `{wanted.splitlines()[0]}`")
+        texts[name] = text.replace(places[0], wanted)
     for name, text in texts.items():
         yield root / name, text
 
