@@ -18,7 +18,7 @@ DEMO_SECONDS ?= 20
 DEMO_SIZE ?= $(or $(WIDTH),1280)x$(or $(HEIGHT),720)
 DEMO_SHARE ?= 1
 DEMO_OUT ?= build/demo
-BENCH_RUNS ?= 5
+BENCH_RUNS ?=
 BENCH_ARGS ?=
 BENCH_JOBS ?= 1 2 3
 CHAOS_RUNS ?= 6
@@ -92,9 +92,15 @@ format: setup ## Bring the code into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+BENCH_WORDS = $(if $(BENCH_RUNS),--runs $(BENCH_RUNS)) $(BENCH_ARGS)
+.PHONY: bench
+bench: setup ## Measure everything beside the reference, write docs/performance.md (BENCH_ARGS="--parts cpu av" BENCH_RUNS=3)
+	@$(MAKE) packages PACKAGES=libasound2-plugins  # the reference hears through alsa; nothing else needs it
+	@$(BIN)/python -m bench.all $(BENCH_WORDS)
+
 .PHONY: bench-quick
-bench-quick: setup ## Measure start, stop, processor and memory (BENCH_RUNS=5, BENCH_ARGS=--write)
-	@$(BIN)/python -m bench.quick --runs $(BENCH_RUNS) $(BENCH_ARGS)
+bench-quick: setup ## Measure start, stop, CPU and memory in two minutes (BENCH_RUNS=2)
+	@$(BIN)/python -m bench.quick $(BENCH_WORDS)
 
 .PHONY: bench-finish
 bench-finish: setup ## Measure how long a recording of 3 hours takes to be finished (BENCH_HOURS=3)

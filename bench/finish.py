@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.results import Row
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.system.process import run
 
@@ -46,8 +47,8 @@ async def make_segment(folder: Path, hours: float, env: dict[str, str]) -> Path:
     return segment
 
 
-async def main() -> int:
-    hours = float(os.environ.get("BENCH_HOURS", "3"))
+async def measure(hours: float) -> Row:
+    """Finish a segment of `hours` hours; returns the seconds that it took."""
     env = {"PATH": os.environ["PATH"]}
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name:
         folder = Path(name)
@@ -58,10 +59,23 @@ async def main() -> int:
         rewritten = time.monotonic()
         facts = await files.verify(final, expected_s=None)
         ended = time.monotonic()
-        print(f"{facts.duration_s / 3600:.2f} h, {facts.size_bytes / 1e9:.2f} GB: finished in {ended - began:.1f} s")
-        print(f"  rewritten in {rewritten - began:.1f} s, checked in {ended - rewritten:.1f} s")
+    row = {
+        "hours": facts.duration_s / 3600,
+        "gigabytes": facts.size_bytes / 1e9,
+        "rewritten_s": rewritten - began,
+        "checked_s": ended - rewritten,
+    }
+    print(
+        f"finish: {row['hours']:.2f} h, {row['gigabytes']:.2f} GB in {ended - began:.1f} s "
+        f"(rewritten in {row['rewritten_s']:.1f} s, checked in {row['checked_s']:.1f} s)"
+    )
+    return row
+
+
+def main() -> int:
+    asyncio.run(measure(float(os.environ.get("BENCH_HOURS", "3"))))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(main())

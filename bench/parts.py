@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -19,11 +20,16 @@ PART_NAMES = (
     "relay",
     "encoder",
 )
+OWN_PARTS = tuple(name for name in PART_NAMES if name != "Chromium")
+"""All but Chromium: what the page costs is not the recorder's doing."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def part_of(pid: int, root: int, words: list[str]) -> str | None:
-    """Return which part of the recorder `root` the process with this command line is."""
+    """Return which part of the recorder `root` the process with this command line is.
+
+    The reference's one ffmpeg, which also grabs, is the encoder.
+    """
     program = Path(words[0]).name if words else ""
     if pid == root:
         return "Python"
@@ -41,9 +47,23 @@ def part_of(pid: int, root: int, words: list[str]) -> str | None:
 
 def parts(root: int) -> dict[int, str]:
     """Return the processes of the recorder `root`, each with its part."""
-    found = {}
     recorder = psutil.Process(root)
-    for process in (recorder, *recorder.children(recursive=True)):
+    return _named((recorder, *recorder.children(recursive=True)), root)
+
+
+def parts_of(roots: Iterable[int]) -> dict[int, str]:
+    """Return the processes that are or descend from `roots`, each with its part, where no recorder holds them."""
+    found: dict[int, str] = {}
+    for root in roots:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(root)
+            found |= _named((process, *process.children(recursive=True)), 0)
+    return found
+
+
+def _named(processes: Iterable[psutil.Process], root: int) -> dict[int, str]:
+    found = {}
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             part = part_of(process.pid, root, process.cmdline())
             if part is not None:
@@ -51,13 +71,16 @@ def parts(root: int) -> dict[int, str]:
     return found
 
 
-def cpu_s(pid: int) -> float:
-    """Return the seconds that a process has run so far, in its own code and in the kernel; 0 if it is gone."""
+def cpu_s(pid: int, *, with_ended: bool = False) -> float:
+    """Return the seconds that a process has run so far, in its own code and in the kernel; 0 if it is gone.
+
+    `with_ended`: its children's too that have ended.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    return sum(int(field) for field in fields[11 : 15 if with_ended else 13]) / TICKS_PER_S
 
 
 def memory_bytes(pid: int) -> int:
@@ -69,11 +92,19 @@ def memory_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-class Usage:
-    """What each part used between two moments."""
+def memory_mb(found: Mapping[int, str]) -> dict[str, float]:
+    """Return the memory of each part now, in MB (a million bytes)."""
+    used = dict.fromkeys(PART_NAMES, 0.0)
+    for pid, part in found.items():
+        used[part] += memory_bytes(pid) / 1e6
+    return used
 
-    def __init__(self, root: int) -> None:
-        self._parts = parts(root)
+
+class Usage:
+    """What each part used between two moments. `find` returns the processes, each with its part."""
+
+    def __init__(self, find: Callable[[], dict[int, str]]) -> None:
+        self._parts = find()
         self._before = {pid: cpu_s(pid) for pid in self._parts}
 
     def shares(self, seconds: float) -> dict[str, float]:
@@ -85,7 +116,4 @@ class Usage:
 
     def memory(self) -> dict[str, float]:
         """Return the memory of each part now, in MB (a million bytes)."""
-        used = dict.fromkeys(PART_NAMES, 0.0)
-        for pid, part in self._parts.items():
-            used[part] += memory_bytes(pid) / 1e6
-        return used
+        return memory_mb(self._parts)

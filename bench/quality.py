@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 from loguru import logger
@@ -26,12 +25,15 @@ from loguru import logger
 from bench.comparing import Quality, compare
 from bench.encoding import encode_ours, encode_reference
 from bench.lossless import Lossless, capture, load, path_of
+from bench.results import Row
 from bench.scenes import DEFAULT, POINTS, QUALITY_SCENES, Point
 from recorder_fsm.config.settings import PRESETS
 
 SECONDS = 20.0
+ENCODERS = ("reference", "ours")
+KEYS = ("scene", "name", "preset", "encoder")
 HEAD = (
-    f"{'scene':<8}{'point':<26}{'encoder':<11}{'kbit/s':>8}{'10 s':>8}{'SSIM':>7}{'PSNR':>7}{'CPU s':>7}{'frames':>8}"
+    f"{"scene":<10}{'point':<26}{'encoder':<11}{'kbit/s':>8}{'10 s':>8}{'SSIM':>7}{'PSNR':>7}{'CPU s':>7}{'frames':>8}"
 )
 
 
@@ -69,36 +71,41 @@ async def measure(
         return await compare(source, encoded, point, constant_rate=reference)
 
 
-def row_of(scene: str, point: Point, encoder: str, found: Quality) -> dict[str, Any]:
+def row_of(scene: str, point: Point, encoder: str, found: Quality) -> Row:
     """Return one line of the results, fit for JSON."""
     return {"scene": scene, **attrs.asdict(point), "encoder": encoder, **attrs.asdict(found)}
 
 
-def shown(row: dict[str, Any]) -> str:
+def shown(row: Row) -> str:
     """Return one line of the results as text; a rate above the one asked for is marked."""
     point = f"{row['height']}p{row['frame_rate']} {row['video_rate_kbps']}k {row['preset']}"
     mark = "!" if row["highest_kbps"] > row["video_rate_kbps"] else " "
     return (
-        f"{row['scene']:<8}{point:<26}{row['encoder']:<11}{row['kbps']:>8.0f}{row['highest_kbps']:>7.0f}{mark}"
+        f"{row['scene']:<10}{point:<26}{row['encoder']:<11}{row['kbps']:>8.0f}{row['highest_kbps']:>7.0f}{mark}"
         f"{row['ssim_db']:>7.1f}{row['psnr_db']:>7.1f}{row['cpu_s']:>7.1f}{row['frames']:>8}"
     )
 
 
-async def compare_all(folder: Path, points: Sequence[Point], options: argparse.Namespace) -> list[dict[str, Any]]:
+async def compare_all(
+    folder: Path,
+    points: Sequence[Point],
+    scenes: Sequence[str],
+    *,
+    encoders: Sequence[str] = ENCODERS,
+    extra: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> list[Row]:
     """Encode and compare everything that was asked for; prints each line as it comes."""
-    rows: list[dict[str, Any]] = []
-    encoders = ["reference", "ours"] if options.encoder == "both" else [options.encoder]
+    rows: list[Row] = []
     print(HEAD)
     for point in points:
-        for scene in options.scenes:
+        for scene in scenes:
             path = path_of(folder, scene, point)
             if not path.exists():
                 print(f"{path.name} is missing: python -m bench.quality --capture {folder} --points {point.name}")
                 continue
             for encoder in encoders:
-                found = await measure(
-                    load(path), point, reference=encoder == "reference", extra=options.extra, drop=options.drop
-                )
+                found = await measure(load(path), point, reference=encoder == "reference", extra=extra, drop=drop)
                 rows.append(row_of(scene, point, encoder, found))
                 print(shown(rows[-1]), flush=True)
     return rows
@@ -135,7 +142,17 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.capture:
         asyncio.run(capture_all(options.capture, options.scenes, points, options.seconds))
         return 0
-    rows = asyncio.run(compare_all(options.source, with_presets(points, presets), options))
+    encoders = ENCODERS if options.encoder == "both" else (options.encoder,)
+    rows = asyncio.run(
+        compare_all(
+            options.source,
+            with_presets(points, presets),
+            options.scenes,
+            encoders=encoders,
+            extra=options.extra,
+            drop=options.drop,
+        )
+    )
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0 if rows else 1

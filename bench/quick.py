@@ -1,8 +1,8 @@
 """`make bench-quick`: start, stop, CPU, memory, and video against audio, each over several runs.
 
 Records a still call, a shared screen and the test pattern in turn, so that a busy moment of the machine does not fall
-on one of them alone. Prints a table of medians and ranges, writes all numbers to build/bench/quick.json, and with
---write the table to docs/benchmarks.md.
+on one of them alone. Prints a table of medians and ranges, writes all numbers to build/bench/quick.json. `bench.all`
+measures more, and beside the reference.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from loguru import logger
 
 from bench.jobs import PATTERN, SHARED, STILL, Measured, Scene, measure_job
 from bench.parts import PART_NAMES
+from bench.scenes import DEFAULT, Point
 
 OUT = Path("build/bench")
-PAGE = Path("docs/benchmarks.md")
 SCENES = (STILL, SHARED, PATTERN)
-FEWEST_RUNS = 5
+RUNS = 2
 
 
 @attrs.frozen
@@ -69,8 +69,8 @@ def lines(runs: Sequence[Measured]) -> list[Line]:
             Line(f"frames in the file, {name}", "per s", of(scene, lambda run: run.frames_per_s), 1),
             Line(f"bit rate of the file, {name}", "kbit/s", of(scene, lambda run: run.kilobit_per_s), 0),
         ]
-    medians = of(PATTERN, lambda run: statistics.median(run.offsets_ms))
-    spreads = of(PATTERN, lambda run: max(run.offsets_ms) - min(run.offsets_ms))
+    medians = of(PATTERN, lambda run: run.offset_ms or 0.0)
+    spreads = of(PATTERN, lambda run: run.spread_ms)
     table.append(Line("video after audio, median of a run", "ms", medians, 0))
     table.append(Line("video after audio, range within a run", "ms", spreads, 0))
     return table
@@ -80,36 +80,14 @@ def _share_of(part: str) -> Callable[[Measured], float]:
     return lambda run: run.shares[part]
 
 
-def markdown(table: Sequence[Line], header: str, command: str) -> str:
-    """Return the page for docs/."""
-    rows = "\n".join(f"| {what} | {median} | {spread} |" for what, median, spread in (line.shown() for line in table))
-    return f"""# Benchmarks
-
-{header}.
-Numbers of one machine, which others were using too; run it on yours. Written by
-
-    {command}
-
-| | Median | Range |
-|---|---|---|
-{rows}
-
-- Memory is the proportional set size: pages that processes share are divided among them.
-- The share of a core is the time in user and kernel mode by `/proc/<pid>/stat`; it is counted from 4 s after `started`.
-- Video after audio: the time of the first frame of a flash minus that of a beep that the page makes in the same
-  instant. A flash is seen in the first frame that shows it, so a perfect recording measures between 0 and one frame
-  (33 ms at 30 frames per second), half a frame on average.
-"""
-
-
-async def measure(runs: int, *, width: int, height: int, window_s: float) -> list[Measured]:
+async def measure(runs: int, point: Point, window_s: float) -> list[Measured]:
     """Record each scene `runs` times."""
     logger.remove()
     measured = []
     for number in range(1, runs + 1):
         for scene in SCENES:
             with tempfile.TemporaryDirectory(prefix="bench-", dir=OUT) as folder:
-                run = await measure_job(scene, Path(folder).resolve(), width=width, height=height, window_s=window_s)
+                run = await measure_job(scene, Path(folder).resolve(), point, window_s)
             measured.append(run)
             print(
                 f"run {number} of {runs}, {scene.name}: started after {run.started_s:.2f} s, file ready after "
@@ -122,14 +100,14 @@ async def measure(runs: int, *, width: int, height: int, window_s: float) -> lis
 def main() -> int:
     """Measure, print, write; returns the exit code."""
     parser = argparse.ArgumentParser(prog="bench.quick", description=__doc__)
-    parser.add_argument("--runs", type=int, default=FEWEST_RUNS)
-    parser.add_argument("--window", type=float, default=12.0, help="seconds over which the CPU is measured")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--window", type=float, default=8.0, help="seconds over which the CPU is measured")
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
     options = parser.parse_args()
     width, height = (int(side) for side in options.size.split("x"))
+    point = attrs.evolve(DEFAULT, width=width, height=height)
     OUT.mkdir(parents=True, exist_ok=True)
-    runs = asyncio.run(measure(options.runs, width=width, height=height, window_s=options.window))
+    runs = asyncio.run(measure(options.runs, point, options.window))
     loads = [run.load for run in runs]
     header = (
         f"{options.runs} runs of each scene at {options.size}, {options.window:g} s each, on {os.cpu_count()} cores, "
@@ -142,11 +120,6 @@ def main() -> int:
     document = {"machine": header, "runs": [attrs.asdict(run) for run in runs]}
     (OUT / "quick.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"\nall numbers: {OUT / 'quick.json'}")
-    if options.write:
-        PAGE.write_text(
-            markdown(table, header, f"make bench-quick BENCH_RUNS={options.runs} BENCH_ARGS=--write"), encoding="utf-8"
-        )
-        print(f"written: {PAGE}")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 GRID: dict[str, Any] = {"mode": "call", "share": False}
+TILES: dict[str, Any] = {"mode": "call", "share": False, "cameras": True}
 DOCUMENT: dict[str, Any] = {"mode": "call", "share": True, "film": "document"}
 SLIDES: dict[str, Any] = {"mode": "call", "share": True, "film": "slides"}
 VIDEO: dict[str, Any] = {"mode": "call", "share": True, "film": "video"}
@@ -14,9 +15,10 @@ PATTERN: dict[str, Any] = {"mode": "pattern"}
 LIT_CALL: dict[str, Any] = {"mode": "call", "share": False, "sync": True}
 """A call in which nothing moves but a small light, once a second, with a tick."""
 
-QUALITY_SCENES = {"grid": GRID, "slides": SLIDES, "video": VIDEO}
+QUALITY_SCENES = {"grid": GRID, "document": DOCUMENT, "slides": SLIDES, "video": VIDEO}
 SCENE_WORDS = {
     "grid": "a grid where people speak, nothing else moves",
+    "document": "a document that is written, beside figures that move",
     "slides": "text that scrolls, slides that change",
     "video": "a moving video",
 }

@@ -24,7 +24,7 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "PLAYWRI
 PLACEHOLDERS = frozenset({"SITE_URL", "CALL_ID", "POST_ID", "RECORDING_ID", "DATA_DIR"})
 PLACEHOLDER = re.compile(r"\{([A-Z_]+)\}")
 OPTIONS = ("width", "height", "video_rate", "audio_rate", "frame_rate", "video_preset", "output_format")
-SCENE_KEYS = ("mode", "share", "film", "rtc", "v2", "sync", "participants", "page_faults")
+SCENE_KEYS = ("mode", "share", "film", "cameras", "rtc", "v2", "sync", "participants", "page_faults")
 SHUTDOWN_WAIT_S = 15.0
 
 

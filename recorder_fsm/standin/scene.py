@@ -21,6 +21,7 @@ RTC_CHROMIUM_ARG = "--allow-loopback-in-peer-connection"
 DEFAULT_SCENE: dict[str, Any] = {
     "mode": "call",
     "share": False,
+    "cameras": False,
     "film": "document",
     "rtc": False,
     "v2": False,

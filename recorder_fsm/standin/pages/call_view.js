@@ -3,6 +3,7 @@
 // Owns #calls-recording-view from construction to `unmount()`. Like the real view it changes only when something
 // happens: somebody starts to talk, a second passes, the shared screen moves.
 
+import { Cameras } from "./cameras.js";
 import { element, hueOf, icon, initials } from "./dom.js";
 
 const SPEAKER_POLL_MS = 100;
@@ -18,6 +19,7 @@ export class CallView {
   #talking;
   #clock;
   #light = null;
+  #cameras = new Cameras();
   #timers = [];
   #frame = 0;
   #observer;
@@ -51,9 +53,11 @@ export class CallView {
   pause() {
     this.#timers.forEach(clearInterval);
     this.#timers = [];
+    this.#cameras.stop();
   }
 
   resume() {
+    this.#cameras.start();
     this.#timers.push(setInterval(() => this.#showSpeaker(), SPEAKER_POLL_MS));
   }
 
@@ -67,6 +71,7 @@ export class CallView {
   unmount() {
     cancelAnimationFrame(this.#frame);
     this.#timers.forEach(clearInterval);
+    this.#cameras.stop();
     clearTimeout(this.#clock.timer);
     this.#observer.disconnect();
     this.#root.remove();
@@ -85,11 +90,15 @@ export class CallView {
   #tile(participant, avatar) {
     const face = element("div", { class: "avatar" }, initials(participant.name));
     face.style.setProperty("--hue", hueOf(participant.id));
-    avatar(participant).then((url) => {
-      if (url) {
-        face.replaceChildren(element("img", { src: url, alt: "" }));
-      }
-    });
+    if (this.#scene.cameras) {
+      face.replaceChildren(this.#cameras.add(participant));
+    } else {
+      avatar(participant).then((url) => {
+        if (url) {
+          face.replaceChildren(element("img", { src: url, alt: "" }));
+        }
+      });
+    }
     const badge = element("div", { class: "badge" }, icon("muted"), icon("microphone"));
     return element(
       "li",

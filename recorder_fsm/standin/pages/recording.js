@@ -12,7 +12,7 @@ import { Stage } from "./stage.js";
 const BOT = "/plugins/com.mattermost.calls/bot";
 const PREFETCH_TRIES = 10;
 const PREFETCH_STEP_MS = 100;
-const FLAGS = ["share", "rtc", "v2", "sync"];
+const FLAGS = ["share", "cameras", "rtc", "v2", "sync"];
 const PEOPLE = ["Anna Kowalska", "山田 花子", "José García", "Łukasz Nowak 🎧", "김민준", "Zoë van den Berg"];
 
 async function main() {

@@ -1,0 +1,100 @@
+"""How many jobs run side by side: less than one frame in a hundred lost, and every beep on its second."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from bench.av import record
+from bench.programs import BenchError
+from bench.reading import Reading, read
+from bench.results import Row
+from bench.running import PATIENT, Who
+from bench.scenes import LIT_CALL, PATTERN, Point
+from recorder_fsm.analysis.pattern import Kind
+from recorder_fsm.errors import RecorderError
+from recorder_fsm.standin.server import StandIn
+
+SECONDS = 12.0
+LOST = 0.01
+MOST = 12
+SCENES: dict[str, tuple[dict[str, Any], Kind]] = {"moving": (PATTERN, "pattern"), "static": (LIT_CALL, "sync")}
+KEYS = ("scene", "who", "point")
+
+
+def passes(readings: Sequence[Reading], jobs: int) -> bool:
+    """Tell whether all of so many jobs made a file that is whole."""
+    return len(readings) == jobs and all(one.lost < LOST and not one.beeps_moved for one in readings)
+
+
+async def highest(tries: Callable[[int], Awaitable[bool]], first: int, most: int = MOST) -> int:
+    """Return the highest number that passes, where each number below one that passes does, too: from `first` on."""
+    low, high = 0, most + 1
+    number = min(max(1, first), most)
+    while low + 1 < high:
+        if await tries(number):
+            low = number
+        else:
+            high = number
+        upwards = low + 1
+        number = upwards if high == most + 1 else (low + high) // 2
+    return low
+
+
+@attrs.define
+class Trial:
+    """Tries numbers of jobs of one profile, scene and recorder; `tried` has what each of them showed."""
+
+    point: Point
+    scene: str
+    who: Who
+    seconds: float
+    tried: list[Row] = attrs.Factory(list)
+
+    async def passes(self, jobs: int) -> bool:
+        """Record with so many at once, and tell whether all made a file that is whole."""
+        drawn, kind = SCENES[self.scene]
+        readings: list[Reading] = []
+        trouble = ""
+        with tempfile.TemporaryDirectory(prefix="bench-") as name:
+            folder = Path(name).resolve()
+            async with StandIn(data_dir=folder, knobs=PATIENT) as standin:
+                try:
+                    files = await record(
+                        standin, folder, self.who, self.point, jobs=jobs, seconds=self.seconds, scene=drawn
+                    )
+                    readings = [await read(file, self.point.frame_rate, kind, last_s=self.seconds) for file in files]
+                except (BenchError, RecorderError, TimeoutError) as error:
+                    trouble = str(error) or type(error).__name__
+        worst = max((one.lost for one in readings), default=1.0)
+        moved = sum(one.beeps_moved for one in readings)
+        passed = passes(readings, jobs)
+        self.tried.append(
+            {"jobs": jobs, "passed": passed, "lost": worst, "beeps_moved": moved, "trouble": trouble}
+            | {"load": os.getloadavg()[0]}
+        )
+        print(
+            f"density: {self.point.words}, {self.scene}, {self.who}, {jobs} at once: {worst:.1%} of the frames lost, "
+            f"{moved} beeps moved{f' ({trouble})' if trouble else ''}: {'passes' if passed else 'too many'}",
+            flush=True,
+        )
+        return passed
+
+
+async def measure(
+    points: Sequence[Point], scenes: Sequence[str], encoders: Sequence[Who], *, first: int, seconds: float = SECONDS
+) -> list[Row]:
+    """Find the number for each profile and scene, for both."""
+    rows: list[Row] = []
+    for point in points:
+        for scene in scenes:
+            for who in encoders:
+                trial = Trial(point, scene, who, seconds)
+                best = await highest(trial.passes, first)
+                rows.append({"point": point.name, "scene": scene, "who": who, "jobs": best, "tried": trial.tried})
+    return rows

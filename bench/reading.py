@@ -1,0 +1,103 @@
+"""What a recording of the stand-in's pattern shows: offsets, frames that are lost, holes in the audio."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+
+from bench.programs import BenchError
+from recorder_fsm.analysis.pattern import TONES_HZ, Kind, counters, flashes
+from recorder_fsm.analysis.probe import probe
+from recorder_fsm.analysis.tones import beeps
+
+HEAD_S = 1.0
+TAIL_S = 1.0
+"""The ends of a file are the begin and the stop, which are measured apart."""
+PAIR_S = 0.5
+BEEP_EVERY_S = 1.0
+BEEP_SLIP_S = 0.02
+"""A beep that is so far from its second was moved: samples were lost or made up."""
+
+
+@attrs.frozen
+class Reading:
+    """Of one file: median and range of video after audio in ms, shares, seconds; None where nothing could be read.
+
+    Half a frame is taken off the offsets: a flash is seen in the first frame that shows it. `beeps_moved` counts those
+    that are missing or not on their second.
+    """
+
+    offset_ms: float | None
+    spread_ms: float
+    drift_ms_per_30_min: float
+    first_frame_s: float
+    lost: float
+    beeps: int
+    beeps_moved: int
+    seconds: float
+
+
+def offsets_ms(lit: Sequence[float], heard: Sequence[float], half_frame_ms: float) -> list[tuple[float, float]]:
+    """Return for each beep its time in seconds and by how much the nearest flash is later, in milliseconds."""
+    found = []
+    for beep_s in heard:
+        nearest = min((flash_s - beep_s for flash_s in lit), key=abs, default=PAIR_S)
+        if abs(nearest) < PAIR_S:
+            found.append((beep_s, 1000 * nearest - half_frame_ms))
+    return found
+
+
+def lost_share(readings: Sequence[tuple[float, int | None]], frame_rate: int, from_s: float, until_s: float) -> float:
+    """Return the share of frames that the file lacks: different pictures of a page that always moves, by the rate."""
+    seen = {value for at_s, value in readings if value is not None and from_s <= at_s < until_s}
+    wanted = frame_rate * (until_s - from_s)
+    return max(0.0, 1 - len(seen) / wanted) if wanted > 0 else 0.0
+
+
+def moved_beeps(heard: Sequence[float], from_s: float, until_s: float) -> int:
+    """Return how many beeps between the two times are missing or are not a second after the one before."""
+    inside = [beep_s for beep_s in heard if from_s <= beep_s < until_s]
+    if not inside:
+        return max(1, int(until_s - from_s))
+    moved = sum(abs(after - before - BEEP_EVERY_S) > BEEP_SLIP_S for before, after in pairwise(inside))
+    missing_ends = int(inside[0] - from_s > BEEP_EVERY_S + BEEP_SLIP_S)
+    return moved + missing_ends + int(until_s - inside[-1] > BEEP_EVERY_S + BEEP_SLIP_S)
+
+
+async def read(path: Path, frame_rate: int, kind: Kind = "pattern", *, last_s: float = math.inf) -> Reading:
+    """Read a file, lost frames and beeps in its last `last_s` seconds; raises `BenchError` if it holds no video."""
+    container = await probe(path)
+    if container.video is None:
+        raise BenchError(f"{path.name} holds no video")
+    until_s = container.duration_s - TAIL_S
+    from_s = max(HEAD_S, until_s - last_s)
+    lit, heard = await flashes(path, kind), await beeps(path, TONES_HZ[kind])
+    pairs = offsets_ms(lit, heard, 500 / frame_rate)
+    values = [value for _, value in pairs]
+    if kind == "pattern":
+        found = [(one.pts_s, one.value) for one in (await counters(path)).readings]
+        lost = lost_share(found, frame_rate, from_s, until_s)
+    else:  # a light for each second of the call
+        wanted = until_s - from_s - 1
+        lost = max(0.0, 1 - len([at_s for at_s in lit if from_s <= at_s < until_s]) / int(max(1, wanted)))
+    return Reading(
+        offset_ms=statistics.median(values) if values else None,
+        spread_ms=max(values) - min(values) if values else 0.0,
+        drift_ms_per_30_min=_drift(pairs),
+        first_frame_s=container.video.start_s,
+        lost=lost,
+        beeps=len(heard),
+        beeps_moved=moved_beeps(heard, from_s, until_s),
+        seconds=container.duration_s,
+    )
+
+
+def _drift(pairs: Sequence[tuple[float, float]]) -> float:
+    if len(pairs) < 2:
+        return 0.0
+    return statistics.linear_regression([at_s for at_s, _ in pairs], [value for _, value in pairs]).slope * 1800
