@@ -33,7 +33,7 @@ SECONDS = 20.0
 ENCODERS = ("reference", "ours")
 KEYS = ("scene", "name", "preset", "encoder")
 HEAD = (
-    f"{"scene":<10}{'point':<26}{'encoder':<11}{'kbit/s':>8}{'10 s':>8}{'SSIM':>7}{'PSNR':>7}{'CPU s':>7}{'frames':>8}"
+    f"{'scene':<10}{'point':<26}{'encoder':<11}{'kbit/s':>8}{'10 s':>8}{'SSIM':>7}{'PSNR':>7}{'CPU s':>7}{'frames':>8}"
 )
 
 
