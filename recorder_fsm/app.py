@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,10 @@ from loguru import logger
 
 from recorder_fsm import __version__
 from recorder_fsm.browser.launch_options import child_environment, proxy_switches
-from recorder_fsm.config.settings import Settings, docs_url_of
+from recorder_fsm.config.settings import Settings, docs_url_of, usable_hooks
 from recorder_fsm.error_catalogue import what_to_do
 from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
+from recorder_fsm.job_end import Ended, tell_of_end, tell_of_refusal
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
 from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
 from recorder_fsm.machine.runner import Outcome, Runner
@@ -75,12 +76,16 @@ async def record(
         for problem in error.problems:
             logger.error("{}", problem)
         await refuse(environment, error)
+        await tell_of_refusal(environment, error, stop, began)
         # The last line alone tells, as in `_say_end`.
         logger.info("ended with code {}: {}{}", EXIT_KEEP, error, what_to_do(error.code, docs_url_of(environment)))
     except RecorderError as error:
+        if error.code != BUSY:
+            await tell_of_refusal(environment, error, stop, began)
         logger.error("{}{}", error, what_to_do(error.code, docs_url_of(environment)))
     except Exception as error:  # noqa: BLE001 - a defect of ours: what was recorded must not be deleted for it
         logger.opt(exception=error).critical("the recorder failed unexpectedly")
+        await tell_of_refusal(environment, RecorderError(detail=type(error).__name__), stop, began)
     return EXIT_KEEP
 
 
@@ -95,8 +100,7 @@ async def _record(
         with JobDirectory(settings.job_dir, environment) as directory:
             async with Lease(directory.path, stop_asked=lambda: stop.requested_at is not None) as lease:
                 with _log_file(settings, directory):
-                    env, proxies = child_environment(environment), proxy_switches(environment)
-                    job = _Job(settings, directory, env, proxies, stop, began, inherit, lease, recovering)
+                    job = _Job(settings, directory, environment, stop, began, inherit, lease, recovering)
                     return await job.run()
     except DirectoryError as error:
         # A report of ours would end the recording of the other process, or of the one that left something here.
@@ -120,8 +124,7 @@ class _Job:
 
     settings: Settings
     directory: JobDirectory
-    env: Mapping[str, str]
-    proxies: Sequence[str]
+    environment: Mapping[str, str]
     stop: StopRequest
     began: float
     inherit: Inherit
@@ -131,6 +134,8 @@ class _Job:
     async def run(self) -> int:
         """Run the job to its end; returns the exit code."""
         settings, directory, group = self.settings, self.directory, GroupWatch()
+        env, proxies = child_environment(self.environment), proxy_switches(self.environment)
+        hooks = usable_hooks(self.environment)
         logger.info("recorder-fsm {} records {}x{}", __version__, settings.capture_width, settings.capture_height)
         _warn(settings)
         journal = Journal(directory.journal)
@@ -154,20 +159,19 @@ class _Job:
             stop=self.stop,
             began=self.began,
             recover_only=self.recovering is not None,
+            keeps_published=bool(hooks.on_end),
             still_ours=self.lease.check,
             on_upload=self.recovering,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
         for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
             lifecycle.listen(listener)
-        resources = JobResources(
-            settings, directory, self.env, report, job.timeline, proxies=self.proxies, inherit=self.inherit
-        )
+        resources = JobResources(settings, directory, env, report, job.timeline, proxies=proxies, inherit=self.inherit)
         herald = _Herald(job, silent=self.recovering is not None)
-        proxy = shown_proxy(proxy_for(settings.site_url)) if self.proxies else ""
+        proxy = shown_proxy(proxy_for(settings.site_url)) if proxies else ""
         runner = Runner(
             lifecycle,
-            steps_of(job, RecordingFiles(self.env)),
+            steps_of(job, RecordingFiles(env)),
             resources.specs(),
             self.stop,
             tell=herald.tell,
@@ -178,17 +182,22 @@ class _Job:
             async with Sampler(report, directory, job.timeline, self.began, resources.parts).running():
                 outcome = await runner.run()
         finally:
-            job.bot.close()
-            spared = [directory.guard_pid] if directory.guard_pid is not None else []
-            if killed := kill_descendants(spared) + kill_orphans(str(directory.runtime)):
-                logger.warning("{} processes of the job had to be killed at the end", killed)
+            self._kill_what_is_left()
         ours = await self.lease.ours()
         if ours and not outcome.change.transition.keeps:
             job.discard()
         cause = outcome.fault if isinstance(outcome.fault, RecorderError) else None
-        state = lifecycle.state.value
-        kept = _kept(job)
-        code = _exit_code(lifecycle.state, kept, cause, unheard=herald.unheard) if ours else EXIT_KEEP
+        final = lifecycle.state
+        kept = None if final is State.DONE else _kept(job)
+        code = _exit_code(final, kept, cause, unheard=herald.unheard) if ours else EXIT_KEEP
+        if ours:
+            report.write(directory.report, exit_code=code, state=final.value, cause=cause, docs_url=settings.docs_url)
+            await tell_of_end(job, hooks, self.environment, Ended(final, code, cause, kept))
+            if hooks.on_end:
+                self._kill_what_is_left()
+        job.bot.close()
+        if final is State.DONE and (kept := _kept(job)) is not None:
+            logger.warning("the recording is published, but {} could not be removed: remove it by hand", kept)
         if code == EXIT_NOTHING_LEFT and kept is None:
             directory.tidy()
             report.screenshot_removed()
@@ -196,9 +205,14 @@ class _Job:
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)
             report.note(f"{lines} lines were left out of {name}")
         if ours:
-            report.write(directory.report, exit_code=code, state=state, cause=cause, docs_url=settings.docs_url)
+            report.write(directory.report, exit_code=code, state=final.value, cause=cause, docs_url=settings.docs_url)
         _say_end(outcome, code, directory.report, settings.docs_url)
         return code
+
+    def _kill_what_is_left(self) -> None:
+        spared = [self.directory.guard_pid] if self.directory.guard_pid is not None else []
+        if killed := kill_descendants(spared) + kill_orphans(str(self.directory.runtime)):
+            logger.warning("{} processes of the job had to be killed at the end", killed)
 
 
 def _make_bot(settings: Settings) -> CallsBot:
@@ -260,8 +274,6 @@ def _kept(job: JobContext) -> Path | None:
 def _exit_code(state: State, kept: Path | None, cause: RecorderError | None, *, unheard: bool) -> int:
     """Return the exit code of a job that ended, and say why where that is not plain."""
     if state is State.DONE:
-        if kept is not None:
-            logger.warning("the recording is published, but {} could not be removed: remove it by hand", kept)
         return EXIT_NOTHING_LEFT
     if kept is not None:
         logger.error("the recording is kept in {}; start the same job again to publish it", kept)

@@ -17,6 +17,9 @@ from recorder_fsm.system.surroundings import end_process, put_in_order, take_own
 TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
 """With these, Playwright's driver prints every message, and TLS libraries write their keys: the token would be seen."""
 
+SECRETS = ("AUTH_TOKEN", "WEBHOOK_SECRET", "WEBHOOK_URL")
+"""What is taken out of the environment, in the order in which the entrypoint hands it over, a line each."""
+
 STOPS = (
     "Stopping: what was recorded is being saved and published. Pressing Ctrl-C again changes nothing; "
     "after kill -9, recorder-fsm recover publishes it."
@@ -60,13 +63,13 @@ def _take_environment() -> dict[str, str]:
     From then on nobody on the machine sees the token by looking at this process, either.
     """
     handed_over = exposure.read_to_end(os.environ.pop(exposure.DESCRIPTOR_VARIABLE, ""))  # by the entrypoint
-    if handed_over:
-        os.environ["AUTH_TOKEN"] = handed_over
+    os.environ.update({name: value for name, value in zip(SECRETS, handed_over.split("\n"), strict=False) if value})
     environment = dict(os.environ)
-    token = environment.get("AUTH_TOKEN", "")
-    exposure.cover_environment(token)
+    secrets = [value for name in SECRETS if (value := environment.get(name))]
+    for secret in secrets or [""]:
+        exposure.cover_environment(secret)
     for name, value in environment.items():
-        if name in TELLTALES or exposure.holds(value, token):
+        if name in TELLTALES or any(exposure.holds(value, secret) for secret in secrets):
             del os.environ[name]
     exposure.refuse_core_dumps()
     return environment

@@ -45,11 +45,14 @@ class Redactor:
     token may stand whatever is no letter and no digit: the end of a line, as it is or escaped, a colour, a hyphen.
     """
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(self, token: str = "", *, pieces: bool = True) -> None:
+        """`pieces`: mask pieces of it as well, as is right for what was made by chance; one of words has pieces that
+        are words, and is masked as a whole.
+        """
         self.token = token
         forms = _forms(token) if len(token) >= SHORTEST_SECRET else set()
         self._forms = sorted(forms, key=len, reverse=True)
-        squeezed = {_squeezed(form) for form in forms}
+        squeezed = {_squeezed(form) for form in forms} if pieces else set()
         self._pieces = _pieces_of(squeezed, PIECE)
         self._halves = _pieces_of(squeezed, PIECE // 2)
 
@@ -112,18 +115,24 @@ def _runs(starts: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-_redactors = [Redactor()]
+TOKEN = "token"  # noqa: S105 - a kind of secret
+_redactors = {TOKEN: Redactor()}
 
 
-def keep_secret(token: str) -> None:
-    """Mask this token from now on: a process has one job, or several of one bot, and so one token."""
-    if _redactors[0].token != token:
-        _redactors[0] = Redactor(token)
+def keep_secret(secret: str, kind: str = TOKEN) -> None:
+    """Mask this secret from now on: a process has one job, or several of one bot, and so one secret of each kind.
+
+    The token is masked in pieces, too; any other kind, which people may have chosen, as a whole.
+    """
+    if kind not in _redactors or _redactors[kind].token != secret:
+        _redactors[kind] = Redactor(secret, pieces=kind == TOKEN)
 
 
 def hide(text: str) -> str:
     """Return `text` with what is secret masked, and otherwise as it is."""
-    return _redactors[0](text)
+    for redactor in _redactors.values():
+        text = redactor(text)
+    return text
 
 
 def plain(text: str, most: int = LINE_CHARS) -> str:

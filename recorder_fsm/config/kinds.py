@@ -5,9 +5,12 @@ A kind knows how a text becomes a value, in which words the original refuses one
 
 from __future__ import annotations
 
+import base64
 import re
+import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -18,6 +21,9 @@ from recorder_fsm.plain_text import hide
 SCHEMES = ("http", "https")
 SHOWN_CHARACTERS = 80
 LINK_CHARACTERS = 500
+WRITTEN_KEY = "whsec_"
+"""Begins a webhook's secret that is written in base64 (Standard Webhooks)."""
+SHORTEST_KEY = 16
 
 
 @attrs.frozen
@@ -147,3 +153,54 @@ class Link(Text):
         fit = raw.isascii() and raw.isprintable() and " " not in raw and len(raw) <= LINK_CHARACTERS
         plain = url.scheme in SCHEMES and "//" in raw and not re.search(r"[?#\"'<>`\\]|//[^/]*@|://(/|$)", raw)
         return raw.rstrip("/") if fit and plain else ""
+
+
+@attrs.frozen
+class Receiver(Text):
+    """The address of a server that is told something. Its path and query may be secret, so they are never shown."""
+
+    def refusal(self, value: str) -> str:
+        if not value:
+            return ""
+        try:
+            url = urlsplit(value)
+            usable = bool(url.hostname) and (url.port is None or url.port > 0)
+        except ValueError:
+            return "parsing failed"
+        if url.scheme not in SCHEMES:
+            return f"parsing failed: invalid scheme {go_syntax.quote(url.scheme)}"
+        return "" if usable and value.isprintable() and " " not in value else "parsing failed"
+
+    def shown(self, value: str) -> str:
+        return f"{len(value)} characters long"
+
+
+@attrs.frozen
+class Key(Text):
+    """A key that messages are signed with: text, or base64 behind `whsec_`."""
+
+    def refusal(self, value: str) -> str:
+        if not value.startswith(WRITTEN_KEY):
+            return "is too short" if 0 < len(value) < SHORTEST_KEY else ""
+        try:
+            key = base64.b64decode(value.removeprefix(WRITTEN_KEY), validate=True)
+        except ValueError:
+            return "parsing failed: no base64"
+        return "" if len(key) >= SHORTEST_KEY else "is too short"
+
+    def shown(self, value: str) -> str:
+        return f"{len(value)} characters long"
+
+
+@attrs.frozen
+class CommandLine(Text):
+    """A program and its arguments, as a shell splits them; no shell runs them. They may hold a password: not shown."""
+
+    def read(self, raw: str) -> tuple[str, ...]:
+        return tuple(shlex.split(raw))
+
+    def refusal(self, value: tuple[str, ...]) -> str:
+        return "" if not value or value[0] else "names no program"
+
+    def shown(self, value: str | tuple[str, ...]) -> str:
+        return f"{len(value)} characters long" if isinstance(value, str) else f"{len(value)} words long"

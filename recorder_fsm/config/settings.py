@@ -8,6 +8,7 @@ own environment: the caller hands a mapping in.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,11 +16,24 @@ from typing import Any, Self
 import attrs
 
 from recorder_fsm.config.address import site_address
-from recorder_fsm.config.kinds import Choice, File, Identifier, Link, Number, Site, Text
+from recorder_fsm.config.kinds import (
+    Choice,
+    CommandLine,
+    File,
+    Identifier,
+    Key,
+    Link,
+    Number,
+    Receiver,
+    Site,
+    Text,
+)
 from recorder_fsm.errors import SettingsError
 from recorder_fsm.plain_text import keep_secret
 
 MIB = 1024 * 1024
+WEBHOOK = "webhook"
+"""The kind of its secret, for `plain_text.keep_secret`."""
 
 
 @attrs.frozen
@@ -92,6 +106,15 @@ TABLE: tuple[Variable, ...] = (
         "With less free space the recording is ended and saved, and none is begun."),
     Variable("DOCS_URL", "docs_url", "DocsURL", Link(limits="http or https; another text is left out"),
         "Where you host this documentation: a failure then names its page there."),
+    Variable("WEBHOOK_URL", "webhook_url", "WebhookURL", Receiver(limits="http or https, a host"),
+        "Gets a JSON message when a job ends ([docs/hooks.md](docs/hooks.md)). Never shown."),
+    Variable("WEBHOOK_SECRET", "webhook_secret", "WebhookSecret",
+        Key(limits="16 characters or more, or whsec_ and base64"),
+        "Signs that message, as Standard Webhooks. Never shown."),
+    Variable("ON_END", "on_end", "OnEnd", CommandLine(limits="a command line; no shell runs it"),
+        "Runs when a job ends, with the same JSON on its standard input. The recording is still there."),
+    Variable("ON_END_SECONDS", "on_end_s", "OnEndSeconds", _number(1, 60, 3600, "s"),
+        "ON_END is killed after this time."),
 )  # fmt: skip
 
 
@@ -135,11 +158,16 @@ class Settings:
     stop_grace_s: int
     min_free_bytes: int
     docs_url: str
+    webhook_url: str = attrs.field(repr=False)
+    webhook_secret: str = attrs.field(repr=False)
+    on_end: tuple[str, ...] = attrs.field(repr=False)
+    on_end_s: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read all variables of `TABLE`; raises `SettingsError` for those that are wrong, in order (contract 1.2)."""
         keep_secret(environment.get("AUTH_TOKEN", ""))
+        keep_secret(environment.get("WEBHOOK_SECRET", ""), WEBHOOK)
         values: dict[str, Any] = {}
         wrong: list[SettingsError] = []
         for variable in TABLE:
@@ -213,6 +241,32 @@ def usable_identity(environment: Mapping[str, str]) -> Identity | None:
 def docs_url_of(environment: Mapping[str, str]) -> str:
     """Return where the documentation is hosted, "" for nowhere; also for an environment that is wrong otherwise."""
     return next(str(_read(variable, environment)) for variable in TABLE if variable.field == "docs_url")
+
+
+@attrs.frozen
+class Hooks:
+    """What a job does when it ends; an empty one is switched off. Times in seconds."""
+
+    webhook_url: str = attrs.field(default="", repr=False)
+    webhook_secret: str = attrs.field(default="", repr=False)
+    on_end: tuple[str, ...] = attrs.field(default=(), repr=False)
+    on_end_s: int = 60
+    tls_ca_cert_file: Path | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.webhook_url or self.on_end)
+
+
+def usable_hooks(environment: Mapping[str, str]) -> Hooks:
+    """Return the hooks that an environment describes, without those that it describes wrongly."""
+    values: dict[str, Any] = {}
+    for variable in TABLE:
+        if variable.field in attrs.fields_dict(Hooks):
+            with contextlib.suppress(SettingsError):
+                value = _read(variable, environment)
+                values |= {} if variable.kind.refusal(value) else {variable.field: value}
+    keep_secret(values.get("webhook_secret", ""), WEBHOOK)
+    return Hooks(**values)
 
 
 def _is_switch(word: str) -> bool:

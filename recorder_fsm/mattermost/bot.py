@@ -231,6 +231,16 @@ class CallsBot:
         size = info.get("size")
         return size if isinstance(size, int) and not isinstance(size, bool) else None
 
+    async def post_of(self, file_id: str) -> str | None:
+        """Return the id of the post that shows a file; None if it cannot be read. Never raises."""
+        try:
+            info = await self._routes.stored(file_id)
+        except MattermostError as error:
+            logger.debug("the post of the published file cannot be looked up: {}", reason(error))
+            return None
+        post_id = info.get("post_id")
+        return post_id if isinstance(post_id, str) and post_id else None
+
     async def _ask_filename(self) -> str:
         reply = await self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename")
         name = reply.fields().get("filename")

@@ -238,7 +238,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         raise refusal(status, bytes(body[:ERROR_TEXT_BYTES]), what, response.headers.get("Location", ""))
 
     def _failure(self, what: str, error: Exception) -> MattermostError:
-        inner = _innermost(error)
+        inner = innermost(error)
         detail = f"{what}: {shown(OBJECT_AT.sub('', str(inner)) or type(inner).__name__)}"
         if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(inner):
             cure = f"; name the authority that signed it in {VARIABLE}" if NOBODY_SIGNED.search(detail) else ""
@@ -254,7 +254,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         return ServerUnavailable(detail=detail, code=UNREACHABLE if connecting or tunnel else "")
 
 
-def _innermost(error: Exception) -> BaseException:
+def innermost(error: Exception) -> BaseException:
     """Return what lies under requests' and urllib3's wrappings."""
     inner: BaseException = error
     while True:

@@ -46,6 +46,7 @@ class JobContext:
     `notice`: whether people may know of a recording of this process.
     `still_ours` raises `DirectoryError` where another recorder has the directory now (`storage.lease`).
     `make_bot` makes `bot`, which is loaded when it is first needed.
+    `keeps_published`: the file of a published recording stays until the job's very end.
     `quiet_s`: for how long nothing had come from the call when it was lost.
     `on_upload` is called with the bytes of the file that are delivered, and all of them.
     """
@@ -58,6 +59,7 @@ class JobContext:
     stop: StopRequest
     began: float
     recover_only: bool = False
+    keeps_published: bool = False
     still_ours: Callable[[], Awaitable[None]] = _nobody_else
     timeline: Timeline = attrs.Factory(Timeline)
     notice: Notice = Notice.NONE
@@ -124,6 +126,11 @@ class JobContext:
         else:
             rate = self.timeline.progress.size_bytes / max(1.0, elapsed_s)
         return max(self.settings.min_free_bytes, int(rate * STOP_TAKES_S))
+
+    def remove_published(self) -> None:
+        """Remove what was published: the server has it."""
+        for path in recordings_in(self.directory.workspace):
+            self.directory.remove(path)
 
     def discard(self) -> None:
         """Remove what this process captured: nobody knows of it."""

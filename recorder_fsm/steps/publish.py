@@ -67,8 +67,9 @@ class Publish:
     def _done(self, file: Verified, file_id: str) -> Happened:
         self._job.journal.note("saved")
         self._job.report.published(file_id, file.size_bytes)
-        for path in (file.path, *self._job.directory.segments()):
-            self._job.directory.remove(path)
+        if not self._job.keeps_published:
+            for path in (file.path, *self._job.directory.segments()):
+                self._job.directory.remove(path)
         logger.info("published {} bytes as file {}", file.size_bytes, file_id)
         return Happened(Event.PUBLISHED)
 

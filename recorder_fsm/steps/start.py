@@ -107,7 +107,8 @@ class Start:
         """Look for a recording that an earlier process of this job left; one that nobody knew of is removed."""
         memory = self._job.memory
         if memory.saved:
-            self._remove_recordings()
+            if not self._job.keeps_published:
+                self._remove_recordings()
             return Happened(Event.PENDING_PUBLISHED)
         pending = self._job.kept
         if pending is None:

@@ -94,6 +94,10 @@ class JobReport:
         """Keep something that a person should know of the recording."""
         self._notes.append(text)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what is known so far, for those who tell others."""
+        return {**self._facts, "gaps": list(self._gaps), "notes": list(self._notes)}
+
     def write(self, path: Path, *, exit_code: int, state: str, cause: RecorderError | None, docs_url: str = "") -> None:
         """Write the report; a volume that refuses is logged, and no more. `docs_url`: where the documentation is."""
         if cause is not None:

@@ -1,0 +1,153 @@
+"""The end of a job, as others are told of it: what the message says, and when the hooks run.
+
+They run when everything else is done: resources are given back, people in the call are told, the report is written.
+Only then is the file of a published recording removed, so that a command may copy it. A later start that finds it does
+the same (`steps.start`): the journal says that it is published.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from loguru import logger
+
+from recorder_fsm import __version__
+from recorder_fsm.config.settings import Hooks, usable_hooks
+from recorder_fsm.error_catalogue import advice
+from recorder_fsm.errors import RecorderError
+from recorder_fsm.hooks.message import Message, all_of, cause_of, make_message, rfc3339
+from recorder_fsm.machine.lifecycle import State
+from recorder_fsm.steps.context import GRACE_RESERVE_S, JobContext
+from recorder_fsm.storage.job_dir import recordings_in
+from recorder_fsm.system.signals import StopRequest
+
+LEAVING_S = 4.0
+"""Kept of the launcher's grace behind the hooks: for what little is written then."""
+STOPPED_S = 3.0
+"""How long hooks may take after a signal where the job never began."""
+FILE_FACTS = ("duration_s", "size_bytes", "width", "height", "frames")
+CODECS = {"container": "mp4", "video_codec": "h264", "audio_codec": "aac"}
+"""There are no others (`media.encode`)."""
+
+
+@attrs.frozen
+class Ended:
+    """How a job ended: in which state, with which exit code, of which cause; `kept` is what waits on the volume."""
+
+    state: State
+    exit_code: int
+    cause: RecorderError | None
+    kept: Path | None
+
+
+async def tell_of_end(job: JobContext, hooks: Hooks, environment: Mapping[str, str], ended: Ended) -> None:
+    """Run the hooks of a job that ended, then remove what it published. Never raises."""
+    try:
+        if hooks:
+            await _tell(job, hooks, environment, ended)
+    except Exception as error:  # noqa: BLE001 - a defect of ours here is no reason to fail
+        logger.opt(exception=error).error("telling others of the end failed unexpectedly")
+    if ended.state is State.DONE and job.keeps_published:
+        job.remove_published()
+
+
+async def _tell(job: JobContext, hooks: Hooks, environment: Mapping[str, str], ended: Ended) -> None:
+    from recorder_fsm.hooks.all_hooks import run_hooks  # noqa: PLC0415 - of no use to a job without hooks
+
+    message, folder = await _message(job, ended), job.directory.path
+    troubles = await run_hooks(
+        hooks, message, folder=folder, environment=environment, left_s=lambda: _grace_left_s(job)
+    )
+    for trouble in troubles:
+        job.report.note(trouble)
+
+
+async def tell_of_refusal(
+    environment: Mapping[str, str], error: RecorderError, stop: StopRequest, began: float
+) -> None:
+    """Run the hooks of a job that could not begin, and so has no directory and no report. Never raises."""
+    hooks = usable_hooks(environment)
+    if not hooks:
+        return
+    from recorder_fsm.hooks.all_hooks import run_hooks  # noqa: PLC0415 - as above
+
+    data = {
+        **_who(environment.get("SITE_URL", ""), environment),
+        "exit_code": 1,
+        "cause": _cause(error),
+        "started_at": rfc3339(time.time() - (time.monotonic() - began)),
+        "ended_at": rfc3339(),
+        "version": __version__,
+    }
+    message = make_message(State.FAILED.value, data, run=f"{environment.get('RECORDING_ID', '')} {time.time()}")
+
+    def left_s() -> float:
+        return math.inf if stop.requested_at is None else stop.requested_at + STOPPED_S - time.monotonic()
+
+    await run_hooks(hooks, message, folder=Path("/"), environment=environment, left_s=left_s)
+
+
+async def _message(job: JobContext, ended: Ended) -> Message:
+    settings, facts = job.settings, job.report.facts()
+    published, done = facts.get("published", {}), ended.state is State.DONE
+    file_id = published.get("file_id") or job.memory.file_id
+    ids = {"CALL_ID": settings.call_id, "POST_ID": settings.post_id, "RECORDING_ID": settings.recording_id}
+    begun = job.timeline.segments
+    data = {
+        **_who(settings.site_url, ids),
+        "post_id": await job.bot.post_of(file_id) if done and file_id else None,
+        "file_id": file_id if done else None,
+        "exit_code": ended.exit_code,
+        "cause": _cause(ended.cause),
+        "recovered": job.recover_only,
+        "name": job.name or None,
+        "file": _file(job, facts.get("file", {})),
+        "kept": None if ended.kept is None else str(ended.kept),
+        "gaps": facts["gaps"],
+        "notes": facts["notes"],
+        "directory": str(job.directory.path),
+        "report": str(job.directory.report),
+        "started_at": rfc3339(time.time() - (time.monotonic() - job.began)),
+        "recording_started_at": rfc3339(job.timeline.begin_s) if begun else None,
+        "ended_at": rfc3339(),
+        "version": __version__,
+    }
+    # A recording is published once; a job may fail at each of its starts.
+    run = settings.recording_id if done else f"{settings.recording_id} {job.memory.starts}"
+    return make_message(ended.state.value, data, run=run)
+
+
+def _who(site_url: str, ids: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "site_url": site_url or None,
+        "channel_id": ids.get("CALL_ID") or None,
+        "call_post_id": ids.get("POST_ID") or None,
+        "recording_id": ids.get("RECORDING_ID") or None,
+    }
+
+
+def _cause(error: RecorderError | None) -> dict[str, str] | None:
+    return None if error is None else cause_of(error.code, error.sentence, advice(error.code))
+
+
+def _file(job: JobContext, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what is known of the file, and where it lies now; None where there is none."""
+    try:
+        files = recordings_in(job.directory.workspace)
+        path = job.final if job.final in files else next(iter(files), None)
+        size = path.stat().st_size if path is not None else None
+    except OSError:
+        path, size = None, None
+    if path is None and not facts:
+        return None
+    known = {"size_bytes": size, **facts}
+    return {"path": None if path is None else str(path), **all_of(known, FILE_FACTS), **CODECS}
+
+
+def _grace_left_s(job: JobContext) -> float:
+    return job.grace_left_s() + GRACE_RESERVE_S - LEAVING_S
