@@ -13,12 +13,13 @@ from loguru import logger
 
 from recorder_fsm import __version__
 from recorder_fsm.browser.launch_options import child_environment, proxy_switches
+from recorder_fsm.changes import told_of_changes
 from recorder_fsm.config.settings import Settings, docs_url_of, usable_hooks
 from recorder_fsm.error_catalogue import what_to_do
 from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_end import Ended, tell_of_end, tell_of_refusal
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
-from recorder_fsm.machine.lifecycle import Audience, Budget, Change, Lifecycle, State
+from recorder_fsm.machine.lifecycle import Audience, Budget, Lifecycle, State
 from recorder_fsm.machine.runner import Outcome, Runner
 from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.media.output_file import RecordingFiles
@@ -164,7 +165,7 @@ class _Job:
             on_upload=self.recovering,
         )
         lifecycle = Lifecycle(announced=lambda: job.announced)
-        for listener in (job.changed, _journal_change(journal), _log_change, _context_change, _report_change(report)):
+        for listener in (job.changed, *told_of_changes(journal, report)):
             lifecycle.listen(listener)
         resources = JobResources(settings, directory, env, report, job.timeline, proxies=proxies, inherit=self.inherit)
         herald = _Herald(job, silent=self.recovering is not None)
@@ -299,46 +300,3 @@ def _warn(settings: Settings) -> None:
         logger.warning("DEV_MODE as root: Chromium runs without its sandbox")
     for word in settings.dropped_chromium_args:
         logger.warning("EXTRA_CHROMIUM_ARGS: {!r} is not a switch (--name or --name=value) and is left out", word)
-
-
-def _log_change(change: Change) -> None:
-    transition = change.transition
-    overcome = bool(transition.restarts)
-    told = transition.tells in (Audience.CALL, Audience.THREAD)
-    warn = overcome or told or transition.target is State.FAILED
-    logger.log(
-        "WARNING" if warn else "INFO",
-        "{}: {} -> {}{}{}",
-        transition.event.value,
-        transition.source.value,
-        transition.target.value,
-        f", restarting the {' and the '.join(one.value for one in transition.restarts)}" if overcome else "",
-        f" ({change.cause})" if change.cause else "",
-    )
-
-
-def _context_change(change: Change) -> None:
-    logs.set_context(state=change.transition.target.value)
-
-
-def _report_change(report: JobReport) -> Callable[[Change], None]:
-    def note(change: Change) -> None:
-        transition = change.transition
-        report.changed(
-            transition.event.value,
-            transition.source.value,
-            transition.target.value,
-            str(change.cause) if change.cause else "",
-        )
-
-    return note
-
-
-def _journal_change(journal: Journal) -> Callable[[Change], None]:
-    def write(change: Change) -> None:
-        transition, cause = change.transition, str(change.cause) if change.cause else ""
-        journal.note(
-            "moved", event=transition.event.value, to=transition.target.value, cause=cause, keeps=transition.keeps
-        )
-
-    return write

@@ -7,6 +7,7 @@ the same (`steps.start`): the journal says that it is published.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from recorder_fsm.config.settings import Hooks, usable_hooks
 from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.hooks.message import Message, all_of, cause_of, make_message, rfc3339
+from recorder_fsm.hooks.notice import NO_FAILURES, failure_text
 from recorder_fsm.machine.lifecycle import State
 from recorder_fsm.steps.context import GRACE_RESERVE_S, JobContext
 from recorder_fsm.storage.job_dir import recordings_in
@@ -28,6 +30,7 @@ from recorder_fsm.system.signals import StopRequest
 
 LEAVING_S = 4.0
 """Kept of the launcher's grace behind the hooks: for what little is written then."""
+THREAD_LIMIT_S = 10.0
 STOPPED_S = 3.0
 """How long hooks may take after a signal where the job never began."""
 FILE_FACTS = ("duration_s", "size_bytes", "width", "height", "frames")
@@ -48,8 +51,11 @@ class Ended:
 async def tell_of_end(job: JobContext, hooks: Hooks, environment: Mapping[str, str], ended: Ended) -> None:
     """Run the hooks of a job that ended, then remove what it published. Never raises."""
     try:
-        if hooks:
-            await _tell(job, hooks, environment, ended)
+        async with asyncio.TaskGroup() as telling:
+            if hooks:
+                telling.create_task(_tell(job, hooks, environment, ended))
+            if hooks.notify_failures != "off":
+                telling.create_task(_tell_thread(job, ended))
     except Exception as error:  # noqa: BLE001 - a defect of ours here is no reason to fail
         logger.opt(exception=error).error("telling others of the end failed unexpectedly")
     if ended.state is State.DONE and job.keeps_published:
@@ -65,6 +71,21 @@ async def _tell(job: JobContext, hooks: Hooks, environment: Mapping[str, str], e
     )
     for trouble in troubles:
         job.report.note(trouble)
+
+
+async def _tell_thread(job: JobContext, ended: Ended) -> None:
+    """Post once in the life of a job what became of its failure; written down before, since one too many is worse."""
+    cause = ended.cause
+    if cause is None or cause.code in NO_FAILURES or job.memory.failure_told:
+        return
+    published = ended.state is State.DONE
+    length_s = job.report.facts().get("file", {}).get("duration_s", job.timeline.elapsed_s or job.memory.capture_s)
+    saved = {"published": published, "kept": ended.kept is not None, "length_s": length_s}
+    job.journal.note("failure_told")
+    limit_s = min(THREAD_LIMIT_S, _grace_left_s(job))
+    text = failure_text(cause.code, cause.sentence, advice(cause.code), **saved)
+    if limit_s > 0 and await job.bot.post_failure(text, limit_s):
+        logger.info("the call's thread was told of the failure")
 
 
 async def tell_of_refusal(

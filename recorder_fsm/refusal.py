@@ -8,10 +8,14 @@ from pathlib import Path
 from loguru import logger
 
 from recorder_fsm.config import authorities
-from recorder_fsm.config.settings import Settings, usable_identity
+from recorder_fsm.config.settings import Settings, usable_hooks, usable_identity
+from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import MattermostError, RecorderError, SettingsError
+from recorder_fsm.hooks.notice import failure_text
 from recorder_fsm.mattermost.proxies import refuse_socks
 
+NOTICE_LIMIT_S = 3.0
+"""For the post in the thread, where one is asked for."""
 REFUSAL_LIMIT_S = 0.8
 """A job that cannot begin says so at once, and is gone within a second."""
 
@@ -63,4 +67,7 @@ async def refuse(environment: Mapping[str, str], error: RecorderError) -> None:
         logger.warning("the call could not be told: {}", failure)
         return
     await bot.report_failed(error.sentence, REFUSAL_LIMIT_S)
+    if usable_hooks(environment).notify_failures != "off":
+        text = failure_text(error.code, error.sentence, advice(error.code), published=False, kept=False, length_s=None)
+        await bot.post_failure(text, NOTICE_LIMIT_S)
     bot.close()

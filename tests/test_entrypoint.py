@@ -56,15 +56,16 @@ def test_entrypoint_does_not_wait_for_whoever_reads_it(folder: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a process 1 of one's own needs root")
 @pytest.mark.parametrize("token", ["0123456789tokentokentoken9", "$(id) `id` \\ '\"", ""])
-def test_process_1_does_not_show_the_token(folder: Path, token: str) -> None:
-    """It is in no environment, but in a pipe, as it came; who is not process 1 needs no tini."""
+def test_process_1_does_not_show_what_is_secret(folder: Path, token: str) -> None:
+    """Token and webhook are in no environment, but in a pipe, as they came; who is not process 1 needs no tini."""
     (folder / "tini").write_text('#!/bin/sh\ntr "\\0" "\\n" < /proc/self/environ > "$TMPDIR/seen"\nshift 2\n"$@"\n')
     (folder / "recorder-fsm").write_text(
         '#!/bin/sh\ncp /proc/self/environ "$TMPDIR/environ"\n'
         'if [ -n "${AUTH_TOKEN_DESCRIPTOR:-}" ]; then cat <&3 > "$TMPDIR/token"; fi\n'
     )
     (folder / "tini").chmod(0o755)
-    identity = {"AUTH_TOKEN": token, "RECORDING_ID": "a" * 26, "DATA_DIR": str(folder)}
+    webhook = {"WEBHOOK_SECRET": "key of `the` webhook", "WEBHOOK_URL": "https://host/secretpath"} if token else {}
+    identity = {"AUTH_TOKEN": token, "RECORDING_ID": "a" * 26, "DATA_DIR": str(folder), **webhook}
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder), "HOME": "/", **identity}
     of_its_own = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     as_nobody = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--")
@@ -74,8 +75,9 @@ def test_process_1_does_not_show_the_token(folder: Path, token: str) -> None:
     seen = (folder / "seen").read_text()
     assert "RECORDING_ID=" in seen
     if token:
-        assert token not in seen
-        assert token.encode() not in (folder / "environ").read_bytes()
-        assert (folder / "token").read_text() == f"{token}\n"
+        for secret in (token, *webhook.values()):
+            assert secret not in seen
+            assert secret.encode() not in (folder / "environ").read_bytes()
+        assert (folder / "token").read_text().splitlines() == [token, *webhook.values()]
     else:
         assert "AUTH_TOKEN=\n" in seen

@@ -103,6 +103,29 @@ async def test_token_is_read_from_a_pipe(number: str, taken: str) -> None:
     assert (f"'{read_end}'" in rest) == bool(number)
 
 
+async def test_secrets_of_the_webhook_are_covered_like_the_token() -> None:
+    """Handed over by name or by the pipe: the recorder has them, and neither it nor a child shows them."""
+    key, url = "the key of the webhook", "https://host/secretpath"
+    async with started(WEBHOOK_SECRET=key, WEBHOOK_URL=url, SECOND=f"a copy: {key}") as (process, (_up, child, _said)):
+        for pid in (process.pid, int(child)):
+            assert b"key of the webhook" not in shown(pid)
+            assert b"secretpath" not in shown(pid)
+    script = "from recorder_fsm import cli; taken = cli._take_environment(); print([*map(taken.get, cli.SECRETS)])"
+    read_end, write_end = os.pipe()
+    os.write(write_end, f"{TOKEN}\nkey\n\n".encode())
+    os.close(write_end)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "AUTH_TOKEN_DESCRIPTOR": str(read_end)},
+        stdout=asyncio.subprocess.PIPE,
+        pass_fds=[read_end],
+    )
+    os.close(read_end)
+    output, _ = await process.communicate()
+    assert output.decode().strip() == repr([TOKEN, "key", None])
+
+
 def test_short_word_is_looked_for_in_its_own_variable_alone() -> None:
     """A wrong token of a letter or two is a part of many values, PATH among them."""
     assert exposure.holds("/", "/")

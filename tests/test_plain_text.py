@@ -18,7 +18,7 @@ from recorder_fsm.browser.console import ERROR_CHARS, Console
 from recorder_fsm.browser.launch_options import CallPageAddress
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.mattermost.answers import refusal
-from recorder_fsm.plain_text import LINE_CHARS, MASK, keep_secret, plain, plain_end, plain_facts
+from recorder_fsm.plain_text import LINE_CHARS, MASK, hide, keep_secret, plain, plain_end, plain_facts
 
 TOKEN = "q7xk2p9m4n8r5t6w3y1z0abcde"
 PIECE = 8
@@ -203,3 +203,14 @@ def test_console_error_across_the_cut_shows_no_token(log: list[str]) -> None:
         console.heard("error", "x" * before + TOKEN)
     assert shown_of_token("".join(console.errors)) == set()
     assert shown_of_token("".join(log)) == set()
+
+
+def test_key_that_somebody_chose_is_masked_as_a_whole() -> None:
+    """In every form, but not in pieces: those of words are words."""
+    keep_secret("recording webhook of the office", "webhook")
+    try:
+        assert "office" not in hide("key: recording webhook of the office!")
+        assert "office" not in hide("key: recording%20webhook%20of%20the%20office!")
+        assert hide("the recording of the office") == "the recording of the office"
+    finally:
+        keep_secret("", "webhook")

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from bench.harness.environment import ID, JOB, TOKEN
 from recorder_fsm.config.kinds import Number
-from recorder_fsm.config.settings import MIB, TABLE, Settings, docs_url_of, markdown_table, usable_identity
+from recorder_fsm.config.settings import (
+    MIB,
+    TABLE,
+    Settings,
+    docs_url_of,
+    markdown_table,
+    usable_hooks,
+    usable_identity,
+)
 from recorder_fsm.errors import SettingsError
 
 NUMBERS = [
@@ -313,6 +321,40 @@ def test_table_names_every_variable_once_and_the_document_shows_them() -> None:
         assert row.kind.limits in line
         if isinstance(row.kind, Number):
             assert f"| {row.kind.default} | {row.kind.low} to {row.kind.high}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBHOOK_URL", "ftp://host/secretpath"),
+        ("WEBHOOK_URL", "https:///secretpath"),
+        ("WEBHOOK_URL", "https://host:99999/secretpath"),
+        ("WEBHOOK_URL", "https://ho st/secretpath"),
+        ("WEBHOOK_SECRET", "short"),
+        ("WEBHOOK_SECRET", "whsec_secretpath!"),
+        ("WEBHOOK_SECRET", "whsec_c2hvcnQ="),
+        ("ON_END", "finalize 'secretpath"),
+        ("ON_END", "'' secretpath"),
+        ("ON_END_SECONDS", "3601"),
+        ("NOTIFY_FAILURES", "everybody"),
+    ],
+)
+def test_wrong_hook_is_refused_and_not_shown(name: str, value: str) -> None:
+    """A typing error is said at the start, before a meeting was recorded for nobody; what may be secret is not."""
+    text = refusal(**{name: value})
+    assert name in text
+    assert "secretpath" not in text
+    usable = {"WEBHOOK_URL": "https://host/hook", "ON_END": "finalize --to '/a b'"}
+    hooks = usable_hooks({**usable, name: value})
+    assert bool(hooks.webhook_url) == (name != "WEBHOOK_URL")
+    assert hooks.on_end == (() if name == "ON_END" else ("finalize", "--to", "/a b"))
+
+
+def test_hooks_are_off_unless_asked_for() -> None:
+    """Nobody is told of a meeting who was not named."""
+    assert not usable_hooks(JOB)
+    settings = read()
+    assert (settings.webhook_url, settings.on_end, settings.notify_failures) == ("", (), "off")
 
 
 @given(st.dictionaries(st.sampled_from([row.name for row in TABLE]), st.text()))

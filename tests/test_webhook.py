@@ -118,7 +118,12 @@ async def test_retry_after_is_waited_for_and_bounded(monkeypatch: pytest.MonkeyP
     assert webhook.seconds_of("86400") == webhook.LONGEST_WAIT_S
     assert webhook.seconds_of("Wed, 21 Oct 2026 07:28:00 GMT") is None
     asked: list[float] = []
-    monkeypatch.setattr(webhook, "seconds_of", lambda text: asked.append(float(text)) or 0.01)
+
+    def at_once(text: str) -> float:
+        asked.append(float(text))
+        return 0.01
+
+    monkeypatch.setattr(webhook, "seconds_of", at_once)
     answers = web.Response(status=429, headers={"Retry-After": "7"}), web.Response()
     async with receiving(*answers) as receiver:
         assert await deliver(receiver) == ""

@@ -107,7 +107,7 @@ TABLE: tuple[Variable, ...] = (
     Variable("DOCS_URL", "docs_url", "DocsURL", Link(limits="http or https; another text is left out"),
         "Where you host this documentation: a failure then names its page there."),
     Variable("WEBHOOK_URL", "webhook_url", "WebhookURL", Receiver(limits="http or https, a host"),
-        "Gets a JSON message when a job ends ([docs/hooks.md](docs/hooks.md)). Never shown."),
+        "A server that gets a JSON message when a job ends. Never shown."),
     Variable("WEBHOOK_SECRET", "webhook_secret", "WebhookSecret",
         Key(limits="16 characters or more, or whsec_ and base64"),
         "Signs that message, as Standard Webhooks. Never shown."),
@@ -115,6 +115,8 @@ TABLE: tuple[Variable, ...] = (
         "Runs when a job ends, with the same JSON on its standard input. The recording is still there."),
     Variable("ON_END_SECONDS", "on_end_s", "OnEndSeconds", _number(1, 60, 3600, "s"),
         "ON_END is killed after this time."),
+    Variable("NOTIFY_FAILURES", "notify_failures", "NotifyFailures", _choice("off", "off", "thread", fold=True),
+        "Whether the call's thread also gets a post when a recording failed."),
 )  # fmt: skip
 
 
@@ -162,6 +164,7 @@ class Settings:
     webhook_secret: str = attrs.field(repr=False)
     on_end: tuple[str, ...] = attrs.field(repr=False)
     on_end_s: int
+    notify_failures: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -251,6 +254,7 @@ class Hooks:
     webhook_secret: str = attrs.field(default="", repr=False)
     on_end: tuple[str, ...] = attrs.field(default=(), repr=False)
     on_end_s: int = 60
+    notify_failures: str = "off"
     tls_ca_cert_file: Path | None = None
 
     def __bool__(self) -> bool:

@@ -28,6 +28,9 @@ from recorder_fsm.plain_text import plain
 from recorder_fsm.system.clock import Stopwatch, running_timeout
 
 ERROR_TEXT_LIMIT = 200
+FAILURE_TEXT_LIMIT = 1000
+FAILURE = "recording_failure"
+"""The property of a post that tells of a failed recording: the job's id."""
 
 T = TypeVar("T")
 
@@ -159,6 +162,38 @@ class CallsBot:
             logger.warning("the call's thread could not be told: {}", reason(error))
             return False
         return True
+
+    async def post_failure(self, text: str, limit_s: float) -> bool:
+        """Post into the call's thread what became of a failed recording, unless such a post is there. Never raises.
+
+        The post has the job's id in `props.recording_failure`, by which it is known again. Tells whether it is there.
+        """
+        props = {FAILURE: self._recording_id}
+        post = {
+            "channel_id": self._call_id,
+            "root_id": self._post_id,
+            "message": plain(text, FAILURE_TEXT_LIMIT),
+            "props": props,
+        }
+        try:
+            async with running_timeout(limit_s):
+                if await self._has_failure():
+                    return True
+                await self._routes.call(self._routes.driver.posts.create_post, post, limit_s=limit_s)
+        except (MattermostError, TimeoutError) as error:
+            words = reason(error) if isinstance(error, MattermostError) else f"no reply within {limit_s:g} s"
+            logger.warning("the call's thread could not be told of the failure: {}", words)
+            return False
+        return True
+
+    async def _has_failure(self) -> bool:
+        try:
+            posts = (await self._routes.thread(self._post_id)).get("posts")
+        except MattermostError as error:  # one that may not be read may still be posted into
+            logger.debug("the thread cannot be looked at: {}", reason(error))
+            return False
+        found = [one.get("props") for one in posts.values() if isinstance(one, dict)] if isinstance(posts, dict) else []
+        return any(isinstance(props, dict) and props.get(FAILURE) == self._recording_id for props in found)
 
     async def max_file_size(self) -> int | None:
         """Return the server's MaxFileSize in bytes, None if it is not readable (contract 2.5). Never raises."""

@@ -119,7 +119,8 @@ class CoreApi:
         call = self._state.calls.get(channel)
         if call is None or not message or root not in ("", call.post_id):
             raise core_error(400, "api.context.invalid_body_param.app_error", "Invalid or missing post.")
-        post = ThreadPost(new_id(), channel, root, message)
+        props = body.get("props") if isinstance(body, dict) else None
+        post = ThreadPost(new_id(), channel, root, message, props=props if isinstance(props, dict) else {})
         self._state.thread_posts.append(post)
         self._state.changed()
         return web.json_response(attrs.asdict(post), status=201)

@@ -24,6 +24,7 @@ ROUTES = frozenset(
         "save",
         "config",
         "post",
+        "create_post",
         "thread",
     }
     | {
@@ -40,7 +41,9 @@ ROUTES = frozenset(
     }
     | {"any", "plugin"}
 )
-NOT_OF_THE_PLUGIN = frozenset({"config", "post", "thread", "websocket", "file", "file_info", "users", "any"})
+NOT_OF_THE_PLUGIN = frozenset(
+    {"config", "post", "create_post", "thread", "websocket", "file", "file_info", "users", "any"}
+)
 KINDS = frozenset(
     {"status", "hang", "slow", "reset", "drop_reply", "cut_at", "no_progress", "stale_offset", "busy"}
     | {"redirect", "endless", "lie_offset", "ends_at", "spoil_reply", "late_reply", "post_only"}

@@ -143,6 +143,7 @@ class ThreadPost:
     root_id: str
     message: str
     create_at: int = attrs.Factory(now_ms)
+    props: dict[str, Any] = attrs.Factory(dict)
 
 
 @attrs.define

@@ -47,6 +47,8 @@ class Remembered:
     """The id that the upload session's file will have."""
     file_id: str | None = None
     saved: bool = False
+    failure_told: bool = False
+    """Whether the thread was told, or may have been, that the recording failed."""
 
     @property
     def nobody_knew(self) -> bool:
@@ -145,6 +147,8 @@ class Journal:
                     memory.file_id = _text(fact, "file_id")
                 case "saved":
                     memory.saved = True
+                case "failure_told":
+                    memory.failure_told = True
         return memory
 
 
