@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 from bench.cpu import WORDS as CPU_WORDS
 from bench.results import Row
@@ -55,6 +56,11 @@ def figure(path: Path, columns: int = 1, *, width: float = 8.0, height: float = 
         plt.close(made)
 
 
+def below(axes: Any, columns: int) -> None:
+    """Put the legend under the axes, where it covers nothing."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, fontsize=9)
+
+
 def grouped(shares: Sequence[dict[str, float]], groups: dict[str, tuple[str, ...]] = GROUPS) -> dict[str, float]:
     """Return the median over runs of each group of parts."""
     return {
@@ -68,7 +74,7 @@ def cpu(rows: Sequence[Row], path: Path) -> None:
     scenes = [scene for scene in CPU_WORDS if any(row["scene"] == scene for row in rows)]
     bars = [(scene, who) for scene in scenes for who in ("reference", "ours")]
     with figure(path, height=0.9 + 0.62 * len(bars)) as (axes,):
-        places = [len(bars) - number - (0.25 if number % 2 else 0) for number in range(len(bars))]
+        places = [len(bars) - number + (0.3 if number % 2 else 0) for number in range(len(bars))]
         left = [0.0] * len(bars)
         found = [grouped([row["shares"] for row in rows if (row["scene"], row["who"]) == bar] or [{}]) for bar in bars]
         for name, colour in zip(GROUPS, GROUP_COLOURS, strict=False):
@@ -82,13 +88,13 @@ def cpu(rows: Sequence[Row], path: Path) -> None:
         axes.set_xlim(0, 1.12 * max(left, default=1.0))
         axes.grid(axis="y", visible=False)
         axes.set_title("CPU by part: shorter is better")
-        axes.legend(loc="lower right", fontsize=9)
+        below(axes, 4)
 
 
 def av(rows: Sequence[Row], path: Path) -> None:
     """Draw the A/V offset of each run as a point."""
     kinds = [kind for kind in ("together", "three") if any(row["kind"] == kind for row in rows)]
-    titles = {"together": "one call", "three": "three jobs at once"}
+    titles = {"together": "one call", "three": "three at once"}
     with figure(path, max(1, len(kinds)), height=3.6) as found:
         for axes, kind in zip(found, kinds, strict=False):
             axes.axhspan(-20, 20, color="#2f9e75", alpha=0.14, lw=0)
@@ -102,8 +108,9 @@ def av(rows: Sequence[Row], path: Path) -> None:
                 axes.plot(range(1, len(values) + 1), values, "o", color=COLOURS[who], label=LABELS[who], ms=7)
             axes.set_title(f"Video after audio, {titles[kind]}")
             axes.set_xlabel("recording")
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
             axes.set_ylabel("ms (green: within 20)")
-            axes.legend(loc="best", fontsize=9)
+            below(axes, 2)
 
 
 def quality(rows: Sequence[Row], path: Path, point: str = "default") -> None:
@@ -136,7 +143,7 @@ def quality(rows: Sequence[Row], path: Path, point: str = "default") -> None:
             axes.set_xlabel("kbit/s (fewer is better)")
             axes.set_xlim(left=0)
         found[0].set_ylabel("SSIM of luma, dB (more is better)")
-        found[0].legend(loc="best", fontsize=9)
+        below(found[0], 2)
 
 
 def memory(rows: Sequence[Row], path: Path) -> None:
@@ -155,20 +162,20 @@ def memory(rows: Sequence[Row], path: Path) -> None:
             axes.stackplot(
                 [row["at_s"] / 60 for row in those], *series.values(), labels=series.keys(), colors=GROUP_COLOURS, lw=0
             )
-            axes.set_title(f"{LABELS[who]}")
-            axes.set_xlabel("minutes, both cores busy with something else")
+            axes.set_title(f"Memory, {LABELS[who]}")
+            axes.set_xlabel("minutes, all cores busy with something else")
             top = max([top, *(sum(row["parts"].values()) for row in those)])
         for axes in found:
             axes.set_ylim(0, 1.05 * top)
         found[0].set_ylabel("MB (PSS)")
         handles, labels = found[1].get_legend_handles_labels()
-        found[1].legend(handles[::-1], labels[::-1], loc="lower right", fontsize=8, frameon=True)
+        found[0].figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
 
 
 def density(rows: Sequence[Row], path: Path) -> None:
     """Draw how many jobs run side by side, for each profile and scene."""
     kinds = [(point, scene) for point in POINTS for scene in ("moving", "static") if _of(rows, point, scene)]
-    with figure(path, height=3.6) as (axes,):
+    with figure(path, width=9.0, height=3.8) as (axes,):
         for shift, who in ((-0.2, "reference"), (0.2, "ours")):
             values = [next((row["jobs"] for row in _of(rows, *kind) if row["who"] == who), 0) for kind in kinds]
             bars = axes.bar(
@@ -180,12 +187,12 @@ def density(rows: Sequence[Row], path: Path) -> None:
             )
             axes.bar_label(bars, padding=2)
         axes.set_xticks(
-            range(len(kinds)), [f"{POINTS[point].words.replace(' ', chr(10), 1)}\n{scene}" for point, scene in kinds]
+            range(len(kinds)), [f"{POINTS[point].words.replace(' ', chr(10))}\n{scene}" for point, scene in kinds]
         )
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("jobs side by side")
-        axes.set_title("Density on two cores: higher is better")
-        axes.legend(loc="upper right", fontsize=9)
+        axes.set_title("Density: higher is better")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
 
 
 def _of(rows: Sequence[Row], point: str, scene: str) -> list[Row]:

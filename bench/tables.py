@@ -54,11 +54,12 @@ def cpu_parts(rows: Sequence[Row]) -> str:
     head = ["% of a core, medians", *(f"{CPU_WORDS[scene]}, {WHO_WORDS[who]}" for scene, who in kinds)]
     lines = []
     for part in PART_NAMES:
-        values = [
-            Spread.of(pick(rows, lambda row, part=part: row["shares"].get(part, 0.0), scene=scene, who=who)).median  # type: ignore[misc]
-            for scene, who in kinds
-        ]
-        lines.append([part, *(f"{value:.1f}" if value else "" for value in values)])
+        cells = []
+        for scene, who in kinds:
+            those = [row for row in rows if (row["scene"], row["who"]) == (scene, who)]
+            is_there = any(row["memory"].get(part) for row in those)
+            cells.append(f"{Spread.of(row['shares'].get(part, 0.0) for row in those).median:.1f}" if is_there else "")
+        lines.append([part, *cells])
     return table(head, lines)
 
 
@@ -133,10 +134,9 @@ def start(rows: Sequence[Row]) -> str:
     """Return the times to `started`, and the CPU until then."""
     lines = []
     for jobs in sorted({row["jobs"] for row in rows}):
-        times, spent = (pick(rows, lambda row, key=key: row[key], jobs=jobs) for key in ("started_s", "cpu_s"))  # type: ignore[misc]
-        lines.append(
-            [f"{jobs} in the same second" if jobs > 1 else "one", str(len(times)), _spread(times, 1), _spread(spent, 1)]
-        )
+        those = [row for row in rows if row["jobs"] == jobs]
+        times, spent = (_spread([row[key] for row in those], 1) for key in ("started_s", "cpu_s"))
+        lines.append([f"{jobs} in the same second" if jobs > 1 else "one", str(len(those)), times, spent])
     return table(["Recorders", "Starts", "To `started`, s", "CPU until `started`, s"], lines)
 
 
