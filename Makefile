@@ -83,6 +83,10 @@ docs: setup ## Build the documents as a site, strictly and without network (buil
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@$(BIN)/python -m docsite.check build/site
 
+.PHONY: pictures
+pictures: setup ## Make the pictures in the documents anew, or some (PICTURES="demo.png standin.png")
+	@$(BIN)/python -m docsite.pictures $(PICTURES)
+
 .PHONY: refresh
 refresh: setup ## Write what README.md and docs/lifecycle.md quote from the program anew
 	@$(BIN)/python -m docsite.refresh

@@ -16,6 +16,9 @@ FROM_THE_ROOT = {"contributing.md": "", "changelog.md": ""}
 """Pages whose document lies at the root of the repository, and not in docs/."""
 
 
+OF_SYMPTOMS = ("troubleshooting.md",)
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Leave out of the navigation what is not there, and add each document that nobody has placed."""
     there = {str(path.relative_to(config.docs_dir)) for path in Path(config.docs_dir).rglob("*.md")}
@@ -64,5 +67,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if name in FROM_THE_ROOT:
         return links.on_the_site(markdown, FROM_THE_ROOT[name])
     if page.file.generated_by is None:
-        return diagram.drawn(links.on_the_site(markdown, "docs"))
+        text = diagram.drawn(links.on_the_site(markdown, "docs"))
+        return links.with_codes(text) if name in OF_SYMPTOMS else text
     return markdown

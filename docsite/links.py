@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from recorder_fsm.error_catalogue import entries
+
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!\[)`([a-z][a-z0-9_]+)`")
 PAGES = {
     "README.md": "index.md",
     "README.md#settings": "settings.md",
@@ -33,6 +36,11 @@ def on_the_site(markdown: str, folder: str) -> str:
     for part, is_code in _parts(markdown):
         done.append(part if is_code else LINK.sub(lambda target: _target(target[0], folder), part))
     return "".join(done)
+
+
+def with_codes(markdown: str) -> str:
+    """Return a document in which each error code, written as code, leads to its page."""
+    return INLINE.sub(lambda code: f"[{code[0]}](errors/{code[1]}.md)" if code[1] in entries() else code[0], markdown)
 
 
 def copied(markdown: str, folder: str) -> Iterator[str]:

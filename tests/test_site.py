@@ -61,6 +61,13 @@ def test_links_lead_to_pages_of_the_site(link: str, page: str) -> None:
     assert links.on_the_site(text, "docs") == text.replace(f"[x]({link}) and", f"[x]({page}) and")
 
 
+def test_codes_of_a_symptom_lead_to_their_pages() -> None:
+    """Who finds a code beside a symptom reads on with one click; other code is left as it is."""
+    text = "`memory`, `live.mp4`, `explain`, [`memory`](x.md)"
+    wanted = "[`memory`](errors/memory.md), `live.mp4`, `explain`, [`memory`](x.md)"
+    assert links.with_codes(text) == wanted
+
+
 def test_troubleshooting_names_codes_events_and_states_that_exist() -> None:
     """What a symptom is known by is a word that the program says."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")

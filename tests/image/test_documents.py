@@ -98,3 +98,9 @@ async def test_bill_can_be_printed() -> None:
     code, said = await shell(block("docker run --rm --entrypoint cat").replace("cat recorder-fsm", f"cat {IMAGE}"))
     assert code == 0, said
     assert '"CycloneDX"' in said
+
+
+async def test_image_explains_an_error_code() -> None:
+    """Whoever has only the image and a code is told what to do, without a network."""
+    said = await docker("run", "--rm", "--network", "none", "--read-only", IMAGE, "explain", "memory")
+    assert "Raise the limit of memory" in " ".join(said.split())
