@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,6 +134,10 @@ class _Job:
 
     async def run(self) -> int:
         """Run the job to its end; returns the exit code."""
+        async with AsyncExitStack() as beside:
+            return await self._run(beside)
+
+    async def _run(self, beside: AsyncExitStack) -> int:
         settings, directory, group = self.settings, self.directory, GroupWatch()
         env, proxies = child_environment(self.environment), proxy_switches(self.environment)
         hooks = usable_hooks(self.environment)
@@ -168,6 +172,11 @@ class _Job:
         for listener in (job.changed, *told_of_changes(journal, report)):
             lifecycle.listen(listener)
         resources = JobResources(settings, directory, env, report, job.timeline, proxies=proxies, inherit=self.inherit)
+        if settings.status_addr is not None:
+            from recorder_fsm.status.service import status_page  # noqa: PLC0415 - loaded where it is asked for
+
+            page = status_page(settings.status_addr, job, lifecycle, resources.thumbnail)
+            await beside.enter_async_context(page)
         herald = _Herald(job, silent=self.recovering is not None)
         proxy = shown_proxy(proxy_for(settings.site_url)) if proxies else ""
         runner = Runner(

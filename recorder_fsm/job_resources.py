@@ -94,6 +94,10 @@ class JobResources:
         parts = {pid: PARTS[name] for pid, name in ChildProcess.names().items() if name in PARTS}
         return parts if (driver := self._driver.pid) is None else {**parts, driver: "driver"}
 
+    async def thumbnail(self, width: int) -> bytes | None:
+        """Return what the display shows now as a JPEG of that width, None where there is none."""
+        return await self._display.thumbnail(width)
+
     def _browser(self) -> Browser:
         settings, runtime = self._settings, self._directory.runtime
         added, left_out = sift(settings.extra_chromium_args)

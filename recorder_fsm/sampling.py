@@ -71,6 +71,7 @@ class Sampler:
                 frames=progress.frames if segments else None,
                 size_bytes=progress.size_bytes if segments else None,
                 free_bytes=free_bytes if free_bytes < sys.maxsize else None,
+                cpu_s={part: use.cpu_s for part, use in uses.items()},
             )
         )
 

@@ -16,6 +16,7 @@ import attrs
 
 from recorder_fsm.config import go_syntax
 from recorder_fsm.config.address import site_address
+from recorder_fsm.config.listen_address import ListenAddress, listen_address
 from recorder_fsm.plain_text import hide
 
 SCHEMES = ("http", "https")
@@ -153,6 +154,14 @@ class Link(Text):
         fit = raw.isascii() and raw.isprintable() and " " not in raw and len(raw) <= LINK_CHARACTERS
         plain = url.scheme in SCHEMES and "//" in raw and not re.search(r"[?#\"'<>`\\]|//[^/]*@|://(/|$)", raw)
         return raw.rstrip("/") if fit and plain else ""
+
+
+@attrs.frozen
+class Listen(Text):
+    """Where to listen, None where nowhere."""
+
+    def read(self, raw: str) -> ListenAddress | None:
+        return listen_address(raw) if raw else None
 
 
 @attrs.frozen

@@ -23,11 +23,13 @@ from recorder_fsm.config.kinds import (
     Identifier,
     Key,
     Link,
+    Listen,
     Number,
     Receiver,
     Site,
     Text,
 )
+from recorder_fsm.config.listen_address import ListenAddress
 from recorder_fsm.errors import SettingsError
 from recorder_fsm.plain_text import keep_secret
 
@@ -60,6 +62,7 @@ IDENTIFIER = Identifier(limits="exactly 26 of a-z and 0-9")
 TOKEN = attrs.evolve(IDENTIFIER, secret=True)
 SITE = Site(limits="http or https, a host, no path, user, query or fragment")
 CA_FILE = File(limits="an existing file, PEM")
+LISTEN = Listen(limits="HOST:PORT, :PORT (of the loopback), [IPv6]:PORT; port 0 is any free one")
 SWITCHES = Text(limits="words that start with --")
 FLAG = Text("false", "only the exact text true counts")
 PRESETS = ("medium", "fast", "faster", "veryfast", "superfast", "ultrafast")
@@ -117,6 +120,8 @@ TABLE: tuple[Variable, ...] = (
         "ON_END is killed after this time."),
     Variable("NOTIFY_FAILURES", "notify_failures", "NotifyFailures", _choice("off", "off", "thread", fold=True),
         "Whether the call's thread also gets a post when a recording failed."),
+    Variable("STATUS_ADDR", "status_addr", "StatusAddr", LISTEN,
+        "Where a live page, `/metrics` and `/healthz` are served while the job runs; empty: nowhere."),
 )  # fmt: skip
 
 
@@ -165,6 +170,7 @@ class Settings:
     on_end: tuple[str, ...] = attrs.field(repr=False)
     on_end_s: int
     notify_failures: str
+    status_addr: ListenAddress | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

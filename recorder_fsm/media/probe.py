@@ -26,6 +26,17 @@ def screenshot_command(display: str, width: int, height: int, target: Path) -> l
     ]
 
 
+def thumbnail_command(display: str, width: int, height: int, thumbnail_width: int) -> list[str]:
+    """Return the command that prints what the display shows now as a small JPEG, when nothing else wants the CPU."""
+    return [
+        *("nice", "-n", "19", *_SILENT, "-threads", "1"),
+        *("-probesize", "32", "-analyzeduration", "0", "-f", "x11grab", "-draw_mouse", "0"),
+        *("-video_size", f"{width}x{height}", "-i", display, "-frames:v", "1"),
+        *("-vf", f"scale={thumbnail_width}:-2:flags=area", "-c:v", "mjpeg", "-q:v", "4", "-threads", "1"),
+        *("-f", "image2pipe", "pipe:1"),
+    ]
+
+
 def poster_command(source: Path, target: Path, *, at_s: float) -> list[str]:
     """Return the command that writes the frame at `at_s` seconds as a PNG of at most 1280 pixels in width."""
     return [

@@ -16,7 +16,7 @@ from typing import Self
 from loguru import logger
 
 from recorder_fsm.errors import DisplayError, ProgramError, RecorderError
-from recorder_fsm.media.probe import screenshot_command
+from recorder_fsm.media.probe import screenshot_command, thumbnail_command
 from recorder_fsm.system.liveness import wait_until_lost
 from recorder_fsm.system.process import ChildProcess, run
 
@@ -113,6 +113,18 @@ class Display:
             logger.debug("no screenshot of the display: {}", error)
             return False
         return done.returncode == 0
+
+    async def thumbnail(self, width: int) -> bytes | None:
+        """Return what the display shows now as a JPEG of that width; None where there is no display, or no answer."""
+        if self._server is None or not self._server.running or not self._number:
+            return None
+        command = thumbnail_command(f":{self._number}", *self._size, width)
+        try:
+            done = await run("ffmpeg (thumbnail)", command, env=self._env | self.env, limit_s=PHOTOGRAPH_LIMIT_S)
+        except ProgramError as error:
+            logger.debug("no thumbnail of the display: {}", error)
+            return None
+        return done.stdout if done.returncode == 0 and done.stdout else None
 
     async def _end(self) -> None:
         if self._server is None:

@@ -88,7 +88,7 @@ class Publish:
         self._still.restart()
         if self._job.on_upload is not None:
             self._job.on_upload(sent, total)
-        logger.debug("uploaded {} of {} bytes", sent, total)
+        self._job.report.uploading(sent, total)
 
     def _time_left_s(self) -> float:
         """Return how long publishing may still take: until nothing advances, and never beyond a launcher's grace."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,23 @@ class JobReport:
         self._gaps: list[dict[str, str | float]] = []
         self.samples = Samples(SAMPLE_EVERY_S)
         """What the job used and did over time; `sampling` fills it."""
+        self.upload_bytes: tuple[int, int] | None = None
+        """Of the upload: how much is delivered, and the whole; None before it."""
+
+    @property
+    def facts(self) -> Facts:
+        """What is known so far, but for what happened when."""
+        return self._facts
+
+    @property
+    def gaps(self) -> Sequence[Facts]:
+        """The stretches without video or audio, known once the file was made."""
+        return self._gaps
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should know of the recording."""
+        return self._notes
 
     def changed(self, event: str, source: str, target: str, cause: str) -> None:
         """Take a transition; `cause` is "" where the event says it all."""
@@ -76,6 +93,11 @@ class JobReport:
             **facts,
             after_s=after_s,
         )
+
+    def uploading(self, sent_bytes: int, total_bytes: int) -> None:
+        """Take how much of the file is delivered; after a fault that may be less than before."""
+        self.upload_bytes = (sent_bytes, total_bytes)
+        logger.debug("uploaded {} of {} bytes", sent_bytes, total_bytes)
 
     def published(self, file_id: str, size_bytes: int) -> None:
         self._facts["published"] = {"file_id": file_id, "size_bytes": size_bytes}

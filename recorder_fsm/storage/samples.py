@@ -34,6 +34,7 @@ class Sample:
     (`system.usage`). `machine`: share of all cores of the machine that was busy. Of the capture: `speed` since the look
     before (1.0: real time), `behind_s` (how far the encoder is behind the clock), `level_dbfs` (root mean square since
     the look before), `frames` and `size_bytes` so far. `free_bytes`: what may still be written to the volume.
+    `cpu_s`: seconds of CPU by part so far; no column is made of them.
     """
 
     at_s: float
@@ -46,6 +47,7 @@ class Sample:
     frames: int | None = None
     size_bytes: int | None = None
     free_bytes: int | None = None
+    cpu_s: Mapping[str, float] = attrs.Factory(dict)
 
 
 _MERGED: Mapping[str, Callable[[list[Number]], Number]] = {

@@ -31,10 +31,14 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @attrs.frozen
 class Use:
-    """What a part uses: CPU since the reading before (1.0: one core; None at first), memory now, in bytes."""
+    """What a part uses: CPU since the reading before (1.0: one core; None at first), memory now, in bytes.
+
+    `cpu_s`: all that its programs have used since they were started, those that ended included as they were seen last.
+    """
 
     cpu: float | None
     memory_bytes: int
+    cpu_s: float
 
 
 @attrs.frozen
@@ -56,6 +60,7 @@ class Usage:
         self._roots: Mapping[int, str] = {}
         self._members: dict[int, str] = {}
         self._last: dict[int, _Process] = {}
+        self._spent: defaultdict[str, int] = defaultdict(int)
         self._read_at = now_s()
         self._readings = 0
         self._machine: tuple[int, int] | None = None
@@ -80,8 +85,11 @@ class Usage:
             earlier = before.get(pid)
             if earlier is not None and earlier.started == process.started:
                 ticks[part] += process.ticks - earlier.ticks
-            elif process.started / TICKS_PER_S > since_s:
-                ticks[part] += process.ticks
+                self._spent[part] += process.ticks - earlier.ticks
+            else:
+                self._spent[part] += process.ticks
+                if process.started / TICKS_PER_S > since_s:
+                    ticks[part] += process.ticks
             resident_pages, shared_pages = self._pages(pid)
             private[part] += resident_pages - shared_pages
             # Most of what Chromium's processes share is the same program: counted for each, it would be twice the sum.
@@ -91,6 +99,7 @@ class Usage:
             part: Use(
                 round(ticks[part] / TICKS_PER_S / lasted_s, 3) if known else None,
                 (private[part] + shared[part]) * PAGE_BYTES,
+                self._spent[part] / TICKS_PER_S,
             )
             for part in private
         }
