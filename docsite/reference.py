@@ -15,6 +15,7 @@ import click
 from recorder_fsm import error_catalogue, error_pages
 from recorder_fsm.commands import commands
 from recorder_fsm.config import settings
+from recorder_fsm.status import metrics
 
 ROOT = Path(__file__).parent.parent
 HELP_WIDTH = 80
@@ -26,6 +27,7 @@ def pages() -> Mapping[str, str]:
         "settings.md": _settings(),
         "commands.md": _commands(),
         "exit-codes.md": _exit_codes(),
+        "metrics.md": _metrics(),
         "contributing.md": _read("CONTRIBUTING.md"),
         "changelog.md": _read("CHANGELOG.md"),
         "errors/index.md": error_pages.index(),
@@ -42,6 +44,15 @@ def _settings() -> str:
         "or 0, is the default. What is wrong is said in the log, all at once, and in the call: "
         "[settings](errors/settings.md).\n\n"
         f"{settings.markdown_table()}"
+    )
+
+
+def _metrics() -> str:
+    return (
+        "# Metrics\n\n"
+        "What `/metrics` has, where `STATUS_ADDR` is set. How it is scraped, alerts and a dashboard: "
+        "[observe](observing.md).\n\n"
+        f"{metrics.markdown_table()}"
     )
 
 

@@ -63,6 +63,16 @@ class Shown:
         assert progress.take_level("level=-23.4 peak=-4.5")
         return segment
 
+    async def dies(self) -> None:
+        """Go as a recorder that is killed: without a word to anybody."""
+        assert self.server._listener is not None
+        assert self.server._door.server is not None
+        self.server._listener.close()
+        for connection in self.server._door.server.connections:
+            assert connection.transport is not None
+            connection.transport.abort()
+        await self.server.stop()
+
     async def take(self, width: int) -> bytes | None:
         assert width > 0
         self.taken += 1

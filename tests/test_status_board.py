@@ -102,10 +102,10 @@ async def test_last_events_are_kept_with_their_causes() -> None:
     async with shown() as stage:
         stage.moves(*ON_THE_WAY)
         for _ in range(SHOWN_EVENTS):
-            stage.moves(Event.DRIVER_LOST, cause=LOST)
+            stage.moves(Event.AUDIO_LOST, cause=LOST)
         events = page_facts(stage.board)["events"]
         assert len(events) == SHOWN_EVENTS
-        assert events[0]["restarts"] == ["driver"]
+        assert events[0]["restarts"] == ["audio"]
         assert events[-1]["cause"] == str(LOST)
         assert stage.board.taken[State.INIT, State.DISPLAY_UP] is None, "the path outlives the list"
 

@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -15,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from recorder_fsm.errors import CaptureError
 from recorder_fsm.machine.lifecycle import Event, State
 from recorder_fsm.status.metrics import METRICS, exposition, markdown_table, registry_of
+from recorder_fsm.storage.report import JobReport
+from recorder_fsm.storage.samples import Sample
 from tests.status_stage import Shown, shown
 
 ROOT = Path(__file__).parent.parent
@@ -22,17 +25,8 @@ RULES = ROOT / "deploy/prometheus/recorder-fsm.rules.yml"
 DASHBOARD = ROOT / "deploy/grafana/recorder-fsm.json"
 UNITS = ("seconds", "bytes", "ratio", "dbfs", "info")
 COUNTS = {
-    "healthy",
-    "state",
-    "frames",
-    "dropped_frames",
-    "video_black",
-    "gaps",
-    "restarts",
-    "faults",
-    "notes",
-    "processes",
-}
+    "healthy", "state", "frames", "dropped_frames", "video_black", "gaps", "restarts", "faults", "measure", "notes",
+}  # fmt: skip
 """What has no unit."""
 PROMQL_WORDS = {"recorder_fsm"}
 
@@ -53,7 +47,9 @@ async def test_recording_is_measured() -> None:
         stage.records()
         stage.moves(Event.CAPTURE_LOST, cause=CaptureError(code="video_stalled"))
         stage.job.context.report.uploading(250, 1000)
-        await stage.board.surroundings.look()
+        stage.job.context.report.samples.add(
+            Sample(9.0, memory_bytes={"recorder": 5_000_000}, free_bytes=10_000_000, cpu_s={"encoder": 2.5})
+        )
         read = samples(stage)
         assert read["recorder_state", ("recording",)] == 1
         assert sum(value for (name, _), value in read.items() if name == "recorder_state") == 1
@@ -66,8 +62,9 @@ async def test_recording_is_measured() -> None:
         assert read["recorder_restarts_total", ("audio",)] == 0, "what may happen is there before it happens"
         assert read["recorder_faults_total", ("video_stalled",)] == 1
         assert (read["recorder_upload_sent_bytes", ()], read["recorder_upload_size_bytes", ()]) == (250, 1000)
-        assert read["recorder_disk_free_bytes", ()] > 1e6
-        assert read["recorder_memory_bytes", ("recorder",)] > 1e6
+        assert read["recorder_disk_free_bytes", ()] == 10_000_000
+        assert read["recorder_memory_bytes", ("recorder",)] == 5_000_000
+        assert read["recorder_cpu_seconds_total", ("encoder",)] == 2.5
         assert read["recorder_healthy", ()] == 1
 
 
@@ -79,6 +76,21 @@ async def test_all_is_valid_before_anything_has_begun_and_in_digital_silence() -
         stage.records().progress.level_dbfs = -math.inf
         assert samples(stage)["recorder_audio_level_dbfs", ()] == -120
         assert all(math.isfinite(value) for value in samples(stage).values())
+
+
+async def test_measures_of_the_report_come_in_base_units() -> None:
+    """Whatever a recording is measured by, it is there under its name; texts and what is not known are left out."""
+    async with shown() as stage:
+        measures = {
+            "start_skew_ms": 12,
+            "black_share": 0.25,
+            "gap": {"longest_s": 2.5},
+            "level_dbfs": None,
+            "word": "x",
+        }
+        with mock.patch.object(JobReport, "facts", {"measures": measures}):
+            read = {labels[0]: value for (name, labels), value in samples(stage).items() if name == "recorder_measure"}
+    assert read == {"start_skew_seconds": 0.012, "black_ratio": 0.25, "gap_longest_seconds": 2.5}
 
 
 @pytest.mark.parametrize("declared", METRICS, ids=lambda one: one.name)

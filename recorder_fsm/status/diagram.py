@@ -80,8 +80,9 @@ def svg(shape: Shape) -> str:
     parts += [drawing.box(state) for state in State]
     left, top, width, height = drawing.frame()
     heads = "".join(
-        f'<marker id="{name}-{shape.name}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" '
-        f'markerWidth="9" markerHeight="9" orient="auto-start-reverse"><path d="M0,0.5 L8,4 L0,7.5 z"/></marker>'
+        f'<marker id="{name}-{shape.name}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" '
+        f'markerUnits="userSpaceOnUse" markerWidth="9" markerHeight="9" orient="auto-start-reverse">'
+        f'<path d="M0,0.5 L8,4 L0,7.5 z"/></marker>'
         for name in ("head", "head-taken")
     )
     return (

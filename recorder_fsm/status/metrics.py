@@ -24,6 +24,15 @@ from recorder_fsm.status.board import Board
 SILENCE_DBFS = -120.0
 RESTARTED = [one for one in Resource if any(one in transition.restarts for transition in TRANSITIONS)]
 
+BASE_UNITS: Mapping[str, tuple[str, float]] = {
+    "_ms": ("_seconds", 1e-3),
+    "_us": ("_seconds", 1e-6),
+    "_kbps": ("_bytes_per_second", 125.0),
+    "_s": ("_seconds", 1.0),
+    "_share": ("_ratio", 1.0),
+}
+"""What the endings of our own names become."""
+
 Sample = tuple[tuple[str, ...], float]
 """The values of the labels, and the value."""
 
@@ -74,6 +83,23 @@ def _upload(board: Board, which: int) -> int | None:
     return board.job.report.upload_bytes[which] if board.job.report.upload_bytes is not None else None
 
 
+def _measures(board: Board) -> Iterator[Sample]:
+    """Yield what the report has under `measures`, in base units; a measure of a measure has both names."""
+    measures = board.job.report.facts.get("measures")
+    for name, value in _flat("", measures) if isinstance(measures, Mapping) else ():
+        unit = next((one for one in BASE_UNITS if name.endswith(one)), None)
+        base, factor = BASE_UNITS[unit] if unit is not None else ("", 1.0)
+        yield (name.removesuffix(unit or "") + base,), value * factor
+
+
+def _flat(above: str, measures: Mapping[str, object]) -> Iterator[tuple[str, float]]:
+    for name, value in measures.items():
+        if isinstance(value, Mapping):
+            yield from _flat(f"{above}{name}_", value)
+        elif isinstance(value, int | float) and math.isfinite(value):
+            yield f"{above}{name}", float(value)
+
+
 METRICS: tuple[Declared, ...] = (
     Declared("recorder_build_info", "Version of the recorder and of its Python; always 1.",
         lambda _: [((__version__, platform.python_version()), 1.0)], ("version", "python")),
@@ -120,6 +146,8 @@ METRICS: tuple[Declared, ...] = (
         _by(lambda board: {one.value: board.restarts[one] for one in RESTARTED}), ("resource",)),
     Declared("recorder_faults_total", "Events with a cause, by the code of the cause; overcome ones included.",
         _by(lambda board: board.faults), ("code",)),
+    Declared("recorder_measure", "What the report measures of the recording (`measures`), by name and base unit.",
+        _measures, ("measure",)),
     Declared("recorder_notes", "Remarks on the recording that a person should read; the report has their words.",
         _one(lambda board: len(board.notes))),
     Declared("recorder_disk_free_bytes", "Room on the volume of the job.",

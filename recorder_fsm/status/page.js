@@ -69,6 +69,12 @@ function showProblem() {
   say("problem-then", facts.problem.then || "");
   say("problem-advice", facts.problem.advice ? `What to do: ${facts.problem.advice}` : "");
   say("problem-detail", facts.problem.detail);
+  const more = facts.problem.more || "";
+  const link = /^https?:\/\//.test(more);
+  say("problem-link", link ? more : "");
+  if (link) byId("problem-link").href = more;
+  say("problem-command", link ? "" : more);
+  show("problem-more", more);
   for (const name of ["then", "advice", "detail"]) show(`problem-${name}`, byId(`problem-${name}`).textContent);
 }
 
