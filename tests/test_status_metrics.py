@@ -88,7 +88,7 @@ async def test_measures_of_the_report_come_in_base_units() -> None:
             "level_dbfs": None,
             "word": "x",
         }
-        with mock.patch.object(JobReport, "facts", {"measures": measures}):
+        with mock.patch.object(JobReport, "facts", return_value={"measures": measures}):
             read = {labels[0]: value for (name, labels), value in samples(stage).items() if name == "recorder_measure"}
     assert read == {"start_skew_seconds": 0.012, "black_ratio": 0.25, "gap_longest_seconds": 2.5}
 

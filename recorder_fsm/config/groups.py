@@ -19,7 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Browser and server": ("TLS_CA_CERT_FILE", "EXTRA_CHROMIUM_ARGS", "DEV_MODE"),
     "Files and limits": ("DATA_DIR", "MIN_FREE_BYTES", "MAX_DURATION_SECONDS", "STOP_GRACE_SECONDS"),
-    "Log": ("LOG_LEVEL", "LOG_FORMAT"),
+    "Log and status": ("LOG_LEVEL", "LOG_FORMAT", "STATUS_ADDR"),
 }
 OTHERS = "Others"
 

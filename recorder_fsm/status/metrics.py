@@ -85,7 +85,7 @@ def _upload(board: Board, which: int) -> int | None:
 
 def _measures(board: Board) -> Iterator[Sample]:
     """Yield what the report has under `measures`, in base units; a measure of a measure has both names."""
-    measures = board.job.report.facts.get("measures")
+    measures = board.job.report.facts().get("measures")
     for name, value in _flat("", measures) if isinstance(measures, Mapping) else ():
         unit = next((one for one in BASE_UNITS if name.endswith(one)), None)
         base, factor = BASE_UNITS[unit] if unit is not None else ("", 1.0)

@@ -41,11 +41,6 @@ class JobReport:
         """Of the upload: how much is delivered, and the whole; None before it."""
 
     @property
-    def facts(self) -> Facts:
-        """What is known so far, but for what happened when."""
-        return self._facts
-
-    @property
     def gaps(self) -> Sequence[Facts]:
         """The stretches without video or audio, known once the file was made."""
         return self._gaps
