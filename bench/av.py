@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from bench.reading import read
+from bench.reading import Reading, read_all
 from bench.results import Row
 from bench.running import PATIENT, Who, beside, job_of, our_job
 from bench.scenes import PATTERN, Point
@@ -38,9 +38,9 @@ async def together(runs: int, seconds: float = SECONDS, point: Point = POINT) ->
                 async with our_job(standin, folder, PATTERN, point) as ours, beside(ours, folder, point) as reference:
                     await asyncio.sleep(seconds)
                     files = {"reference": await reference.finish(), "ours": await ours.finish()}
-                for who, file in files.items():
-                    rows.append(await _row("together", who, number, file, point=point, seconds=seconds))
-                    _tell(rows[-1], runs)
+                readings = await read_all(list(files.values()), point.frame_rate, last_s=seconds)
+                rows += [_row("together", who, number, point, one) for who, one in zip(files, readings, strict=True)]
+                _tell(rows[-2:], runs)
     return rows
 
 
@@ -55,9 +55,9 @@ async def three(
                 folder = Path(name).resolve()
                 async with StandIn(data_dir=folder, knobs=PATIENT) as standin:
                     files = await record(standin, folder, who, point, jobs=jobs, seconds=seconds)
-                    for file in files:
-                        rows.append(await _row("three", who, number, file, point=point, seconds=seconds))
-                        _tell(rows[-1], runs)
+                    readings = await read_all(files, point.frame_rate, last_s=seconds)
+                    rows += [_row("three", who, number, point, one) for one in readings]
+                    _tell(rows[-len(files) :], runs)
     return rows
 
 
@@ -72,20 +72,15 @@ async def record(
         return list(await asyncio.gather(*(job.finish() for job in started)))
 
 
-async def _row(kind: str, who: str, number: int, file: Path, *, point: Point, seconds: float) -> Row:
-    return {
-        "kind": kind,
-        "who": who,
-        "run": number,
-        "point": point.words,
-        **attrs.asdict(await read(file, point.frame_rate, last_s=seconds)),
-    }
+def _row(kind: str, who: str, number: int, point: Point, found: Reading) -> Row:
+    return {"kind": kind, "who": who, "run": number, "point": point.words, **attrs.asdict(found)}
 
 
-def _tell(row: Row, runs: int) -> None:
-    offset = "nothing to compare" if row["offset_ms"] is None else f"video after audio {row['offset_ms']:.0f} ms"
-    print(
-        f"av: run {row['run']} of {runs}, {row['kind']}, {row['who']}: {offset}, first frame at "
-        f"{row['first_frame_s']:.2f} s, {row['lost']:.1%} of the frames lost, {row['beeps_moved']} beeps moved",
-        flush=True,
-    )
+def _tell(rows: Sequence[Row], runs: int) -> None:
+    for row in rows:
+        offset = "nothing to compare" if row["offset_ms"] is None else f"video after audio {row['offset_ms']:.0f} ms"
+        print(
+            f"av: run {row['run']} of {runs}, {row['kind']}, {row['who']}: {offset}, first frame at "
+            f"{row['first_frame_s']:.2f} s, {row['lost']:.1%} of the frames lost, {row['beeps_moved']} beeps moved",
+            flush=True,
+        )

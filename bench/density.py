@@ -12,7 +12,7 @@ import attrs
 
 from bench.av import record
 from bench.programs import BenchError
-from bench.reading import Reading, read
+from bench.reading import Reading, read_all
 from bench.results import Row
 from bench.running import PATIENT, Who
 from bench.scenes import LIT_CALL, PATTERN, Point
@@ -68,7 +68,7 @@ class Trial:
                     files = await record(
                         standin, folder, self.who, self.point, jobs=jobs, seconds=self.seconds, scene=drawn
                     )
-                    readings = [await read(file, self.point.frame_rate, kind, last_s=self.seconds) for file in files]
+                    readings = await read_all(files, self.point.frame_rate, kind, last_s=self.seconds)
                 except (BenchError, RecorderError, TimeoutError) as error:
                     trouble = str(error) or type(error).__name__
         worst = max((one.lost for one in readings), default=1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,10 +50,11 @@ def end(name: str) -> str:
 def filled(page: str, sections: dict[str, str]) -> str:
     """Return `page` with what stands between the marks of each section replaced; raises `BenchError` without marks."""
     for name, text in sections.items():
-        pattern = re.compile(re.escape(begin(name)) + ".*?" + re.escape(end(name)), re.DOTALL)
-        if not pattern.search(page):
+        before, mark, rest = page.partition(begin(name))
+        _, closing, after = rest.partition(end(name))
+        if not mark or not closing:
             raise BenchError(f"the page has no place for {name}: {begin(name)} ... {end(name)}")
-        page = pattern.sub(lambda _, name=name, text=text: f"{begin(name)}\n{text}\n{end(name)}", page)  # type: ignore[misc]
+        page = f"{before}{mark}\n{text}\n{closing}{after}"
     return page
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
@@ -95,6 +97,19 @@ async def read(path: Path, frame_rate: int, kind: Kind = "pattern", *, last_s: f
         beeps_moved=moved_beeps(heard, from_s, until_s),
         seconds=container.duration_s,
     )
+
+
+async def read_all(
+    paths: Sequence[Path], frame_rate: int, kind: Kind = "pattern", *, last_s: float = math.inf
+) -> list[Reading]:
+    """Read several files, as many at once as there are cores."""
+    cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def one(path: Path) -> Reading:
+        async with cores:
+            return await read(path, frame_rate, kind, last_s=last_s)
+
+    return list(await asyncio.gather(*(one(path) for path in paths)))
 
 
 def _drift(pairs: Sequence[tuple[float, float]]) -> float:

@@ -194,6 +194,7 @@ async def test_scene_is_layered(standin: StandIn, bot_client: aiohttp.ClientSess
     drawn = await scene(bot_client, ids.call_id)
     assert (drawn["mode"], drawn["share"], drawn["v2"], drawn["rtc"]) == ("call", True, True, False)
     assert drawn["page_faults"] == {"slow_ms": 5, "never_connect": True}
+    assert (drawn["film"], drawn["cameras"]) == ("document", False)
     assert len(drawn["participants"]) == 5
     assert (await scene(bot_client, ""))["mode"] == "pattern"
 
