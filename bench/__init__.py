@@ -1,1 +1,1 @@
-"""Measurements: what a recording costs, how fast it starts and ends. No claims, no limits: numbers."""
+"""Measurements: what a recording costs, how true and how small it is, beside the reference. Numbers, not tests."""
