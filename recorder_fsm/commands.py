@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from recorder_fsm import __version__
 from recorder_fsm.system.signals import StopRequest
 from recorder_fsm.system.surroundings import end_process
 from recorder_fsm.terminal.command_line import PROGRAM, SHELLS, Commands, Sections, completion_script
-from recorder_fsm.terminal.screen import Screen
+from recorder_fsm.terminal.screen import Mark, Screen
 
 PLACES = {
     "bash": "~/.local/share/bash-completion/completions/recorder-fsm",
@@ -26,6 +27,8 @@ RECOVER_STOPS = (
     "Stopping: the recording at hand is published as far as STOP_GRACE_SECONDS allows, the others stay where they are. "
     "Pressing Ctrl-C again changes nothing."
 )
+
+RATING_CHARS = 8
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -157,6 +160,39 @@ def graph(table: bool) -> None:
     from recorder_fsm.machine import diagram  # noqa: PLC0415 - a command imports what it needs
 
     click.echo(diagram.states_table() + "\n" + diagram.transitions_table() if table else diagram.mermaid(), nl=False)
+
+
+@commands.command(
+    examples=[
+        ("recorder-fsm verify meeting.mp4", "Say whether it is fit to be watched, and what is odd."),
+        ("recorder-fsm verify --sheet meeting.png meeting.mp4", "And draw frames and loudness as one picture."),
+        ("recorder-fsm verify --json meeting.mp4", "The same as one JSON object (docs/verifying.md)."),
+    ]
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--pattern", is_flag=True, help="Also measure the stand-in's test pattern: lost frames, A/V offset, drift.")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw a contact sheet with waveform.")
+@click.pass_context
+def verify(context: click.Context, file: Path, *, as_json: bool, pattern: bool, sheet: Path | None) -> None:
+    """Examine a recording, and say whether it is fit to be watched.
+
+    Streams, length, gaps, black, frozen and silent spans, loudness, seeking, and whether all of it decodes. That takes
+    about a tenth of its length, more for large ones that move. Nothing is changed.
+
+    Exit code 0: fit. 1: something is wrong with the recording. 2: FILE cannot be examined.
+    """
+    from recorder_fsm.analysis.verify import verify as examine  # noqa: PLC0415 - a command imports what it needs
+    from recorder_fsm.terminal.stopping import run_stoppable  # noqa: PLC0415
+
+    screen = Screen(context.obj)
+    answer = run_stoppable(examine(file, pattern=pattern, sheet=sheet), lambda: click.echo("Stopped.", err=True))
+    if as_json:
+        screen.say(json.dumps(answer.facts, indent=2))
+    else:
+        for rating, text in answer.lines:
+            screen.say(f"{screen.word(Mark(rating), RATING_CHARS)} {text}" if rating else text)
+    sys.exit(answer.exit_code)
 
 
 @commands.command(

@@ -23,6 +23,11 @@ MEASURES_BYTES = 256 * 2**20
 """What ffmpeg prints of each frame of a long recording: some 220 bytes."""
 FORMATS = "mov,mp4,matroska,webm,mpegts,ogg,wav,avi,flv"
 """What ffmpeg may take a file for; none of these opens another file."""
+TOLD = {
+    "moov atom not found": "it has no index (moov): it is no MP4, or its end is missing",
+    "not on whitelist": "it is no recording, but a list of other files or something else that is not opened",
+}
+_ORIGIN = re.compile(r"^\[[^\]]* @ 0x[0-9a-f]+\] ")
 
 
 def require_file(path: Path) -> int:
@@ -49,21 +54,31 @@ def opened(path: Path) -> list[str]:
     return ["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-i", f"file:{path.absolute()}"]
 
 
+def reason(said: str, path: Path) -> str:
+    """Return why a file cannot be opened, of what ffmpeg or ffprobe said: without places in memory, and once each."""
+    bare = [_ORIGIN.sub("", line).removeprefix(f"file:{path.absolute()}: ").strip() for line in said.splitlines()]
+    words = "; ".join(dict.fromkeys(line for line in bare if line))
+    return next((told for word, told in TOLD.items() if word in words), words)[-500:]
+
+
 def limit_s(size_bytes: int) -> float:
     """Return how long a program may read a file of this size."""
     least, most = LIMIT_S
     return min(least + size_bytes / SLOWEST_BYTES_PER_S, most)
 
 
-async def ffmpeg(path: Path, *arguments: str, before: tuple[str, ...] = (), most_s: float | None = None) -> Finished:
+async def ffmpeg(
+    path: Path, *arguments: str, before: tuple[str, ...] = (), most_s: float | None = None, must_succeed: bool = True
+) -> Finished:
     """Let ffmpeg read `path`; `before` are options of the input, `arguments` what to do with it.
 
-    Raises `RecordingError` where it fails, `ProgramError` where it takes longer than `most_s`.
+    Raises `RecordingError` where it fails though it `must_succeed`, `ProgramError` where it takes longer than `most_s`,
+    or than a file of this size may.
     """
     argv = ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", *before, *opened(path), *arguments]
     limit = limit_s(require_file(path)) if most_s is None else most_s
     finished = await run("ffmpeg", argv, env=PROGRAM_ENV, limit_s=limit, words_bytes=MEASURES_BYTES)
-    if finished.returncode:
+    if finished.returncode and must_succeed:
         raise RecordingError("The recording cannot be read.", detail=finished.stderr[-500:].strip())
     return finished
 

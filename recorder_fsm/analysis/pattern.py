@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,7 @@ TONES_HZ: dict[Kind, int] = {"pattern": 1000, "sync": 3000}
 
 LIT_CONTRAST = 96  # grey levels between a light that is on and one that is off
 PAIR_WITHIN_S = 0.5
+MOST_POINTS = 300
 
 
 @attrs.frozen
@@ -81,7 +83,8 @@ class AvOffsets:
     """Hold flash minus beep for every pair, in milliseconds: positive means that the picture is late.
 
     A flash is seen in the first frame that shows it, so a perfect recording of `frame_ms` per frame measures 0 to
-    `frame_ms`, half a frame on average. That half is not subtracted.
+    `frame_ms`, half a frame on average. That half is not subtracted. `pairs`: when each beep began, in seconds, and its
+    offset.
     """
 
     offsets_ms: tuple[float, ...]
@@ -89,10 +92,41 @@ class AvOffsets:
     p5_ms: float
     p95_ms: float
     frame_ms: float
+    pairs: tuple[tuple[float, float], ...] = ()
 
     @property
     def spread_ms(self) -> float:
         return self.p95_ms - self.p5_ms
+
+    @property
+    def drift_ms(self) -> float:
+        """How much later than the audio the video is at the last beep than at the first: a robust line through all."""
+        return drift_slope(self.pairs) * (self.pairs[-1][0] - self.pairs[0][0]) if self.pairs else 0.0
+
+
+@attrs.frozen
+class Lost:
+    """How many of the frames that the page drew are in the file, between the first that can be read and the last.
+
+    A page draws more frames than a file of a lower rate can have: `usual_step` of them for each of the file. `missed`
+    are the frames that the file would have at that step, and has not; `longest_standstill_s` is the longest time with
+    one counter.
+    """
+
+    drawn: int
+    in_file: int
+    usual_step: float
+    missed: int
+    longest_standstill_s: float
+    unreadable_share: float
+
+    @property
+    def lost_share(self) -> float:
+        return share(self.drawn - self.in_file, self.drawn)
+
+    @property
+    def missed_share(self) -> float:
+        return share(self.missed, self.in_file + self.missed)
 
 
 async def counters(path: Path) -> Counters:
@@ -128,8 +162,9 @@ async def av_offsets(path: Path, kind: Kind = "pattern") -> AvOffsets:
     """Pair each beep with the nearest flash within half a second; raises `RecordingError` if nothing pairs."""
     lit = await flashes(path, kind)
     heard = await beeps(path, TONES_HZ[kind])
-    nearest = [min((flash - beep for flash in lit), key=abs, default=math.inf) for beep in heard]
-    offsets = sorted(1000 * offset for offset in nearest if abs(offset) < PAIR_WITHIN_S)
+    nearest = [_nearest(lit, beep) for beep in heard]
+    pairs = [(at_s, 1000 * offset) for at_s, offset in zip(heard, nearest, strict=True) if abs(offset) < PAIR_WITHIN_S]
+    offsets = sorted(offset for _, offset in pairs)
     if not offsets:
         raise RecordingError("Picture and sound cannot be compared.", detail=f"{len(lit)} flashes, {len(heard)} beeps")
     frames = await shrunk(path, LIGHTS[kind], 1)
@@ -140,7 +175,43 @@ async def av_offsets(path: Path, kind: Kind = "pattern") -> AvOffsets:
         p5_ms=percentile(offsets, 5),
         p95_ms=percentile(offsets, 95),
         frame_ms=1000 * statistics.median(intervals) if intervals else 0.0,
+        pairs=tuple(pairs),
     )
+
+
+def _nearest(lit: Sequence[float], beep: float) -> float:
+    """Return how much later than a beep the nearest flash is; infinite without any."""
+    place = bisect_left(lit, beep)
+    return min((flash - beep for flash in lit[max(0, place - 1) : place + 1]), key=abs, default=math.inf)
+
+
+def lost(found: Counters) -> Lost:
+    """Return what is missing of the frames that the page drew."""
+    read = [one.value for one in found.readings if one.value is not None]
+    moves = [step for before, after in pairwise(read) if (step := (after - before) % 2**COUNTER_BITS)]
+    usual = statistics.median(moves) if moves else 0.0
+    missed = sum(max(0, round(step / usual) - 1) for step in moves)
+    return Lost(
+        drawn=sum(moves) + 1 if read else 0,
+        in_file=len(moves) + 1 if read else 0,
+        usual_step=usual,
+        missed=missed,
+        longest_standstill_s=found.longest_standstill_s,
+        unreadable_share=found.unreadable_share,
+    )
+
+
+def drift_slope(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return by how much a value changes in a second: the median of the slopes between all pairs (Theil and Sen).
+
+    Nearly a third of the values may be anything. Of many, the medians of equal groups are taken.
+    """
+    if len(pairs) > MOST_POINTS:
+        cuts = [len(pairs) * number // MOST_POINTS for number in range(MOST_POINTS + 1)]
+        groups = [pairs[begin:end] for begin, end in pairwise(cuts)]
+        pairs = [(statistics.median(x for x, _ in group), statistics.median(y for _, y in group)) for group in groups]
+    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(pairs, 2) if x2 > x1]
+    return statistics.median(slopes) if slopes else 0.0
 
 
 def decode(blocks: bytes) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV, limit_s, opened, require_file
+from recorder_fsm.analysis.ffmpeg import PROGRAM_ENV, limit_s, opened, reason, require_file
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.system.process import run
 
@@ -47,6 +47,7 @@ class VideoStream:
     bit_rate_bps: int = 0
     colours: Colours = ("", "", "", "")
     rotation_deg: int = 0
+    index: int = 0
 
 
 @attrs.frozen
@@ -60,6 +61,7 @@ class AudioStream:
     duration_s: float
     profile: str = ""
     bit_rate_bps: int = 0
+    index: int = 0
 
 
 @attrs.frozen
@@ -91,7 +93,7 @@ async def probe(path: Path, *, count: bool = True) -> Container:
     argv = ["ffprobe", "-v", "error", *counted, "-show_format", "-show_streams", "-of", "json", *opened(path)]
     found = await run("ffprobe", argv, env=PROGRAM_ENV, limit_s=limit_s(size_bytes))
     if found.returncode:
-        raise RecordingError("The recording cannot be read.", detail=found.stderr.strip(), code="unreadable")
+        raise RecordingError("The recording cannot be read.", detail=reason(found.stderr, path), code="unreadable")
     described = json.loads(found.stdout)
     streams: list[dict[str, Any]] = described.get("streams", [])
     pictures = [stream for stream in streams if stream.get("disposition", {}).get("attached_pic")]
@@ -159,6 +161,7 @@ def _video(stream: Mapping[str, Any]) -> VideoStream:
         bit_rate_bps=int(_number(stream, "bit_rate")),
         colours=(colours[0], colours[1], colours[2], colours[3]),
         rotation_deg=int(turned[0]) if turned else 0,
+        index=int(_number(stream, "index")),
     )
 
 
@@ -171,6 +174,7 @@ def _audio(stream: Mapping[str, Any]) -> AudioStream:
         duration_s=_number(stream, "duration"),
         profile=str(stream.get("profile", "")),
         bit_rate_bps=int(_number(stream, "bit_rate")),
+        index=int(_number(stream, "index")),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cmath
 import math
 import statistics
+from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +24,7 @@ async def beeps(path: Path, freq_hz: int) -> list[float]:
     The strength of the tone is measured in a sliding window. It passes half of its full value exactly when half of
     the window lies in the tone, that is when the window's middle is at the onset.
     """
-    strength = _tone_strength(await pcm(path), freq_hz)
+    strength = _strengths(await pcm(path), freq_hz)
     second = int(1 / TONE_STEP_S)
     per_second = [max(strength[i : i + second]) for i in range(0, len(strength), second)]
     full = statistics.median(sorted(per_second)[len(per_second) // 2 :]) if per_second else 0.0
@@ -41,6 +42,17 @@ async def beeps(path: Path, freq_hz: int) -> list[float]:
             i += shortest
         i += 1
     return onsets
+
+
+def _strengths(samples: Sequence[int], freq_hz: int) -> array[float]:
+    """Return what `_tone_strength` returns for all samples, minute by minute: hours of it would not fit in memory."""
+    step = int(TONE_STEP_S * PCM_RATE_HZ)
+    window = 2 * int(TONE_WINDOW_S * PCM_RATE_HZ)
+    minute = 60 * PCM_RATE_HZ
+    strength = array("f")
+    for begin in range(0, len(samples), minute):
+        strength.extend(_tone_strength(samples[begin : begin + minute + window - 2 * step], freq_hz))
+    return strength
 
 
 def _tone_strength(samples: Sequence[int], freq_hz: int) -> list[float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 
 from recorder_fsm.analysis.ffmpeg import ffmpeg
+from recorder_fsm.analysis.frame_log import frame_log
 from recorder_fsm.analysis.probe import probe
 from recorder_fsm.errors import RecordingError
 
@@ -130,10 +131,10 @@ async def longest_freeze_s(path: Path, region: Region | None = None, *, noise_db
 
 async def shrunk(path: Path, region: Region, blocks: int) -> list[tuple[float, bytes]]:
     """Return for every frame its time in seconds and the mean grey (0 to 255) of `blocks` parts, left to right."""
-    chain = f"{region.crop()},format=gray,scale={blocks}:1:flags=area,showinfo"
+    chain = f"{region.crop()},format=gray,scale={blocks}:1:flags=area,showinfo=checksum=0"
     decoded = await ffmpeg(
         path, "-an", "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", "-", before=("-copyts",)
     )
-    times = [float(time) for time in re.findall(r" n: *\d+ pts: *\S+ pts_time:(\S+)", decoded.stderr)]
+    times = [at_s for at_s, _ in frame_log(decoded.stderr)]
     rows = [decoded.stdout[i : i + blocks] for i in range(0, len(decoded.stdout), blocks)]
     return list(zip(times, rows, strict=True))
