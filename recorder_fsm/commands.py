@@ -28,8 +28,6 @@ RECOVER_STOPS = (
     "Pressing Ctrl-C again changes nothing."
 )
 
-RATING_CHARS = 8
-
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
@@ -171,7 +169,9 @@ def graph(table: bool) -> None:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--pattern", is_flag=True, help="Also measure the stand-in's test pattern: lost frames, A/V offset, drift.")
+@click.option(
+    "--pattern", is_flag=True, help="Also measure the stand-in's test pattern: lost frames, A/V offset, drift."
+)
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="OUT.png", help="Draw a contact sheet with waveform.")
 @click.pass_context
 def verify(context: click.Context, file: Path, *, as_json: bool, pattern: bool, sheet: Path | None) -> None:
@@ -182,11 +182,14 @@ def verify(context: click.Context, file: Path, *, as_json: bool, pattern: bool, 
 
     Exit code 0: fit. 1: something is wrong with the recording. 2: FILE cannot be examined.
     """
-    from recorder_fsm.analysis.verify import verify as examine  # noqa: PLC0415 - a command imports what it needs
+    from recorder_fsm.analysis.verify import RATING_CHARS, WIDEST  # noqa: PLC0415 - a command imports what it needs
+    from recorder_fsm.analysis.verify import verify as examine  # noqa: PLC0415
     from recorder_fsm.terminal.stopping import run_stoppable  # noqa: PLC0415
 
     screen = Screen(context.obj)
-    answer = run_stoppable(examine(file, pattern=pattern, sheet=sheet), lambda: click.echo("Stopped.", err=True))
+    columns = screen.columns if screen.drawn else WIDEST
+    examining = examine(file, pattern=pattern, sheet=sheet, columns=columns)
+    answer = run_stoppable(examining, lambda: click.echo("Stopped.", err=True))
     if as_json:
         screen.say(json.dumps(answer.facts, indent=2))
     else:

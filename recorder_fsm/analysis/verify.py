@@ -22,7 +22,8 @@ from recorder_fsm.plain_text import plain, plain_facts
 FIT, UNFIT, UNREADABLE = 0, 1, 2
 """Exit codes: fit to be watched; something is wrong with it; it cannot be examined."""
 DECIMALS = 6
-TEXT_WIDTH = 100
+RATING_CHARS = 8
+WIDEST, NARROWEST = 100, 50
 VALUE_CHARS = 600
 
 Line = tuple[Rating | None, str]
@@ -38,8 +39,11 @@ class Answer:
     exit_code: int
 
 
-async def verify(path: Path, *, pattern: bool = False, sheet: Path | None = None) -> Answer:
-    """Examine `path`, draw its contact sheet where one is asked for, and say what was found; raises nothing of ours."""
+async def verify(path: Path, *, pattern: bool = False, sheet: Path | None = None, columns: int = WIDEST) -> Answer:
+    """Examine `path`, draw its contact sheet where one is asked for, and say what was found; raises nothing of ours.
+
+    The lines are for a terminal of that many `columns`, a hundred at most.
+    """
     name = plain(path.name or str(path))
     try:
         if sheet is not None and sheet.exists() and path.exists() and sheet.samefile(path):
@@ -63,7 +67,11 @@ async def verify(path: Path, *, pattern: bool = False, sheet: Path | None = None
         "checks": [attrs.asdict(line) for line in lines],
         **_measures(found),
     }
-    return Answer(tuple(_shown(name, lines)), _rounded(facts), UNFIT if bad else FIT)
+    return Answer(
+        tuple(_shown(name, lines, min(WIDEST, max(NARROWEST, columns)))),
+        _rounded(facts),
+        UNFIT if bad else FIT,
+    )
 
 
 def _refused(name: str, error: RecorderError) -> Answer:
@@ -77,19 +85,19 @@ def _refused(name: str, error: RecorderError) -> Answer:
     return Answer(((None, name), ("bad", why), (None, f"Not examined: {what}.")), _rounded(facts), UNREADABLE)
 
 
-def _shown(name: str, lines: Sequence[Check]) -> Iterator[Line]:
+def _shown(name: str, lines: Sequence[Check], columns: int) -> Iterator[Line]:
     yield None, name
     width = max(len(line.name) for line in lines)
     for line in lines:
         indent = " " * (width + 11)
-        value = textwrap.fill(line.value, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent).strip()
+        value = textwrap.fill(line.value, columns, initial_indent=indent, subsequent_indent=indent).strip()
         yield line.rating, f"{line.name:{width}}  {value}"
         for text in (line.meaning, f"What to do: {line.advice}" if line.advice else ""):
             if text:
                 yield (
                     None,
                     textwrap.fill(
-                        text, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+                        text, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False
                     ),
                 )
     faults = [counted(sum(line.rating == rating for line in lines), name) for rating, name in
