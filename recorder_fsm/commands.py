@@ -16,6 +16,7 @@ from recorder_fsm.system.signals import StopRequest
 from recorder_fsm.system.surroundings import end_process
 from recorder_fsm.terminal.command_line import PROGRAM, SHELLS, Commands, Sections, completion_script
 from recorder_fsm.terminal.screen import Mark, Screen
+from recorder_fsm.terminal.stopping import AGAIN, run_stoppable
 
 PLACES = {
     "bash": "~/.local/share/bash-completion/completions/recorder-fsm",
@@ -144,6 +145,37 @@ def explain(code: str | None) -> None:
         raise click.ClickException(
             f"there is no error code {code!r}.{meant} `recorder-fsm explain` lists all"
         ) from near
+
+
+@commands.command(
+    examples=[
+        ("recorder-fsm doctor", "Check this host or container: without settings, all but the server."),
+        ("docker run --rm --env-file job.env recorder-fsm doctor", "In the image, with the settings of a job."),
+        ("recorder-fsm doctor --json --no-capture", "In a few seconds, for a program."),
+    ]
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, described in docs/doctor.md.")
+@click.option("--capture/--no-capture", default=True, show_default=True, help="Whether to record five seconds.")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool, capture: bool) -> None:
+    """Check whether this host or container can record.
+
+    Looks at the machine, the programs, the browser's sandbox, the fonts, and the server where SITE_URL is set:
+    it is only asked, nothing is changed. Records and measures five seconds of its own. Takes less than 20 seconds.
+
+    Exit code 0: all is well, or there are warnings. 1: something is bad.
+    """
+    from recorder_fsm.doctor.examination import examine  # noqa: PLC0415 - a command imports what it needs
+    from recorder_fsm.doctor.verdict import show  # noqa: PLC0415
+
+    screen, errors = Screen(context.obj), Screen(context.obj, sys.stderr)
+    results = examine(context.obj, with_capture=capture)
+    sys.exit(
+        run_stoppable(
+            show(results, screen, as_json=as_json),
+            lambda: errors.say(f"Stopping: the programs of the check are being ended. {AGAIN}"),
+        )
+    )
 
 
 @commands.command(

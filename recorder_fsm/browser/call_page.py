@@ -158,6 +158,10 @@ class CallPage:
         """Tell whether the page draws what is not black, whatever becomes of it on the display."""
         return await picture.is_lit(self._tab)
 
+    async def evaluate(self, expression: str) -> Any:
+        """Evaluate JavaScript in the page; raises `BrowserError` where it has gone."""
+        return await self._tab.evaluate(expression)
+
     async def signs(self) -> PageSigns | None:
         """Return what the page has received and done since it joined; None where it does not answer."""
         try:

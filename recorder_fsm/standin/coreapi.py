@@ -12,13 +12,14 @@ from recorder_fsm.standin.access import (
     PLUGIN,
     BodyError,
     core_error,
+    identify,
     read_json,
     require_bot,
     require_core_session,
     require_session,
 )
 from recorder_fsm.standin.botapi import ID
-from recorder_fsm.standin.scene import avatar, everyone
+from recorder_fsm.standin.scene import PEOPLE, avatar, everyone
 from recorder_fsm.standin.state import Call, Post, State, StoredFile, ThreadPost, new_id
 from recorder_fsm.standin.uploads import file_info
 
@@ -59,6 +60,7 @@ class CoreApi:
             web.get(f"/api/v4/files/{{file_id:{ID}}}", self.file, name="file"),
             web.get(f"/api/v4/files/{{file_id:{ID}}}/info", self.file_info, name="file_info"),
             web.post("/api/v4/users/ids", self.users, name="users"),
+            web.get("/api/v4/users/me", self.me, name="me"),
             web.get(f"{PLUGIN}/version", self.version, name="version"),
             web.get(f"{PLUGIN}/config", self.plugin_config, name="plugin_config"),
             web.get(f"{PLUGIN}/calls/{{call_id:{ID}}}/active", self.active, name="active"),
@@ -147,6 +149,13 @@ class CoreApi:
             raise core_error(400, "api.context.invalid_body_param.app_error", "Invalid or missing user_ids.")
         people = everyone(self._state)
         return web.json_response([user_of(people[one]) for one in wanted if one in people])
+
+    async def me(self, request: web.Request) -> web.Response:
+        """Reply with the account whose session it is."""
+        require_core_session(request, self._state)
+        bot = identify(request, self._state).user == "bot"
+        user_id = self._state.bot_id if bot else PEOPLE[0]["id"]
+        return web.json_response({"id": user_id, "username": "calls" if bot else "person", "is_bot": bot})
 
     async def version(self, request: web.Request) -> web.Response:
         """Reply with the plugin's version."""

@@ -36,6 +36,11 @@ class _Group:
         found = [number for folder in self.folders for file in files if (number := _number(folder / file)) is not None]
         return min(found, default=None)
 
+    def cpus(self) -> float | None:
+        """Return the least share of time that is allowed, as a number of processors, None where all is."""
+        shares = [share for folder in self.folders if (share := _processors(folder)) is not None]
+        return min(shares, default=None)
+
 
 @attrs.frozen
 class Trouble:
@@ -45,6 +50,26 @@ class Trouble:
     refused: bool
     memory_bytes: int | None
     processes: int | None
+
+
+@attrs.frozen
+class Limits:
+    """What the group, and those above it, allow; None where there is no limit. `cpus`: how many at once."""
+
+    memory_bytes: int | None
+    processes: int | None
+    cpus: float | None
+
+
+def group_limits(proc: Path = PROC) -> Limits:
+    """Return the limits of our control group."""
+    groups = dict(_groups(proc))
+    unified = groups.get("", _Group())
+    return Limits(
+        groups.get("memory", unified).limit("memory.max", "memory.limit_in_bytes"),
+        groups.get("pids", unified).limit("pids.max"),
+        groups.get("cpu", unified).cpus(),
+    )
 
 
 class GroupWatch:
@@ -136,6 +161,19 @@ def _counted(path: Path, key: str) -> int:
     except (OSError, ValueError):
         return 0
     return int(found[1]) if found else 0
+
+
+def _processors(folder: Path) -> float | None:
+    """Return quota by period: cpu.max of version 2, two files of version 1."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
 
 
 def _number(path: Path) -> int | None:
