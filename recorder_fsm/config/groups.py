@@ -19,7 +19,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Browser and server": ("TLS_CA_CERT_FILE", "EXTRA_CHROMIUM_ARGS", "DEV_MODE"),
     "Files and limits": ("DATA_DIR", "MIN_FREE_BYTES", "MAX_DURATION_SECONDS", "STOP_GRACE_SECONDS"),
-    "Log and status": ("LOG_LEVEL", "LOG_FORMAT", "STATUS_ADDR"),
+    "After a job": ("WEBHOOK_URL", "WEBHOOK_SECRET", "ON_END", "ON_END_SECONDS", "NOTIFY_FAILURES"),
+    "Log and status": ("LOG_LEVEL", "LOG_FORMAT", "STATUS_ADDR", "DOCS_URL"),
 }
 OTHERS = "Others"
 
