@@ -78,6 +78,8 @@ async def contact_sheet(path: Path, out: Path, *, marks: Marks | None = None, ti
     Raises `RecordingError` where the file is no recording or `out` cannot be written, `ProgramError` where ffmpeg is
     missing or too slow.
     """
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise RecordingError("The contact sheet cannot be written.", detail=f"{out.name} is no place", code="sheet")
     container = await probe(path, count=False)
     length_s = container.duration_s
     if length_s <= 0 or (container.video is None and container.audio is None):

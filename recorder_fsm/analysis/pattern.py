@@ -44,6 +44,8 @@ TONES_HZ: dict[Kind, int] = {"pattern": 1000, "sync": 3000}
 LIT_CONTRAST = 96  # grey levels between a light that is on and one that is off
 PAIR_WITHIN_S = 0.5
 MOST_POINTS = 300
+MAD_TO_DEVIATION = 1.4826
+"""The standard deviation of normal values, by the median of their distances from their median."""
 
 
 @attrs.frozen
@@ -102,6 +104,17 @@ class AvOffsets:
     def drift_ms(self) -> float:
         """How much later than the audio the video is at the last beep than at the first: a robust line through all."""
         return drift_slope(self.pairs) * (self.pairs[-1][0] - self.pairs[0][0]) if self.pairs else 0.0
+
+    @property
+    def drift_error_ms(self) -> float:
+        """How much of the drift may be chance: the standard error of a line through values that scatter like these."""
+        if len(self.pairs) < 3:
+            return math.inf
+        slope = drift_slope(self.pairs)
+        rests = [offset - slope * at_s for at_s, offset in self.pairs]
+        middle = statistics.median(rests)
+        scatter = MAD_TO_DEVIATION * statistics.median(abs(rest - middle) for rest in rests)
+        return scatter * math.sqrt(12 / len(rests))  # of evenly spread values
 
 
 @attrs.frozen

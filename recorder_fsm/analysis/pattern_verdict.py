@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from recorder_fsm.analysis.check import Check, Rating
@@ -13,6 +14,8 @@ MISSED_WARN, MISSED_BAD = 0.01, 0.05
 NOTICED_MS, ACCEPTED_MS = (-45.0, 125.0), (-90.0, 185.0)
 """How early and how late audio may be before people notice, and before they object: ITU-R BT.1359-1."""
 DRIFT_MS = (20.0, 60.0)
+CHANCE = 2.0
+"""So many standard errors are chance: of few flashes that scatter, a drift means nothing."""
 
 
 def judge_pattern(found: Examination) -> Iterator[Check]:
@@ -44,15 +47,15 @@ def judge_pattern(found: Examination) -> Iterator[Check]:
             ),
         )  # fmt: skip
     if offsets is not None:
-        yield from _offsets(offsets)
+        yield from offset_checks(offsets)
 
 
-def _offsets(found: AvOffsets) -> Iterator[Check]:
+def offset_checks(found: AvOffsets) -> Iterator[Check]:
+    """Say how far video and audio are apart, and whether that changes."""
     median, count = found.median_ms, len(found.offsets_ms)
     what = "video late" if median >= 0 else "video early"
     value = (
-        f"{median:+.1f} ms ({what}), {found.offsets_ms[0]:+.1f} to {found.offsets_ms[-1]:+.1f} ms in {count} flashes; "
-        f"a flash is seen up to {found.frame_ms:.1f} ms late"
+        f"{median:+.1f} ms ({what}), {found.offsets_ms[0]:+.1f} to {found.offsets_ms[-1]:+.1f} ms in {count} flashes"
     )
     audio_late_ms = -median
     rating: Rating = "ok"
@@ -67,10 +70,13 @@ def _offsets(found: AvOffsets) -> Iterator[Check]:
             )
         ),
     )  # fmt: skip
-    rating = _rating(abs(found.drift_ms), *DRIFT_MS)
+    error_ms = found.drift_error_ms
+    if math.isinf(error_ms):
+        return  # too few flashes for a line
+    rating = _rating(abs(found.drift_ms) - CHANCE * error_ms, *DRIFT_MS)
     length_s = found.pairs[-1][0] - found.pairs[0][0] if found.pairs else 0.0
     yield Check(
-        "A/V drift", f"{found.drift_ms:+.1f} ms over {length_s:.1f} s", rating, *(
+        "A/V drift", f"{found.drift_ms:+.1f} ms, give or take {error_ms:.1f}, over {length_s:.1f} s", rating, *(
             () if rating == "ok" else (
                 "Video and audio drift apart: two clocks of different speed.",
                 "Report it, with this output and the file.",

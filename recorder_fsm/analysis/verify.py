@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -202,6 +203,7 @@ def _pattern(found: PatternFound) -> dict[str, object]:
             "p5_ms": offsets.p5_ms,
             "p95_ms": offsets.p95_ms,
             "drift_ms": offsets.drift_ms,
+            "drift_error_ms": offsets.drift_error_ms,
             "frame_ms": offsets.frame_ms,
             "flashes": len(offsets.offsets_ms),
         },
@@ -213,4 +215,6 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
-    return round(value, DECIMALS) if isinstance(value, float) else plain_facts(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return round(value, DECIMALS)
+    return plain_facts(value)

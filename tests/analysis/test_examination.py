@@ -12,6 +12,7 @@ from recorder_fsm.analysis.examination import Examination, examine
 from recorder_fsm.analysis.frame_log import frame_log
 from recorder_fsm.analysis.packets import tracks
 from recorder_fsm.analysis.pattern import drift_slope
+from recorder_fsm.analysis.pattern_verdict import offset_checks
 from recorder_fsm.analysis.verdict import checks
 from tests.analysis.conftest import AAC, BT709, FASTSTART, H264, lavfi, make
 from tests.analysis.test_measure import counted
@@ -165,6 +166,7 @@ async def test_pattern_drift_is_measured(tmp_path: Path) -> None:
     assert len(found.pairs) == 30
     assert found.pairs[0][1] == pytest.approx(0, abs=2)
     assert found.drift_ms == pytest.approx(-100 * 29 / 30, abs=2)
+    assert found.drift_error_ms < 2
 
 
 def test_drift_is_not_moved_by_what_is_wrong_now_and_then() -> None:
@@ -181,6 +183,15 @@ async def test_frame_times_are_exact_after_hours(tmp_path: Path) -> None:
     (track,) = await tracks(path, 0)
     assert times == pytest.approx(list(track.times_s), abs=0.0011)
     assert all(later - at == pytest.approx(0.04, abs=0.0011) for at, later in pairwise(times))
+
+
+def test_drift_of_few_scattered_flashes_is_chance() -> None:
+    """Ten offsets that scatter by 40 ms say nothing of a drift, whatever line fits best: no warning."""
+    offsets = (10.0, -60, 30, -50, 0, -70, 20, -80, -10, -60)
+    pairs = tuple((float(at), offset) for at, offset in enumerate(offsets))
+    found = pattern.AvOffsets(tuple(sorted(offsets)), -30, -70, 20, 40, pairs)
+    assert abs(found.drift_ms) < 2 * found.drift_error_ms
+    assert {line.name: line.rating for line in offset_checks(found)} == {"A/V offset": "ok", "A/V drift": "ok"}
 
 
 def test_frame_log_forged_by_a_file_is_not_read() -> None:

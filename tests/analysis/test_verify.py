@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from recorder_fsm.analysis.verify import verify as examine
 from recorder_fsm.commands import commands
 from tests.analysis.conftest import AAC, FASTSTART, H264, lavfi, make
 
@@ -32,25 +33,22 @@ def ratings(facts: dict[str, Any]) -> dict[str, str]:
     return {line["name"]: line["rating"] for line in facts["checks"]}
 
 
-def test_good_recording_is_told_line_by_line_with_a_sheet(known_file: Path, tmp_path: Path) -> None:
-    """Each line begins with its rating; what is not ok says what it means and what to do; the sheet is a picture."""
+def test_good_recording_is_told_line_by_line_with_a_sheet_and_as_json(known_file: Path, tmp_path: Path) -> None:
+    """Each line has its rating; what is not ok says what it means and what to do; the sheet is a picture.
+
+    The object has exactly the keys of docs/verifying.md, with units in their names.
+    """
     sheet = tmp_path / "sheet.png"
-    done = verify(known_file, "--sheet", sheet)
-    assert done.exit_code == 0
-    lines = done.stdout.splitlines()
-    assert lines[0] == "known.mp4"
-    assert "ok       seeking     right at 5 places of 5" in lines
-    warning = next(at for at, line in enumerate(lines) if line.startswith("warning  black"))
-    assert "0:02.0 to 0:04.0" in lines[warning]
-    assert "What to do:" in "".join(lines[warning + 1 : warning + 4])
-    assert lines[-1] == "Fit to be watched: 1 warning."
+    answer = asyncio.run(examine(known_file, sheet=sheet))
+    assert answer.exit_code == 0
+    assert answer.lines[0] == (None, "known.mp4")
+    assert ("ok", "seeking     right at 5 places of 5") in answer.lines
+    warning = next(at for at, (rating, text) in enumerate(answer.lines) if rating == "warning")
+    assert answer.lines[warning][1].startswith("black       2.0 s: 0:02.0 to 0:04.0")
+    assert "What to do:" in "".join(text for _, text in answer.lines[warning + 1 : warning + 4])
+    assert answer.lines[-1] == (None, "Fit to be watched: 1 warning.")
     assert sheet.read_bytes().startswith(PNG)
-
-
-def test_json_has_the_keys_that_are_documented(known_file: Path) -> None:
-    """The object has exactly the keys of docs/verifying.md, with units in their names."""
-    code, facts = judged(known_file)
-    assert code == 0
+    facts: Any = json.loads(json.dumps(answer.facts, allow_nan=False))
     assert facts["verdict"] == "fit"
     assert facts["black"] == [{"begin_s": pytest.approx(2, abs=0.05), "end_s": pytest.approx(4, abs=0.05)}]
     assert facts["video"]["colours"]["primaries"] == "bt709"
