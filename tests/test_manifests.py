@@ -128,6 +128,25 @@ def test_hardened_job_gives_nothing_away() -> None:
     assert not any(variable["name"] == "AUTH_TOKEN" for variable in container["env"])
 
 
+def test_probe_in_the_document_fits_the_hardened_job() -> None:
+    """What docs/observing.md says to add can be added as it stands, and ends no recording."""
+    text = (DEPLOY.parent / "docs" / "observing.md").read_text(encoding="utf-8")
+    probe, rule, scrape = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    job = load(HARDENED / "job.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["env"] += probe.pop("env")
+    container |= probe
+    kubernetes_validate.validate(job, "1.34", strict=True)
+    assert "livenessProbe" not in container
+    assert any(variable["name"] == "STATUS_ADDR" for variable in container["env"])
+    policy = load(HARDENED / "network-policy.yaml")
+    policy["spec"] |= rule
+    kubernetes_validate.validate(policy, "1.34", strict=True)
+    names = {port["name"] for port in container["ports"]}
+    kept = [one["regex"] for one in scrape["scrape_configs"][0]["relabel_configs"] if one.get("action") == "keep"]
+    assert set(kept) == names
+
+
 def test_seccomp_profile_allows_the_sandbox_and_no_more_than_usual() -> None:
     """The four calls of Chromium's sandbox without any condition; nothing of what Docker refuses to everybody."""
     profile = json.loads((DEPLOY / "seccomp.json").read_text())

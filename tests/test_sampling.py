@@ -91,6 +91,18 @@ def test_restarted_program_is_counted_from_its_own_begin(proc: Proc) -> None:
     assert usage.read()["encoder"].cpu == 0.4
 
 
+def test_cpu_of_a_part_only_grows(proc: Proc) -> None:
+    """What a program had used that has ended stays, and its successor's comes on top: a counter for Prometheus."""
+    usage = Usage(lambda: {50: "encoder"}, proc.path)
+    proc.put(50, parent=os.getpid(), cpu_s=5)
+    assert usage.read()["encoder"].cpu_s == 5
+    proc.now_s += 10
+    proc.put(50, parent=os.getpid(), cpu_s=7)
+    assert usage.read()["encoder"].cpu_s == 7
+    proc.put(50, parent=os.getpid(), cpu_s=4, born_s=1004)
+    assert usage.read()["encoder"].cpu_s == 11
+
+
 def test_what_vanishes_or_cannot_be_read_is_passed_over(proc: Proc) -> None:
     """Processes end while they are looked at; a name may hold anything; a table that changes may have a circle."""
     usage = Usage(lambda: {50: "browser", 99: "driver"}, proc.path)

@@ -95,6 +95,13 @@ async def test_every_path_answers_with_its_type_and_nothing_to_sniff_or_keep(cli
         assert (await client.get(path, "HEAD"))[0].status == 200
 
 
+async def test_metrics_are_in_the_form_that_every_prometheus_reads(client: Asking) -> None:
+    """The text format says its version."""
+    reply, text = await client.get("/metrics")
+    assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "# TYPE recorder_frames_total counter" in text
+
+
 async def test_page_is_whole_in_itself(client: Asking) -> None:
     """It names no other host and no file but the recorder's own, and holds no mark that was not filled in."""
     _, page = await client.get("/")
@@ -294,6 +301,12 @@ async def test_port_that_was_chosen_is_told(log: list[str]) -> None:
         assert not any(line.startswith("WARNING") for line in log)
         async with asking(stage) as client:
             assert (await client.get("/healthz"))[0].status == 200
+
+
+async def test_name_with_several_addresses_has_one_port() -> None:
+    """The address that is told is the one that answers."""
+    async with shown("localhost:0") as stage, asking(stage) as client:
+        assert (await client.get("/healthz"))[0].status == 200
 
 
 async def test_address_that_others_reach_is_a_warning_of_what_they_see(log: list[str]) -> None:

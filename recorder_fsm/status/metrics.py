@@ -21,6 +21,7 @@ from recorder_fsm import __version__
 from recorder_fsm.machine.lifecycle import TRANSITIONS, Resource, State
 from recorder_fsm.status.board import Board
 
+TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 SILENCE_DBFS = -120.0
 RESTARTED = [one for one in Resource if any(one in transition.restarts for transition in TRANSITIONS)]
 

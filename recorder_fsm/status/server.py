@@ -14,14 +14,13 @@ from typing import Self
 
 from aiohttp import web
 from loguru import logger
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from recorder_fsm.config.listen_address import ListenAddress
 from recorder_fsm.machine.lifecycle import Change
 from recorder_fsm.status import diagram
 from recorder_fsm.status.board import Board
 from recorder_fsm.status.door import Door
-from recorder_fsm.status.metrics import exposition, registry_of
+from recorder_fsm.status.metrics import TEXT_FORMAT, exposition, registry_of
 from recorder_fsm.status.page_facts import as_json, health_facts, page_facts
 from recorder_fsm.status.thumbnail import Take, Thumbnail
 from recorder_fsm.status.watchers import Coalesced, Watchers
@@ -114,9 +113,10 @@ class StatusServer:
         await runner.setup()
         self._runner, self._door.server = runner, runner.server
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            self._door, self._address.host, self._address.port, backlog=WAITING, reuse_address=True
-        )
+        host, port = self._address.host, self._address.port
+        if port == 0:  # a name may have several addresses, and each would get a port of its own
+            host = str((await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0][4][0])
+        self._listener = await loop.create_server(self._door, host, port, backlog=WAITING, reuse_address=True)
         for listening in self._listener.sockets:  # each connection inherits it
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.port = self._listener.sockets[0].getsockname()[1]
@@ -148,7 +148,7 @@ class StatusServer:
         )
 
     async def _measure(self, _: web.Request) -> web.Response:
-        return web.Response(body=exposition(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=exposition(self._registry), headers={"Content-Type": TEXT_FORMAT})
 
 
 def _page() -> tuple[str, str]:
