@@ -66,7 +66,7 @@ class Sampler:
                 memory_bytes={part: use.memory_bytes for part, use in uses.items()},
                 machine=self._usage.machine(),
                 speed=speed if capturing else None,
-                behind_s=max(0.0, self._timeline.captured_s - progress.position_s) if capturing else None,
+                behind_s=self._timeline.behind_s if capturing else None,
                 level_dbfs=level_dbfs if capturing else None,
                 frames=progress.frames if segments else None,
                 size_bytes=progress.size_bytes if segments else None,

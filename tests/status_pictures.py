@@ -44,7 +44,7 @@ async def scene(stage: Shown) -> None:
     second = stage.captures()
     context.timeline._origin_s -= 61
     second.progress.frames, second.progress.size_bytes, second.progress.heard_s = 14210, 96 * MIB, 903
-    second.progress.position_s = context.timeline.captured_s + 3600
+    second.progress.position_s = 3600.0
     events = board.events
     for number, at_s in enumerate((0.9, 2.6, 3.4, 1243.0)):
         events[number] = attrs.evolve(events[number], at_s=at_s)

@@ -164,11 +164,13 @@ async def test_second_capture_counts_from_the_same_begin(up: Stage, tmp_path: Pa
     """After a restart: a segment of its own, whose time stamps say where in the recording it belongs."""
     async with up.capture(tmp_path, timeline):
         await reached(timeline, 1.0)
+    timeline._origin_s -= 20  # as if it had recorded for longer
     begin_s = timeline.begin_s
     async with up.capture(tmp_path, timeline):
         first, second = timeline.segments
         assert timeline.begin_s == begin_s
-        await reached(timeline, second.from_s + 1.0)
+        await reached(timeline, 1.0)
+        assert timeline.behind_s < 10, "the position counts from the begin of its own segment"
     assert second.path == tmp_path / "live-2.mp4"
     assert second.from_s >= (first.stopped_at_s or 0.0) >= 1.0
     assert timeline.progress.frames == first.progress.frames + second.progress.frames

@@ -53,7 +53,7 @@ async def test_encoder_that_stands_is_not_healthy_until_it_is_replaced() -> None
         assert stage.board.health.ok
         stage.captures()
         assert stage.board.health.ok
-        assert stage.board.behind_s < 1
+        assert stage.board.timeline.behind_s < 1
 
 
 async def test_encoder_need_not_write_after_the_recording() -> None:

@@ -100,11 +100,12 @@ def _printed(keys: tuple[str, ...]) -> str:
 
 @attrs.define
 class Progress:
-    """What the encoder reported so far: frames written, position in seconds, bytes written, speed against real time.
+    """What the encoder reported so far: frames written, position, bytes written, speed against real time.
 
-    `level_dbfs` is the audio of the last second (root mean square), `loudest_dbfs` its highest peak so far, `heard_s`
-    the number of seconds that were not silent, of `measured_s`, `heard_until_s` the end of the last of them; `power`
-    the sum of their mean squares. `black`: the frame is black now.
+    `position_s` counts from the begin of its own segment. `level_dbfs` is the audio of the last second (root mean
+    square), `loudest_dbfs` its highest peak so far, `heard_s` the number of seconds that were not silent, of
+    `measured_s`, `heard_until_s` the end of the last of them; `power` the sum of their mean squares. `black`: the frame
+    is black now.
     """
 
     frames: int = 0

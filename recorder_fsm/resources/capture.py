@@ -130,7 +130,7 @@ class Capture:
     @property
     def behind_s(self) -> float:
         """How far the encoder is behind the clock, in seconds: it is slower than real time where this grows."""
-        return self._timeline.captured_s - self._timeline.progress.position_s
+        return self._timeline.behind_s
 
     async def lost(self) -> RecorderError:
         """Wait until a program of the capture ends by itself, or no frame is written any more; returns the cause.

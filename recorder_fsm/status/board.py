@@ -123,14 +123,6 @@ class Board:
         return bool(self.timeline.segments) and self.timeline.segments[-1].stopped_at_s is None
 
     @property
-    def behind_s(self) -> float:
-        """How far the encoder is behind the clock; 0 where none is to write. A new one counts from its own begin."""
-        if not self.captures:
-            return 0.0
-        last = self.timeline.segments[-1]
-        return max(0.0, self.timeline.captured_s - max(last.from_s, last.progress.position_s))
-
-    @property
     def gaps(self) -> Gaps:
         """Those between two captures while it records; those in the file once that is made."""
         if self.job.report.gaps:
@@ -152,6 +144,6 @@ class Board:
             cause = self.last_fault.cause if self.last_fault is not None else None
             words = cause.sentence if isinstance(cause, RecorderError) else "The job failed."
             return Health(False, self.last_fault.code if self.last_fault else "failed", words)
-        if self.state is State.RECORDING and self.behind_s > STANDS_AFTER_S:
-            return Health(False, "encoder_stands", f"The encoder is {self.behind_s:.0f} s behind the clock.")
+        if self.state is State.RECORDING and self.timeline.behind_s > STANDS_AFTER_S:
+            return Health(False, "encoder_stands", f"The encoder is {self.timeline.behind_s:.0f} s behind the clock.")
         return Health(True)

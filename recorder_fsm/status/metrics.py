@@ -128,7 +128,7 @@ METRICS: tuple[Declared, ...] = (
     Declared("recorder_encoder_speed_ratio", "Speed of the encoder against real time: 1 is as fast as the call.",
         _one(lambda board: board.progress.speed if board.captures else None)),
     Declared("recorder_encoder_behind_seconds", "How far what is written is behind the clock of the recording.",
-        _one(lambda board: board.behind_s)),
+        _one(lambda board: board.timeline.behind_s)),
     Declared("recorder_audio_level_dbfs", "Audio of the last second (root mean square); -120 is digital silence.",
         _one(lambda board: _dbfs(board.progress.level_dbfs) if board.captures else None)),
     Declared("recorder_audio_peak_dbfs", "Highest peak of the audio so far; -120 is digital silence.",

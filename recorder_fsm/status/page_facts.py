@@ -40,7 +40,7 @@ def page_facts(board: Board, *, ended: bool = False) -> dict[str, Any]:
         "frames": progress.frames,
         "dropped": progress.dropped,
         "speed": progress.speed if board.captures else None,
-        "behind_s": round(board.behind_s, 1),
+        "behind_s": round(timeline.behind_s, 1),
         "black": board.captures and timeline.segments[-1].progress.black,
         "size": [job.settings.capture_width, job.settings.capture_height],
         "level_dbfs": _level(progress.level_dbfs) if board.captures else None,
