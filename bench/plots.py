@@ -177,15 +177,15 @@ def density(rows: Sequence[Row], path: Path) -> None:
     kinds = [(point, scene) for point in POINTS for scene in ("moving", "static") if _of(rows, point, scene)]
     with figure(path, width=9.0, height=3.8) as (axes,):
         for shift, who in ((-0.2, "reference"), (0.2, "ours")):
-            values = [next((row["jobs"] for row in _of(rows, *kind) if row["who"] == who), 0) for kind in kinds]
+            found = [next((row for row in _of(rows, *kind) if row["who"] == who), None) for kind in kinds]
+            places = [place + shift for place in range(len(kinds))]
+            kept = [row["jobs"] if row else 0 for row in found]
             bars = axes.bar(
-                [place + shift for place in range(len(kinds))],
-                values,
-                width=0.38,
-                color=COLOURS[who],
-                label=LABELS[who],
+                places, kept, width=0.38, color=COLOURS[who], alpha=0.35, label=f"{LABELS[who]}, frames kept"
             )
             axes.bar_label(bars, padding=2)
+            whole = [row["whole"] if row else 0 for row in found]
+            axes.bar(places, whole, width=0.38, color=COLOURS[who], label=f"{LABELS[who]}, audio whole, too")
         axes.set_xticks(
             range(len(kinds)), [f"{POINTS[point].words.replace(' ', chr(10))}\n{scene}" for point, scene in kinds]
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from bench.programs import BenchError
-from recorder_fsm.analysis.pattern import TONES_HZ, Kind, counters, flashes
+from recorder_fsm.analysis.pattern import COUNTER_BITS, TONES_HZ, Kind, counters, flashes
 from recorder_fsm.analysis.probe import probe
 from recorder_fsm.analysis.tones import beeps
 
@@ -55,10 +55,20 @@ def offsets_ms(lit: Sequence[float], heard: Sequence[float], half_frame_ms: floa
 
 
 def lost_share(readings: Sequence[tuple[float, int | None]], frame_rate: int, from_s: float, until_s: float) -> float:
-    """Return the share of frames that the file lacks: different pictures of a page that always moves, by the rate."""
-    seen = {value for at_s, value in readings if value is not None and from_s <= at_s < until_s}
-    wanted = frame_rate * (until_s - from_s)
-    return max(0.0, 1 - len(seen) / wanted) if wanted > 0 else 0.0
+    """Return the share of frames that the file lacks, though the page drew them and the rate had room for them.
+
+    `readings`: the time in seconds of each frame, and the page's own counter of what it drew. What a page that has too
+    little CPU never draws is not lost by who records it.
+    """
+    read = [(at_s, value) for at_s, value in readings if value is not None and from_s <= at_s < until_s]
+    if len(read) < 2:
+        return 1.0
+    changes = [read[0], *(after for before, after in pairwise(read) if after[1] != before[1])]
+    lost = 0
+    for (at_s, value), (next_s, following) in pairwise([*changes, (until_s, read[-1][1] + 1)]):
+        drawn = (following - value) % 2**COUNTER_BITS
+        lost += max(0, min(drawn, round((next_s - at_s) * frame_rate)) - 1)
+    return lost / (lost + len(changes))
 
 
 def moved_beeps(heard: Sequence[float], from_s: float, until_s: float) -> int:

@@ -160,19 +160,13 @@ def density(rows: Sequence[Row]) -> str:
     lines = []
     for name, point in POINTS.items():
         for scene in ("moving", "static"):
-            of = {row["who"]: row for row in rows if (row["point"], row["scene"]) == (name, scene)}
-            if set(of) == {"ours", "reference"}:
-                lines.append(
-                    [
-                        point.words,
-                        scene,
-                        *(str(of[who]["jobs"]) for who in ("reference", "ours")),
-                        *(_limit(of[who]) for who in ("reference", "ours")),
-                    ]
-                )
-    return table(
-        ["Profile", "Page", "Reference", "recorder-fsm", "Reference with one more", "recorder-fsm with one more"], lines
-    )
+            for row in sorted(
+                (row for row in rows if (row["point"], row["scene"]) == (name, scene)),
+                key=lambda row: row["who"] == "ours",
+            ):
+                cells = [str(row["jobs"]), str(row["whole"]), _limit(row)]
+                lines.append([f"{point.words}, {scene}: {WHO_WORDS[row['who']]}", *cells])
+    return table(["Profile and page", "Frames kept", "Audio whole, too", "What more jobs lost"], lines)
 
 
 def finish(rows: Sequence[Row]) -> str:
@@ -185,11 +179,14 @@ def finish(rows: Sequence[Row]) -> str:
 
 
 def _limit(row: Row) -> str:
-    failed = [one for one in row["tried"] if not one["passed"]]
-    if not failed:
-        return "not tried"
-    first = min(failed, key=lambda one: int(one["jobs"]))
-    return f"{100 * first['lost']:.1f} % of the frames lost, {first['beeps_moved']} beeps moved"
+    failed = sorted((one for one in row["tried"] if not one["whole"]), key=lambda one: int(one["jobs"]))
+    return "; ".join(f"{one['jobs']}: {_loss(one)}" for one in failed)
+
+
+def _loss(tried: Row) -> str:
+    if tried["trouble"]:
+        return str(tried["trouble"])
+    return f"{100 * tried['lost']:.1f} % of the frames, {tried['beeps_moved']} beeps moved"
 
 
 def _memory(row: Row, part: str) -> float:

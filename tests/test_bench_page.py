@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import page, plots, tables
-from bench.density import highest, passes
+from bench.density import highest, is_whole, keeps_frames
 from bench.page import PARTS, begin, end, filled, section
 from bench.parts import PART_NAMES
 from bench.programs import BenchError
@@ -54,7 +54,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "scene": scene,
             "who": who,
             "jobs": jobs,
-            "tried": [{"jobs": jobs + 1, "passed": False, "lost": 0.031, "beeps_moved": 2}],
+            "whole": jobs - 1,
+            "tried": [
+                {"jobs": jobs + 1, "passed": False, "whole": False, "trouble": "", "lost": 0.031, "beeps_moved": 2}
+            ],
         }
         for scene in ("moving", "static")
         for who, jobs in (("ours", 5), ("reference", 3))
@@ -71,7 +74,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         ("quality", "| document | 1080p30 1500k fast | 1400 | 29.0 | 40.0 | 200 | 30.0 | 40.0 | 0.14 | 240 | 1.00 |"),
         ("start", "| 5 in the same second | 1 | 10.0 | 1.9 |"),
         ("memory", "| recorder-fsm | all | 305 | 305 | +0.00 |"),
-        ("density", "| 720p20 1500k veryfast | moving | 3 | 5 | 3.1 % of the frames lost, 2 beeps moved | 3.1 %"),
+        ("density", "| 720p20 1500k veryfast, moving: recorder-fsm | 5 | 4 | 6: 3.1 % of the frames, 2 beeps moved |"),
         ("finish", "| 3.0 h | 2.0 GB | 2.0 | 1.0 |"),
     ],
 )
@@ -157,8 +160,11 @@ def test_a_job_without_a_file_or_with_a_hole_fails_all() -> None:
     whole = Reading(0.0, 0.0, 0.0, 0.0, lost=0.0, beeps=9, beeps_moved=0, seconds=10.0)
     holed = Reading(0.0, 0.0, 0.0, 0.0, lost=0.0, beeps=9, beeps_moved=1, seconds=10.0)
     jerky = Reading(0.0, 0.0, 0.0, 0.0, lost=0.01, beeps=9, beeps_moved=0, seconds=10.0)
-    assert passes([whole, whole], 2)
-    assert not any((passes([whole], 2), passes([whole, holed], 2), passes([jerky], 1)))
+    assert keeps_frames([whole, holed], 2)
+    assert is_whole([whole, whole], 2)
+    assert not any(
+        (is_whole([whole], 2), is_whole([whole, holed], 2), keeps_frames([whole], 2), keeps_frames([jerky], 1))
+    )
 
 
 def test_offset_is_that_of_the_nearest_flash_less_half_a_frame() -> None:
@@ -168,13 +174,18 @@ def test_offset_is_that_of_the_nearest_flash_less_half_a_frame() -> None:
     assert [offset for _, offset in found] == pytest.approx([10.0, -40.0])
 
 
-def test_lost_frames_are_pictures_that_the_rate_has_room_for() -> None:
-    """A frame that is repeated or unreadable is none; the ends of the file do not count."""
-    steady = [(number / 10, number) for number in range(50)]
+def test_lost_frames_are_those_that_the_page_drew_and_the_rate_has_room_for() -> None:
+    """A frame that is repeated or unreadable is none; the ends of the file do not count, nor a page that is slow."""
+    steady = [(number / 10, 3 * number) for number in range(50)]
     assert lost_share(steady, 10, 1.0, 4.0) == 0.0
-    held = [(at_s, None if number == 15 else number - number % 2) for at_s, number in steady]
-    assert lost_share(held, 10, 1.0, 4.0) == pytest.approx(0.5)
     assert lost_share(steady, 8, 1.0, 4.0) == 0.0
+    held = [(at_s, None if value == 45 else value) for at_s, value in steady]
+    assert lost_share(held, 10, 1.0, 4.0) == pytest.approx(1 / 30)
+    every_other = [(at_s, value - value % 6) for at_s, value in steady]
+    assert lost_share(every_other, 10, 1.0, 4.0) == pytest.approx(0.5, abs=0.02)
+    slow_page = [(number / 10, number // 2) for number in range(50)]
+    assert lost_share(slow_page, 10, 1.0, 4.0) == 0.0
+    assert lost_share([], 10, 1.0, 4.0) == 1.0
 
 
 @pytest.mark.parametrize(
