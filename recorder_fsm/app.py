@@ -15,6 +15,7 @@ from recorder_fsm import __version__
 from recorder_fsm.browser.launch_options import child_environment, proxy_switches
 from recorder_fsm.changes import told_of_changes
 from recorder_fsm.config.settings import Settings, docs_url_of, usable_hooks
+from recorder_fsm.config.shown import shown_settings
 from recorder_fsm.error_catalogue import what_to_do
 from recorder_fsm.errors import DirectoryError, RecorderError, SettingsError
 from recorder_fsm.job_end import Ended, tell_of_end, tell_of_refusal
@@ -27,7 +28,7 @@ from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.refusal import read_settings, refuse
 from recorder_fsm.sampling import Sampler
 from recorder_fsm.steps import steps_of
-from recorder_fsm.steps.context import JobContext
+from recorder_fsm.steps.context import GRACE_RESERVE_S, JobContext
 from recorder_fsm.steps.deeper_cause import DeeperCause
 from recorder_fsm.storage import logs
 from recorder_fsm.storage.job_dir import BUSY, JobDirectory
@@ -40,6 +41,7 @@ from recorder_fsm.system.parent_death import adopt_orphans
 from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
 from recorder_fsm.system.surroundings import tight_limits
+from recorder_fsm.system.usage import machine_facts
 
 if TYPE_CHECKING:
     from recorder_fsm.mattermost.bot import CallsBot
@@ -154,7 +156,7 @@ class _Job:
             call_id=settings.call_id,
             post_id=settings.post_id,
         )
-        report = JobReport(settings.recording_id, self.began)
+        report = self._begin_report()
         job = JobContext(
             settings=settings,
             directory=directory,
@@ -216,8 +218,21 @@ class _Job:
             report.note(f"{lines} lines were left out of {name}")
         if ours:
             report.write(directory.report, exit_code=code, state=final.value, cause=cause, docs_url=settings.docs_url)
+            await self._leave_page(job, needed=code != EXIT_NOTHING_LEFT or final is State.FAILED)
         _say_end(outcome, code, directory.report, settings.docs_url)
         return code
+
+    def _begin_report(self) -> JobReport:
+        report = JobReport(self.settings.recording_id, self.began)
+        report.runs_in(shown_settings(self.settings), machine_facts())
+        return report
+
+    async def _leave_page(self, job: JobContext, *, needed: bool) -> None:
+        """Write the page for people, which a job that published its recording needs only when somebody asks for it."""
+        if needed and not self.directory.read_only:
+            from recorder_fsm.report_page.writer import leave_page  # noqa: PLC0415 - see above
+
+            await leave_page(self.directory.path, job.grace_left_s() + GRACE_RESERVE_S / 2)
 
     def _kill_what_is_left(self) -> None:
         spared = [self.directory.guard_pid] if self.directory.guard_pid is not None else []

@@ -47,6 +47,7 @@ def _report_change(report: JobReport) -> Listener:
             transition.source.value,
             transition.target.value,
             str(change.cause) if change.cause else "",
+            [resource.value for resource in transition.restarts],
         )
 
     return note

@@ -232,6 +232,46 @@ def verify(context: click.Context, file: Path, *, as_json: bool, pattern: bool, 
 
 @commands.command(
     examples=[
+        (
+            "recorder-fsm report /data/RECORDING_ID",
+            "Write /data/RECORDING_ID/report.html, to be opened in any browser.",
+        ),
+        ("recorder-fsm report /data/RECORDING_ID --out - > job.html", "Write it to standard output."),
+    ]
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the page goes, - for standard output. [default: DIRECTORY/report.html]",
+)
+@click.pass_context
+def report(context: click.Context, directory: Path, out: Path | None) -> None:
+    """Write one page of HTML about the job in DIRECTORY, a subdirectory of DATA_DIR.
+
+    It says what happened, why, and what to do, with CPU, memory, encoder and audio over time, frames of a recording
+    that is kept, and the log. It has all in it, so it can be sent to somebody. A job that fails leaves one by itself.
+    """
+    from recorder_fsm.errors import RecorderError  # noqa: PLC0415
+    from recorder_fsm.plain_text import keep_secret  # noqa: PLC0415
+    from recorder_fsm.report_page.writer import PAGE, page_with_frames, put  # noqa: PLC0415
+    from recorder_fsm.terminal.stopping import run_stoppable  # noqa: PLC0415
+
+    keep_secret(context.obj.get("AUTH_TOKEN", ""))  # where it is known: the log has none, and is masked once more
+    target = directory / PAGE if out is None else out
+    try:
+        page = run_stoppable(page_with_frames(directory), lambda: click.echo("Stopped.", err=True))
+        if str(target) == "-":
+            sys.stdout.buffer.write(page)
+        else:
+            put(page, target)
+            click.echo(f"the report is {target}")
+    except RecorderError as error:
+        raise click.ClickException(error.detail or error.sentence) from error
+
+
+@commands.command(
+    examples=[
         ("recorder-fsm standin", "Serve http://127.0.0.1:8065, with a page that starts and stops recordings."),
         ("recorder-fsm standin --port 9000 --knobs faults.json", "With faults to try (docs/standin.md)."),
     ]

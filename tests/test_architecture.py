@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "recorder_fsm"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.read_text(encoding="utf-8"))
 LONGEST_FILE = 330
 LONGER_FILES = {
+    "commands": 400,
     "app": 345,
     "mattermost.client": 400,
     "mattermost.upload": 400,

@@ -307,7 +307,16 @@ def test_free_space_that_the_system_does_not_tell_is_no_full_disk(
 
 def test_nothing_that_tells_of_a_meeting_outlives_it(tmp_path: Path) -> None:
     """Frames, parts, names, the journal go; log and report stay, and what is not ours."""
-    made = ("live.mp4", "live-2.mp4", "Call.mp4.part", "poster.png", "last-screen.png", "journal.jsonl", "report.part")
+    made = (
+        "live.mp4",
+        "live-2.mp4",
+        "Call.mp4.part",
+        "poster.png",
+        "last-screen.png",
+        "journal.jsonl",
+        "report.part",
+        "report.html",
+    )
     stay = ("recorder.log", "report.json", "notes.txt", "live.mp4.bak", "photo.png")
     with JobDirectory(tmp_path / "job") as directory:
         for name in (*made, *stay):

@@ -28,8 +28,9 @@ WORKSPACE = "workspace"
 PRIVATE = 0o700
 SEGMENT = re.compile(r"live(?:-([0-9]+))?\.mp4")
 """A file that an encoder writes: `live.mp4`, then `live-2.mp4` ... after restarts."""
-OF_A_MEETING = re.compile(r"live(?:-[0-9]+)?\.mp4|.*\.part|(?:poster|last-screen)\.png|journal\.jsonl")
-"""What else we make beside the finished file, in this version or an earlier one. Only log and report outlive it."""
+OF_A_MEETING = re.compile(r"live(?:-[0-9]+)?\.mp4|.*\.part|(?:poster|last-screen)\.png|journal\.jsonl|report\.html")
+"""What else we make beside the finished file, in this version or an earlier one. Only log and report outlive it: the
+page, which may show frames, is made anew where it is due."""
 BUSY = "directory_busy"
 """The code of the error for a directory in which another recorder works."""
 

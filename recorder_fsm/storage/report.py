@@ -9,6 +9,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,15 @@ class JobReport:
         self._began = began
         self._entered = began
         self._states: dict[str, float] = {}
-        self._facts: dict[str, Any] = {"recording_id": recording_id, "version": __version__}
+        ran_s = max(0.0, time.monotonic() - began)
+        began_at = datetime.now(UTC) - timedelta(seconds=ran_s)
+        self._facts: dict[str, Any] = {
+            "recording_id": recording_id,
+            "version": __version__,
+            "began_at": began_at.isoformat(timespec="milliseconds"),
+        }
         self._notes: list[str] = []
-        self._transitions: list[dict[str, str | float]] = []
+        self._transitions: list[dict[str, str | float | list[str]]] = []
         self._gaps: list[dict[str, str | float]] = []
         self.samples = Samples(SAMPLE_EVERY_S)
         """What the job used and did over time; `sampling` fills it."""
@@ -50,13 +57,20 @@ class JobReport:
         """What a person should know of the recording."""
         return self._notes
 
-    def changed(self, event: str, source: str, target: str, cause: str) -> None:
-        """Take a transition; `cause` is "" where the event says it all."""
+    def runs_in(self, settings: Facts, machine: Facts) -> None:
+        """Take what the job was told, nothing secret in it, and what it runs on."""
+        self._facts["settings"], self._facts["machine"] = dict(settings), dict(machine)
+
+    def changed(self, event: str, source: str, target: str, cause: str, restarts: Sequence[str] = ()) -> None:
+        """Take a transition; `cause` is "" where the event says it all, `restarts` the resources that start anew."""
         now = time.monotonic()
         self._states[source] = round(self._states.get(source, 0) + now - self._entered, 3)
         self._entered = now
         after_s = round(now - self._began, 3)
-        self._transitions.append({"after_s": after_s, "event": event, "to": target, "cause": cause})
+        fact: dict[str, str | float | list[str]] = {"after_s": after_s, "event": event, "to": target, "cause": cause}
+        if restarts:
+            fact["restarts"] = list(restarts)
+        self._transitions.append(fact)
 
     def started(self, after_s: float, lag_s: float) -> None:
         """`started` was accepted so long after the process began, and after the begin of the file."""

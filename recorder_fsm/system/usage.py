@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ SEARCH_EVERY = 6
 MOST_PROCESSES = 500
 """A page that starts more is read no further: a reading has an end."""
 
+CONTENT_BYTES = 4096
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -158,9 +160,20 @@ class Usage:
         # Not by `Path.read_bytes`, which takes four times as long.
         descriptor = os.open(f"{self._proc}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.read(descriptor, 4096)
+            return os.read(descriptor, CONTENT_BYTES)
         finally:
             os.close(descriptor)
+
+
+def machine_facts() -> dict[str, str | int]:
+    """Return what a person asks of the machine first: kernel, Python, the cores we may use, its memory."""
+    system = os.uname()
+    return {
+        "system": " ".join((system.sysname, system.release, system.machine)),
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES,
+    }
 
 
 def _line(pid: int, found: Mapping[int, _Process]) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import os
 import re
 import signal
@@ -65,8 +66,13 @@ async def failed(fault: Fault, *, told: str) -> str:
     fault.nothing_published()
     assert told in fault.told(), fault.run.text
     assert [report.status for report in fault.standin.state.statuses if report.reply == 200] == ["failed"]
-    assert {file.name for file in fault.run.job_dir.iterdir()} == {"recorder.log", "report.json"}
-    return in_report(fault)
+    assert {file.name for file in fault.run.job_dir.iterdir()} == {"recorder.log", "report.json", "report.html"}
+    cause = in_report(fault)
+    page = (fault.run.job_dir / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Nothing was " in page
+    assert fault.row.noticed in page  # the error code, and below it what the program said
+    assert html.escape(cause) in page
+    return cause
 
 
 # --- S1: bad values ---------------------------------------------------------------------------------------------------
@@ -574,7 +580,7 @@ async def test_refused_start_is_discarded_quietly(start: Any, row: MakeRow) -> N
         fault.nothing_published()
         assert len(fault.standin.requests("status")) == 1
         assert [line for line in fault.run.lines if line["level"] == "ERROR"] == []
-        assert {file.name for file in fault.run.job_dir.iterdir()} == {"recorder.log", "report.json"}
+        assert {file.name for file in fault.run.job_dir.iterdir()} == {"recorder.log", "report.json", "report.html"}
         made.noticed = "job_refused"
 
 
