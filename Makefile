@@ -88,7 +88,7 @@ pictures: setup ## Make the pictures in the documents anew, or some (PICTURES="d
 	@$(BIN)/python -m docsite.pictures $(PICTURES)
 
 .PHONY: refresh
-refresh: setup ## Write what README.md and docs/lifecycle.md quote from the program anew
+refresh: setup ## Write what README.md and two pages of docs quote from the program anew
 	@$(BIN)/python -m docsite.refresh
 
 .PHONY: format

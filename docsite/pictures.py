@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recorder_fsm.standin.server import StandIn
+from tests import status_pictures
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -135,13 +136,20 @@ PICTURES: Mapping[str, Callable[[Page], Awaitable[bytes]]] = {
 }
 
 
+SETS: Mapping[str, Callable[[], Awaitable[None]]] = {"status": status_pictures.main}
+"""Pictures that are taken together, by whoever stages what is on them, and written where the documents have them."""
+
+
 async def make(names: list[str]) -> None:
     """Make these pictures and write them where the documents have them."""
+    for name in filter(SETS.__contains__, names):
+        await SETS[name]()
+        print(f"made the pictures of {name}")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), chromium_sandbox=os.geteuid() != 0
         )
-        for name in names:
+        for name in filter(PICTURES.__contains__, names):
             page = await browser.new_page(device_scale_factor=1, viewport={"width": 1280, "height": 800})
             drawn = await PICTURES[name](page)
             await page.close()
@@ -154,10 +162,10 @@ async def make(names: list[str]) -> None:
 
 def main() -> None:
     """Make the pictures that are named, or all."""
-    unknown = set(sys.argv[1:]) - set(PICTURES)
-    if unknown:
-        raise SystemExit(f"there is no picture {', '.join(sorted(unknown))}; there are {', '.join(PICTURES)}")
-    asyncio.run(make(sys.argv[1:] or list(PICTURES)))
+    known = [*PICTURES, *SETS]
+    if unknown := set(sys.argv[1:]) - set(known):
+        raise SystemExit(f"there is no picture {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    asyncio.run(make(sys.argv[1:] or known))
 
 
 if __name__ == "__main__":

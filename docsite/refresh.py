@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recorder_fsm.config import settings
 from recorder_fsm.machine import diagram
+from recorder_fsm.status import metrics
 
 ROOT = Path(__file__).parent.parent
 MERMAID = re.compile(r"```mermaid\nstateDiagram.*?```\n", re.DOTALL)
@@ -24,6 +25,7 @@ def quotations() -> Iterator[tuple[str, re.Pattern[str], str]]:
     yield "docs/lifecycle.md", MERMAID, drawn
     yield "docs/lifecycle.md", _table("| State | Holds |"), diagram.states_table()
     yield "docs/lifecycle.md", _table("| In | Event |"), diagram.transitions_table()
+    yield "docs/observing.md", _table("| Metric | Type |"), metrics.markdown_table()
 
 
 def refreshed(root: Path) -> Iterator[tuple[Path, str]]:

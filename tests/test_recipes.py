@@ -16,7 +16,17 @@ from docsite.refresh import refreshed
 ROOT = Path(__file__).parent.parent
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^### (.+)\n((?:(?!###? ).*\n)+)", CONTRIBUTING.partition("## How to add")[2], re.MULTILINE))
-NEEDED = ("A setting", "An event", "A state", "A resource", "An error code", "A fault", "A command", "A document")
+NEEDED = (
+    "A setting",
+    "An event",
+    "A state",
+    "A resource",
+    "An error code",
+    "A fault",
+    "A metric",
+    "A command",
+    "A document",
+)
 
 
 def test_recipes_are_there_for_what_people_add() -> None:
@@ -54,7 +64,7 @@ def test_recipe_for_a_setting_gives_a_setting(tmp_path: Path) -> None:
     for part in ("recorder_fsm", "docsite"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "pages"))
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/lifecycle.md"):
+    for name in ("README.md", "docs/lifecycle.md", "docs/observing.md"):
         shutil.copy(ROOT / name, tmp_path / name)
     table = tmp_path / "recorder_fsm/config/settings.py"
     text = table.read_text(encoding="utf-8")
