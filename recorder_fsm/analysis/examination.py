@@ -24,7 +24,7 @@ class PatternFound:
 
 @attrs.frozen
 class Examination:
-    """Hold all that was measured; `video` and `audio` are None where there is no such stream."""
+    """Hold all that was measured; `video` and `audio` are None where there is no such stream, or nothing in it."""
 
     path: Path
     container: Container
@@ -73,7 +73,11 @@ async def examine(path: Path, *, pattern: bool = False) -> Examination:
     played = await play(path, shown, heard)
     seeks = await jump(path, played, container.start_s)
     found = await _pattern(path, container) if pattern else None
-    return Examination(path, container, shown, heard, played, tuple(seeks), found)
+    return Examination(path, container, _filled(shown), _filled(heard), played, tuple(seeks), found)
+
+
+def _filled(track: Track | None) -> Track | None:
+    return track if track and track.times_s else None
 
 
 async def _pattern(path: Path, container: Container) -> PatternFound:

@@ -35,7 +35,7 @@ class Track:
     def holes(self, over_s: float) -> list[Hole]:
         """Return the stretches longer than `over_s` between one frame and the next, and behind the last."""
         ends = [*self.times_s[1:], self.end_s]
-        return [Hole(at, end - at) for at, end in zip(self.times_s, ends, strict=True) if end - at > over_s]
+        return [Hole(at, end - at) for at, end in zip(self.times_s, ends, strict=False) if end - at > over_s]
 
     @property
     def usual_s(self) -> float:

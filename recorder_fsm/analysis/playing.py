@@ -77,15 +77,15 @@ class Seek:
 
 async def play(path: Path, video: Track | None, audio: Track | None) -> Played:
     """Decode all of it. Raises `ProgramError` where that takes longer than a file of this size may."""
-    at_places = places(video) if video else []
+    at_places = places(video) if video is not None else []
     outputs = []
-    if video:
+    if video is not None:
         black = f"blackdetect=d={BLACK_MIN_S}:pix_th={BLACK_PIXEL}"
         outputs += [*_out(f"{black},{STILL},crop=2:2:0:0"), "-f", "framecrc", "pipe:1"]
         chosen = "+".join(rf"lt(abs(t-{at_s:.6f})\,{NEAR_S})" for at_s in at_places)
         if chosen:
             outputs += [*_out(f"select='{chosen}',showinfo"), "-f", "null", "-"]
-    if audio:
+    if audio is not None:
         measured = f"silencedetect=n={SILENT_DB}dB:d={SILENT_MIN_S},ebur128=peak=true:framelog=verbose"
         outputs += ["-map", "0:a:0", "-af", measured, "-f", "null", "-"]
     # A frame that cannot be decoded is no reason to stop: how many there are is what is asked.

@@ -27,9 +27,13 @@ KEY_INTERVAL_S = 15.0
 def judge_video(found: Examination) -> Iterator[Check]:
     """Name the video, and say whether browsers play it and know its colours."""
     video = found.container.video
-    if video is None:
+    if video is None or found.video is None:
         yield Check(
-            "video", "none", "bad", "There is nothing to see.", "Look in the job's log for what became of the capture."
+            "video",
+            "no frames" if video else "none",
+            "bad",
+            "There is nothing to see.",
+            "Look in the job's log for what became of the capture.",
         )
         return
     tags = video.colours[1:]
@@ -57,9 +61,13 @@ def judge_video(found: Examination) -> Iterator[Check]:
 def judge_audio(found: Examination) -> Iterator[Check]:
     """Name the audio, and say whether browsers play it."""
     audio = found.container.audio
-    if audio is None:
+    if audio is None or found.audio is None:
         yield Check(
-            "audio", "none", "bad", "There is nothing to hear.", "Look in the job's log for what became of the audio."
+            "audio",
+            "no samples" if audio else "none",
+            "bad",
+            "There is nothing to hear.",
+            "Look in the job's log for what became of the audio.",
         )
         return
     channels = {1: "mono", 2: "stereo"}.get(audio.channels, f"{audio.channels} channels")

@@ -89,9 +89,10 @@ async def test_sheet_shows_frames_levels_and_marks_on_one_axis(tmp_path: Path) -
     assert sheet.columns((0xF0, 0xC0, 0x50))[0] == pytest.approx(0.5, abs=0.02), "silence is found in the levels"
 
 
-async def test_sheet_of_any_name_has_its_title(tmp_path: Path) -> None:
+async def test_sheet_of_any_name_has_its_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What means something to ffmpeg, a terminal or a shell is drawn as text, and opened as a file."""
-    path = await red_then_green(tmp_path / "-http:a'b:c%d{n}[x],;\\\\ \n\udcff.mp4")
+    monkeypatch.chdir(tmp_path)
+    path = await red_then_green(Path("http:-a'b:c%d{n}[x],;\\\\ \n\udcff.mp4"))
     sheet = await sheet_of(path, tmp_path / "a.png")
     assert near(sheet.thumbnail(0), (254, 0, 0))
     assert any(sheet.at(x, y) != GROUND for y in range(10, 40) for x in range(20, 300))

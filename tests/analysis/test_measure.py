@@ -103,6 +103,13 @@ async def test_beeps_other_tones_are_not_taken_for_it(tmp_path: Path) -> None:
     assert await tones.beeps(path, 1000) == []
 
 
+async def test_beeps_of_minutes_are_each_found_once(tmp_path: Path) -> None:
+    """The audio is looked at minute by minute; a beep across a minute's edge is found once, and in its place."""
+    tone = BEEP.format(hz=1000, onset=0.97, length=0.1, seconds=64)
+    path = await make(tmp_path / "a.wav", "-f", "lavfi", "-i", tone)
+    assert await tones.beeps(path, 1000) == pytest.approx([at + 0.97 for at in range(64)], abs=0.002)
+
+
 async def test_corners_colours_are_read(tmp_path: Path) -> None:
     """Each corner reports its own colour, and a whole frame has no black edge."""
     path = await make(tmp_path / "a.mp4", "-f", "lavfi", "-i", cornered(), *H264)

@@ -84,6 +84,17 @@ def test_cut_recording_is_not_fit(known_file: Path, tmp_path: Path) -> None:
     assert facts["length_s"] < 8
 
 
+def test_stream_that_is_announced_and_empty_is_a_fault(known_file: Path, tmp_path: Path) -> None:
+    """A live file of a killed recorder may end before its first audio: video is measured, audio said to be missing."""
+    live = ("-c", "copy", "-movflags", "+frag_keyframe+empty_moov+default_base_moof")
+    bytes_ = asyncio.run(make(tmp_path / "live.mp4", "-i", str(known_file), "-t", "4", *live)).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(bytes_[: bytes_.index(b"mdat") + 30_000])
+    code, facts = judged(cut)
+    assert (code, facts["audio"], ratings(facts)["audio"], ratings(facts)["video"]) == (1, None, "bad", "ok")
+    assert facts["video"]["frames"] > 1
+
+
 def test_damaged_recording_is_not_fit(known_file: Path, tmp_path: Path) -> None:
     """Bytes that are not the encoder's are errors of the decoder."""
     bytes_ = bytearray(known_file.read_bytes())
