@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from loguru import logger
 
 from bench import av, cpu, density, finish, memory, page, quality, starting
+from bench.others import Others
 from bench.results import OUT, Row, machine, save
 from bench.running import BOTH
 from bench.scenes import DEFAULT, POINTS, PROFILES, QUALITY_SCENES
@@ -111,9 +112,11 @@ async def measure(options: argparse.Namespace, command: str) -> None:
     for number, part in enumerate(options.parts, 1):
         print(f"part {number} of {len(options.parts)}: {part}", flush=True)
         measures, keys = MEASURES[part]
-        began = time.monotonic()
-        save(part, await measures(options), keys, command, described)
-        print(f"{part}: {time.monotonic() - began:.0f} s", flush=True)
+        began, others = time.monotonic(), Others()
+        rows = await measures(options)
+        used = others.share()
+        save(part, rows, keys, command, {**described, "others": f"{used:.0%}"})
+        print(f"{part}: {time.monotonic() - began:.0f} s, others used {used:.0%} of the machine", flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:

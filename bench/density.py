@@ -6,7 +6,6 @@ records it.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import attrs
 
 from bench.av import record
+from bench.others import Others
 from bench.programs import BenchError
 from bench.reading import Reading, read_all
 from bench.results import Row
@@ -26,6 +26,8 @@ from recorder_fsm.standin.server import StandIn
 
 SECONDS = 12.0
 LOST = 0.01
+TRIES = 3
+BUSY_OTHERS = 0.05
 MOST = 12
 SCENES: dict[str, tuple[dict[str, Any], Kind]] = {"moving": (PATTERN, "pattern"), "static": (LIT_CALL, "sync")}
 KEYS = ("scene", "who", "point")
@@ -66,7 +68,26 @@ class Trial:
     tried: list[Row] = attrs.Factory(list)
 
     async def passes(self, jobs: int) -> bool:
-        """Record with so many at once, and tell whether all kept their frames."""
+        """Record with so many at once, and tell whether all kept their frames.
+
+        What fails while others use the machine is tried again; the last try counts.
+        """
+        for _ in range(TRIES):
+            others = Others()
+            found = await self._try(jobs)
+            found["others"] = others.share()
+            self.tried = [*(one for one in self.tried if one["jobs"] != jobs), found]
+            verdict = "whole" if found["whole"] else "frames kept" if found["passed"] else "too many"
+            print(
+                f"density: {self.point.words}, {self.scene}, {self.who}, {jobs} at once: {_loss(found)}: {verdict} "
+                f"(others used {found['others']:.0%} of the machine)",
+                flush=True,
+            )
+            if found["whole"] or found["others"] < BUSY_OTHERS:
+                break
+        return bool(found["passed"])
+
+    async def _try(self, jobs: int) -> Row:
         drawn, kind = SCENES[self.scene]
         readings: list[Reading] = []
         trouble = ""
@@ -80,20 +101,14 @@ class Trial:
                     readings = await read_all(files, self.point.frame_rate, kind, last_s=self.seconds)
                 except (BenchError, RecorderError, TimeoutError) as error:
                     trouble = str(error) or type(error).__name__
-        worst = max((one.lost for one in readings), default=1.0)
-        moved = sum(one.beeps_moved for one in readings)
-        passed, whole = keeps_frames(readings, jobs), is_whole(readings, jobs)
-        self.tried.append(
-            {"jobs": jobs, "passed": passed, "whole": whole, "lost": worst, "beeps_moved": moved}
-            | {"trouble": trouble, "load": os.getloadavg()[0]}
-        )
-        verdict = "whole" if whole else "frames kept" if passed else "too many"
-        print(
-            f"density: {self.point.words}, {self.scene}, {self.who}, {jobs} at once: {worst:.1%} of the frames lost, "
-            f"{moved} beeps moved{f' ({trouble})' if trouble else ''}: {verdict}",
-            flush=True,
-        )
-        return passed
+        return {
+            "jobs": jobs,
+            "passed": keeps_frames(readings, jobs),
+            "whole": is_whole(readings, jobs),
+            "lost": max((one.lost for one in readings), default=1.0),
+            "beeps_moved": sum(one.beeps_moved for one in readings),
+            "trouble": trouble,
+        }
 
     async def highest_whole(self) -> int:
         """Return the highest number tried whose audio is whole, too; where none is, fewer are tried."""
@@ -120,3 +135,7 @@ async def measure(
                     | {"tried": trial.tried}
                 )
     return rows
+
+
+def _loss(found: Row) -> str:
+    return str(found["trouble"] or f"{found['lost']:.1%} of the frames lost, {found['beeps_moved']} beeps moved")

@@ -62,6 +62,8 @@ def section(result: Result) -> str:
     """Return one part as the page shows it: the command, the plot, the tables."""
     commands = "\n".join(f"    {command}" for command in result.commands)
     plot = f"\n\n![{ALT[result.part]}](images/performance-{result.part}.png)" if result.part in PLOTS else ""
+    others = result.machine.get("others")
+    commands += f"\n\nOthers used {others} of the machine meanwhile." if others else ""
     return f"\n{commands}{plot}\n\n{TABLES[result.part](result.rows)}\n"
 
 
