@@ -211,7 +211,7 @@ class _Job:
         if final is State.DONE and (kept := _kept(job)) is not None:
             logger.warning("the recording is published, but {} could not be removed: remove it by hand", kept)
         if code == EXIT_NOTHING_LEFT and kept is None:
-            directory.tidy()
+            directory.tidy(keep_timeline=final is State.DONE and settings.timeline == "files")
             report.screenshot_removed()
         for name, lines in logs.left_out().items():
             logger.warning("{} lines were left out of {}: nobody took them", lines, name)

@@ -128,6 +128,7 @@ async def _message(job: JobContext, ended: Ended) -> Message:
         "recovered": job.recover_only,
         "name": job.name or None,
         "file": _file(job, facts.get("file", {})),
+        "timeline": _timeline(job),
         "kept": None if ended.kept is None else str(ended.kept),
         "gaps": facts["gaps"],
         "notes": facts["notes"],
@@ -168,6 +169,15 @@ def _file(job: JobContext, facts: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     known = {"size_bytes": size, **facts}
     return {"path": None if path is None else str(path), **all_of(known, FILE_FACTS), **CODECS}
+
+
+def _timeline(job: JobContext) -> dict[str, str] | None:
+    """Return where it lies who spoke when, None where nothing does."""
+    try:
+        paths = [str(path) for path in job.directory.timeline if path.is_file()]
+    except OSError:
+        return None
+    return dict(zip(("json", "webvtt"), paths, strict=True)) if len(paths) == 2 else None
 
 
 def _grace_left_s(job: JobContext) -> float:

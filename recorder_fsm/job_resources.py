@@ -18,6 +18,7 @@ from recorder_fsm.config.settings import Settings
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import Spec, Watch
 from recorder_fsm.media.encode import CaptureSettings
+from recorder_fsm.media.people import People
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.browser import Browser, Launch
@@ -61,6 +62,7 @@ class JobResources:
         self._directory = directory
         self._report = report
         self._timeline = timeline
+        self._people = People(directory.people, lambda: timeline.captured_s)
         self._proxies = proxies
         runtime = directory.runtime
         env = self._env = {**env, **private_environment(runtime)}
@@ -117,6 +119,7 @@ class JobResources:
             height=settings.capture_height,
             origin=settings.origin,
             ca_file=settings.tls_ca_cert_file,
+            on_people=self._people.take if settings.timeline != "off" else None,
         )
         return Browser(launch, self._look_at_the_fault, self._report.note)
 

@@ -19,6 +19,7 @@ class Page:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, connection_id: str = "") -> None:
         self.socket = socket
         self.connection_id = connection_id
+        self.there: dict[str, Any] = {}
 
     async def hear(self) -> dict[str, Any]:
         """Return the next message."""
@@ -34,10 +35,13 @@ class Page:
                 return data
 
     async def join(self, ids: CallIds) -> dict[str, Any]:
-        """Ask to join and return the reply, an event."""
+        """Ask to join and return the reply, an event; one that joined has heard who is there."""
         data = {"channelID": ids.call_id, "jobID": ids.recording_id}
         await self.socket.send_json({"action": f"{CALLS}join", "seq": 2, "data": data})
-        return await self.hear()
+        reply = await self.hear()
+        if reply["event"] == f"{CALLS}join":
+            self.there = await self.hear_event(f"{CALLS}call_state")
+        return reply
 
     async def rejoin(self, ids: CallIds, before: Page) -> None:
         """Ask to go on with the session of a page whose connection was lost."""

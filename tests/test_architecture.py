@@ -18,6 +18,7 @@ LONGER_FILES = {
     "app": 345,
     "mattermost.client": 400,
     "mattermost.upload": 400,
+    "media.join": 345,
     "system.process": 355,
     "config.settings": 330,
 }

@@ -494,3 +494,40 @@ async def test_cancelled_join_leaves_nothing(tmp_path: Path) -> None:
         await joining
     assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
     assert not children("join", str(tmp_path))
+
+
+def chapters_of(path: Path) -> list[tuple[float, str]]:
+    """Return a file's chapters as ffprobe reads them."""
+    found = json.loads(call("ffprobe", "-v", "error", "-show_chapters", "-of", "json", path))["chapters"]
+    return [(float(one["start_time"]), one["tags"]["title"]) for one in found]
+
+
+def media_of(path: Path) -> bytes:
+    return call("ffmpeg", "-v", "error", "-i", path, "-map", "0", "-c", "copy", "-f", "framemd5", "-")
+
+
+def test_chapters_are_in_the_file_and_change_nothing_else(tmp_path: Path) -> None:
+    """Whatever a title is; those behind the end are left out, and every packet is the same and in its place."""
+    paths = [segment(tmp_path / "live.mp4", 0, 2), segment(tmp_path / "live-2.mp4", 3, 1)]
+    join(paths, tmp_path / "plain.mp4")
+    chapters = [(0.0, "Anna"), (1.5, "山田 🦦 --> <b>"), (3.25, "x" * 254 + "é"), (4.5, "behind the end")]
+    join(paths, tmp_path / "chapters.mp4", ALL, chapters)
+    assert chapters_of(tmp_path / "chapters.mp4") == [*chapters[:2], (3.25, "x" * 254)]
+    assert chapters_of(tmp_path / "plain.mp4") == []
+    assert media_of(tmp_path / "chapters.mp4") == media_of(tmp_path / "plain.mp4")
+    join(paths, tmp_path / "many.mp4", ALL, [(at / 100, f"chapter {at}") for at in range(400)])
+    assert len(chapters_of(tmp_path / "many.mp4")) == 255
+
+
+@pytest.mark.parametrize("text", ['[[0.0, "Anna"], [0.5, "Bert"]]', "rubbish", "[[1]]", "{}"])
+async def test_chapters_come_to_the_join_in_a_file(tmp_path: Path, text: str) -> None:
+    """No name is on a command line; a file that says something else costs no recording."""
+    paths = [segment(tmp_path / "live.mp4", 0, 1)]
+    (tmp_path / "chapters.json").write_text(text)
+    await join_beside(
+        *(paths, tmp_path / "joined.mp4", ALL),
+        env=dict(os.environ),
+        limit_s=30,
+        chapters=tmp_path / "chapters.json",
+    )
+    assert chapters_of(tmp_path / "joined.mp4") == ([(0.0, "Anna"), (0.5, "Bert")] if "Anna" in text else [])

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from recorder_fsm.media.join import Span, join
+from recorder_fsm.media.call_timeline import CallTimeline
+from recorder_fsm.media.join import ALL, Span, join
+from tests.test_call_timeline import ANNA, BERT, HOSTILE, event
 from tests.test_join import GRAIN_S, REORDERED, ZEROLATENCY, segment
 
 PAGE = """<!doctype html><meta charset=utf-8><video id=v muted preload=auto></video><script>
@@ -104,7 +106,8 @@ def test_recording_plays_over_a_gap_and_jumps_around_it(
         segment(tmp_path / "live-2.mp4", 6, 4, codec=second),
         segment(tmp_path / "live-3.mp4", 11, 2, codec=first),
     ]
-    report = join(paths, tmp_path / "joined.mp4")
+    chapters = [(0.0, "Anna"), (4.0, "山田 花子"), (11.0, "Anna shares a screen")]  # which Chromium passes over
+    report = join(paths, tmp_path / "joined.mp4", ALL, chapters)
     assert load(player) == pytest.approx(report.length_s, abs=0.03)
     places = ((5.0, 119), (6.51, 195), (3.51, 105), (12.01, 360), (0.51, 15), (9.01, 270), (5.9, 119), (10.5, 299))
     for at_s, number in places:
@@ -151,3 +154,33 @@ def test_recording_begins_with_what_was_on_the_screen_then(
     for at_s, number in seen:
         assert (at_s + grain_s - DRAWN_LATE_S) * 30 - 1 <= number <= (at_s + grain_s + DRAWN_EARLY_S) * 30, at_s
     assert player.evaluate("window.problem") is None
+
+
+CUES = """new Promise((done, failed) => {
+    const track = document.createElement('track'), shown = cue => cue.getCueAsHTML();
+    const told = cue => [cue.startTime, cue.endTime, shown(cue).firstChild.title, shown(cue).textContent];
+    track.onload = () => done([...track.track.cues].map(told));
+    track.onerror = failed;
+    track.src = 'timeline.vtt?' + Math.random();
+    track.default = true;
+    v.append(track);
+    track.track.mode = 'hidden' })"""
+
+
+def test_browser_reads_the_cues_as_they_were_meant(player: Page, tmp_path: Path) -> None:
+    """Each cue at its time, with its voice, whatever somebody is called; none is forged, and none is lost."""
+    events = [event(n, kind, who) for n, (kind, who) in enumerate(
+        [("voice_on", ANNA), ("voice_off", ANNA), ("voice_on", BERT), ("screen_on", BERT), ("voice_off", BERT)]
+    )]  # fmt: skip
+    for name in HOSTILE:
+        names = {ANNA: name, BERT: "Zoë & <b>"}
+        made = CallTimeline.of(events, head_s=0, length_s=3700, names=names, coarse=False)
+        (tmp_path / "timeline.vtt").write_text(made.to_webvtt(), encoding="utf-8")
+        cues = player.evaluate(CUES)
+        assert [(begin, end, words) for begin, end, _, words in cues] == [
+            (0, 1, "speaks"),
+            (2, 4, "speaks"),
+            (3, 3700, "shares a screen"),
+        ]
+        assert [voice for _, _, voice, _ in cues[1:]] == ["Zoë & <b>"] * 2
+        assert cues[0][2] == made.names[ANNA]

@@ -89,6 +89,8 @@ class CallPage:
         self.notice_given = asyncio.Event()
         self._left: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
         self._leaving = False
+        self.on_people: Callable[[object, object], None] | None = None
+        """Is told who joins, leaves, talks and shares a screen, and when that was said (milliseconds since 1970)."""
         self.console = Console()
 
     async def join(self, url: str, limit_s: float) -> None:
@@ -196,6 +198,10 @@ class CallPage:
             kind, detail = str(heard["kind"]), heard.get("detail")
         except (ValueError, KeyError, TypeError):
             logger.warning("the page sent a message that is not understood")
+            return
+        if kind == "people":  # not for the log: it says who was there
+            if self.on_people is not None:
+                self.on_people(detail, heard.get("at"))
             return
         logger.debug("page: {}{}", kind, f" ({detail})" if detail else "")
         if kind == "client":

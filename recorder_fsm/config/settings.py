@@ -122,6 +122,8 @@ TABLE: tuple[Variable, ...] = (
         "Whether the call's thread also gets a post when a recording failed."),
     Variable("STATUS_ADDR", "status_addr", "StatusAddr", LISTEN,
         "Where a live page, `/metrics` and `/healthz` are served while the job runs; empty: nowhere."),
+    Variable("TIMELINE", "timeline", "Timeline", _choice("off", "off", "chapters", "files", fold=True),
+        "Who spoke when, by name: as chapters of the file; `files` also keeps it beside the report."),
 )  # fmt: skip
 
 
@@ -171,6 +173,7 @@ class Settings:
     on_end_s: int
     notify_failures: str
     status_addr: ListenAddress | None
+    timeline: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -58,6 +58,13 @@ class Reply:
             raise self.foreign("no JSON object")
         return value
 
+    def objects(self) -> list[dict[str, Any]]:
+        """Return the body as a JSON list of objects, likewise."""
+        value = _json(self.body)
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            raise self.foreign("no JSON list of objects")
+        return value
+
     def confirm(self) -> None:
         """Raise `ServerUnavailable` unless this is the plugin's own word for a success (contract 2.1)."""
         if own_words(self.status, self.body) is None:

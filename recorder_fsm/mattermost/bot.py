@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from recorder_fsm.mattermost.answers import Means, Route, meaning
 from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.file_names import safe_stem
 from recorder_fsm.mattermost.notice import Notice, notice_after
+from recorder_fsm.mattermost.people_names import names_of
 from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.upload import Upload
@@ -265,6 +266,10 @@ class CallsBot:
             return None
         size = info.get("size")
         return size if isinstance(size, int) and not isinstance(size, bool) else None
+
+    async def names(self, user_ids: Collection[str], limit_s: float) -> dict[str, str]:
+        """Return what people are called, by the ids of their users (`people_names`). Never raises."""
+        return await names_of(user_ids, self._routes, limit_s)
 
     async def post_of(self, file_id: str) -> str | None:
         """Return the id of the post that shows a file; None if it cannot be read. Never raises."""

@@ -167,7 +167,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
         self,
         method: str,
         endpoint: str,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | list[str] | None = None,
         params: Mapping[str, str] | None = None,
         data: Any = None,
         files: None = None,
@@ -193,7 +193,7 @@ class BotClient(Client):  # type: ignore[misc]  # mattermostdriver has no types
                 method.upper(),
                 url,
                 params=params,
-                json=dict(options) if options is not None and method.lower() != "get" else None,
+                json=(dict(options) if isinstance(options, Mapping) else options) if method.lower() != "get" else None,
                 data=data,
                 timeout=timeout_s,
                 allow_redirects=False,  # the token must not follow to another place
@@ -342,6 +342,14 @@ class PluginRoutes:
             self.driver.files.get_file_metadata, file_id, limit_s=self._timing.call_limit_s
         )
         return info
+
+    async def users(self, ids: list[str]) -> list[dict[str, Any]]:
+        """Return the users with these ids, as the call page asks for them; unknown ones are left out."""
+
+        def request() -> Reply:
+            return self._client.make_request("post", "/users/ids", options=ids)
+
+        return (await self.call(request, limit_s=self._timing.call_limit_s)).objects()
 
     async def send(self, session_id: str, body: PartBody) -> dict[str, Any] | None:
         """Send one part; returns the file's description once it is complete, None if more is wanted."""

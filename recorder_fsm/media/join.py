@@ -27,7 +27,7 @@ from pathlib import Path
 import attrs
 
 from recorder_fsm.media.fragments import NOT_A_KEY, Run, Segment, Track, inspect
-from recorder_fsm.media.mp4_index import FRAME, RATE, Samples, VideoSamples, head
+from recorder_fsm.media.mp4_index import FRAME, RATE, Chapters, Samples, VideoSamples, head
 from recorder_fsm.plain_text import plain_end
 from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run as run_program
@@ -84,14 +84,22 @@ ALL = Span()
 
 
 async def join_beside(
-    paths: Sequence[Path], target: Path, span: Span, *, env: Mapping[str, str], limit_s: float
+    paths: Sequence[Path],
+    target: Path,
+    span: Span,
+    *,
+    env: Mapping[str, str],
+    limit_s: float,
+    chapters: Path | None = None,
 ) -> JoinReport:
     """Do what `join` does in a process of its own; a cancelled or failed call leaves no process and no part.
 
+    `chapters`: a file with them, since a command line is shown to others: JSON, a list of seconds and title each.
     Raises `JoinError` where that fails, and `ProgramError` where it does not start or takes over `limit_s` seconds.
     """
     begin, end = str(span.begin_s), "" if span.end_s is None else str(span.end_s)
-    command = [sys.executable, "-m", "recorder_fsm.media.join", begin, end, str(target), *map(str, paths)]
+    command = [sys.executable, "-m", "recorder_fsm.media.join", begin, end, str(chapters or ""), str(target)]
+    command += map(str, paths)
     try:
         done = await run_program("join", command, env=env, limit_s=limit_s)
     finally:
@@ -103,7 +111,7 @@ async def join_beside(
     return JoinReport(found["length_s"], tuple(Gap(**gap) for gap in found["gaps"]), tuple(found["problems"]))
 
 
-def join(paths: Sequence[Path], target: Path, span: Span = ALL) -> JoinReport:
+def join(paths: Sequence[Path], target: Path, span: Span = ALL, chapters: Chapters = ()) -> JoinReport:
     """Write the recording that these segments hold to `target`; it is there when it is complete and on the disk.
 
     Of the segments only `span` is taken, to the frame of audio. Raises `JoinError` where no segment has video,
@@ -130,7 +138,7 @@ def join(paths: Sequence[Path], target: Path, span: Span = ALL) -> JoinReport:
     plan.end()
     part = part_of(target)
     try:
-        _write(plan, paths, part)
+        _write(plan, paths, part, [one for one in chapters if one[0] < plan.audio.count * FRAME / RATE])
         part.rename(target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -285,12 +293,12 @@ def _with_parameter_sets(number: int, run: Run) -> tuple[array[int], list[Piece]
     return sizes, pieces
 
 
-def _write(plan: _Plan, paths: Sequence[Path], target: Path) -> None:
+def _write(plan: _Plan, paths: Sequence[Path], target: Path, chapters: Chapters) -> None:
     """Write the planned file and see it onto the disk."""
     with contextlib.ExitStack() as stack:
         sources = [stack.enter_context(path.open("rb", buffering=0)) for path in paths]
         out = stack.enter_context(target.open("wb"))
-        out.write(head(plan.video, plan.audio, plan.length))
+        out.write(head(plan.video, plan.audio, plan.length, chapters))
         for data in _read(plan.pieces, [source.fileno() for source in sources]):
             out.write(data)
         out.flush()
@@ -309,12 +317,20 @@ def _read(pieces: Iterable[Piece], sources: Sequence[int]) -> Iterator[bytes]:
         yield data
 
 
+def _read_chapters(path: str) -> Chapters:
+    """Return the chapters in a file, none where it says something else: a recording needs none."""
+    try:
+        return [(float(at_s), str(title)) for at_s, title in json.loads(Path(path).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
 def main(arguments: Sequence[str]) -> int:
     """Join the files behind begin, end and target; prints the report as JSON, or the reason on standard error."""
-    begin, end, target, *segments = arguments
+    begin, end, chapters, target, *segments = arguments
     span = Span(float(begin), float(end) if end else None)
     try:
-        report = join(list(map(Path, segments)), Path(target), span)
+        report = join(list(map(Path, segments)), Path(target), span, _read_chapters(chapters))
     except (JoinError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the caller reads it
         return 1

@@ -21,6 +21,8 @@ AUDIO_ENTRY = bytes.fromhex(
     "05808080 05 1190 56e500 06808080 01 02"
 )
 """The sample entry of AAC-LC, 48 kHz, stereo; `fragments` lets no other audio through."""
+MOST_CHAPTERS = 255
+MOST_OCTETS = 255
 MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 FILE_TYPE = b"isom" + struct.pack(">I", 0x200) + b"isomiso2avc1mp41"
 
@@ -100,19 +102,43 @@ class VideoSamples(Samples):
             self.decoded[number] = tick
 
 
-def head(video: VideoSamples, audio: Samples, length: int) -> bytes:
+Chapters = Sequence[tuple[float, str]]
+"""Where each chapter begins, in seconds, and its title; in order."""
+
+
+def head(video: VideoSamples, audio: Samples, length: int, chapters: Chapters = ()) -> bytes:
     """Return all that stands in front of the media, which are `length` bytes."""
     media = struct.pack(">I4sQ", 1, b"mdat", length + 16)
     kind = _box(b"ftyp", FILE_TYPE)
-    begin = len(kind) + len(_movie(video, audio, 0)) + len(media)
-    return kind + _movie(video, audio, begin) + media
+    begin = len(kind) + len(_movie(video, audio, 0, chapters)) + len(media)
+    return kind + _movie(video, audio, begin, chapters) + media
 
 
-def _movie(video: VideoSamples, audio: Samples, begin: int) -> bytes:
+def _movie(video: VideoSamples, audio: Samples, begin: int, chapters: Chapters) -> bytes:
     """Return the index; `begin` is where the media begin in the file."""
     length = audio.count * FRAME
     header = struct.pack(">4I IH 10x 36s 24x I", 0, 0, RATE, length, 0x10000, 0x100, MATRIX, 3)
-    return _box(b"moov", _full(b"mvhd", header), _video_track(video, length, begin), _audio_track(audio, begin))
+    tracks = _video_track(video, length, begin), _audio_track(audio, begin)
+    return _box(b"moov", _full(b"mvhd", header), *tracks, _chapter_list(chapters))
+
+
+def _chapter_list(chapters: Chapters) -> bytes:
+    """Return the chapters as Nero's box has them (`chpl`), which ffmpeg, VLC and mpv read; b"" where there are none.
+
+    Its counts are octets: 255 chapters, titles of 255 octets; times are in units of 100 ns.
+    """
+    if not chapters:
+        return b""
+    entries = [
+        struct.pack(">QB", round(at_s * 10_000_000), len(title)) + title
+        for at_s, title in ((at_s, _cut(text)) for at_s, text in chapters[:MOST_CHAPTERS])
+    ]
+    return _box(b"udta", _full(b"chpl", bytes(4), bytes([len(entries)]), *entries, version=1))
+
+
+def _cut(text: str) -> bytes:
+    """Return the text in as many octets as a chapter's title may have, without half a character."""
+    return text.encode(errors="replace")[:MOST_OCTETS].decode(errors="ignore").encode()
 
 
 def _video_track(video: VideoSamples, length: int, begin: int) -> bytes:

@@ -77,13 +77,19 @@ class RecordingFiles:
         self._env = dict(env)
 
     async def finalise(
-        self, segments: Sequence[Path], final: Path, span: Span = ALL, *, time_left_s: float = math.inf
+        self,
+        segments: Sequence[Path],
+        final: Path,
+        span: Span = ALL,
+        *,
+        time_left_s: float = math.inf,
+        chapters: Path | None = None,
     ) -> JoinReport:
         """Copy the streams of `segments` into `final`, an MP4 with its index in front; returns what is missing in it.
 
-        Of the segments `span` is taken. They stay. Where they cannot be joined, the only segment is rewritten by
-        ffmpeg, as a whole. Takes half of `time_left_s` seconds at most. Raises `RecordingError` where there is nothing
-        playable, or `final` could not be made.
+        Of the segments `span` is taken. They stay. `chapters` is a file as `join_beside` reads it. Where they cannot be
+        joined, the only segment is rewritten by ffmpeg, as a whole. Takes half of `time_left_s` seconds at most. Raises
+        `RecordingError` where there is nothing playable, or `final` could not be made.
         """
         if not segments:
             raise RecordingError("Nothing was recorded.", detail="there is no segment", code="empty")
@@ -91,7 +97,7 @@ class RecordingFiles:
             part_of(final).unlink()  # of a process that was killed
         limit_s = min(rewrite_limit_s(sum(segment.stat().st_size for segment in segments)), time_left_s / 2)
         try:
-            return await join_beside(segments, final, span, env=self._env, limit_s=limit_s)
+            return await join_beside(segments, final, span, env=self._env, limit_s=limit_s, chapters=chapters)
         except ProgramError as error:  # it was too slow, and would be again
             raise RecordingError(detail=f"the file could not be rewritten: {error}", code="rewrite") from error
         except JoinError as error:

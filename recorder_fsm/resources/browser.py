@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
 HOOK_NAMES = ("questions_hook.js", "audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
 HOOKS = [Path(__file__).parent.parent / "browser" / name for name in HOOK_NAMES]
+PEOPLE_HOOK = Path(__file__).parent.parent / "browser" / "people_hook.js"
 BINDING = "__recorderFsmTell"
 
 LAUNCH_LIMIT_S = 15.0
@@ -58,7 +59,7 @@ PIPE_ARGS = ["--remote-debugging-pipe", "about:blank"]
 
 @attrs.frozen
 class Launch:
-    """How Chromium is to be started."""
+    """How Chromium is to be started. `on_people` hears who talks (`people_hook.js`); None: nobody listens."""
 
     args: list[str]
     env: Mapping[str, str]
@@ -68,6 +69,7 @@ class Launch:
     height: int
     origin: str
     ca_file: Path | None = None
+    on_people: Callable[[object, object], None] | None = None
 
 
 class Browser:
@@ -226,12 +228,14 @@ class Browser:
         session = await devtools.attach(target_id)
         tab = ChromiumTab(session, self._page_of_driver)
         page = CallPage(tab, self._launch.width, self._launch.height, self._note)
+        page.on_people = self._launch.on_people
+        hooks = HOOKS if page.on_people is None else [PEOPLE_HOOK, *HOOKS]
         listen_to_console(session, page.console.heard)
         await decide(session, root, origin)
         await listen_to_hook(
             session,
             binding=BINDING,
-            hook="\n".join(hook.read_text(encoding="utf-8") for hook in HOOKS),
+            hook="\n".join(hook.read_text(encoding="utf-8") for hook in hooks),
             frame_id=target_id,  # the main frame's, too
             origin=origin,
             told=page.told,

@@ -113,6 +113,14 @@ class Calls:
             self._hub.to_bot("job_stop", {"job_id": call.job.id})
         self._state.changed()
 
+    def person_does(self, call_id: str, event: str, person_id: str) -> int:
+        """Tell the call that a person joined, left, talks or shares a screen (contract 3.6); returns who was told.
+
+        `event`: as the plugin names it, `user_voice_on` for example. A person has one session, of the same id.
+        """
+        user = "user_id" if event in ("user_joined", "user_left") else "userID"
+        return self._hub.to_call(event, {user: person_id, "session_id": person_id}, self.find(call_id).id)
+
     def bot_left(self, job: Job) -> None:
         """End a job whose bot went away, without an error; the call too if nobody else is there.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 from typing import Any
 
-from recorder_fsm.standin.state import Call, State
+from recorder_fsm.standin.events import Connection
+from recorder_fsm.standin.state import Call, State, new_id
 
 # Five names that want more than one font: Latin with accents, CJK, an emoji, a long one.
 PEOPLE: tuple[dict[str, Any], ...] = (
@@ -40,6 +42,25 @@ def scene_of(state: State, call: Call | None) -> dict[str, Any]:
         scene["participants"] = []
     scene["call_name"] = call.name if call else ""
     return scene
+
+
+def call_state(state: State, call: Call | None, connection: Connection) -> dict[str, Any]:
+    """Return who is in a call, as the plugin tells whoever joins it (contract 3.6): JSON in JSON.
+
+    Everybody has a session, the one who joins as well; a person's has the person's id.
+    """
+    scene = scene_of(state, call)
+    people = [str(one["id"]) for one in scene["participants"] if "id" in one]
+    users = {**{one: one for one in people}, connection.id: state.bot_id if connection.user == "bot" else new_id()}
+    body = {
+        "id": call.id if call else "",
+        "sessions": [
+            {"session_id": session, "user_id": user, "unmuted": False, "raised_hand": 0}
+            for session, user in users.items()
+        ],
+        "screen_sharing_session_id": people[0] if scene["share"] and people else "",
+    }
+    return {"channel_id": call.id if call else "", "call": json.dumps(body)}
 
 
 def initials(name: str) -> str:

@@ -180,6 +180,10 @@ class StandIn:
         """Send a command to the call pages that the bot has in a call; returns how many were told."""
         return self._control.page_command(call_id, {"command": command, **args})
 
+    def person_does(self, call_id: str, event: str, person_id: str) -> int:
+        """Tell a call's pages what a person does: `user_voice_on` and the like; returns how many were told."""
+        return self.calls.person_does(call_id, event, person_id)
+
     def requests(self, route: str | None = None) -> list[LogEntry]:
         """Return the requests so far, oldest first, of one route or of all."""
         return [entry for entry in self.state.log if route in {None, entry.route}]

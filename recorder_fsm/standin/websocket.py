@@ -12,7 +12,7 @@ from recorder_fsm.standin.access import identify, user_of_token
 from recorder_fsm.standin.calls import Calls
 from recorder_fsm.standin.events import PREFIX, Connection, Hub
 from recorder_fsm.standin.peers import Peers
-from recorder_fsm.standin.scene import scene_of
+from recorder_fsm.standin.scene import call_state, scene_of
 from recorder_fsm.standin.state import State
 
 HEARTBEAT_S = 30.0
@@ -137,6 +137,7 @@ class Websocket:
                 connection.recording_id = recording_id
                 call.job.bot_connection_id = connection.id
             connection.send(f"{PREFIX}join", {"connID": connection.id})
+            connection.send(f"{PREFIX}call_state", call_state(self._state, call, connection))
         self._state.joins.append(
             {"call_id": call_id, "recording_id": recording_id, "user": connection.user, "refusal": refusal}
         )

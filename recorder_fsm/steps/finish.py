@@ -17,6 +17,7 @@ from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.media.join import Span
 from recorder_fsm.media.output_file import RecordingFiles, Verified
 from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
+from recorder_fsm.steps.timeline_files import TimelineFiles
 
 REWRITE_RESERVE_BYTES = 64 * 1024 * 1024
 """Left to the other jobs on the volume while a file is rewritten: what they write in a minute at a high rate."""
@@ -35,6 +36,7 @@ class Finish:
     def __init__(self, job: JobContext, files: RecordingFiles) -> None:
         self._job = job
         self._files = files
+        self._timeline = TimelineFiles(job)
         self.file: Verified | None = None
 
     async def finish(self, _: Ahead) -> Happened:
@@ -57,8 +59,10 @@ class Finish:
             self._job.name = await self._name_of_pending()
             self._job.journal.note("named", name=self._job.name)
         end_s = None if expected_s is None else head_s + expected_s
-        self.file = await self._finished_file(expected_s, Span(head_s, end_s))
+        chapters = await self._timeline.chapters(head_s, expected_s)
+        self.file = await self._finished_file(expected_s, Span(head_s, end_s), chapters)
         self._job.report.file_ready(self.file.facts(), time.monotonic() - began)
+        self._timeline.write(head_s, self.file.duration_s)
         self._job.journal.note("file_ready", file=self.file.path.name, bytes=self.file.size_bytes)
         if self._job.untold and not self._job.recover_only:
             return Happened(
@@ -75,11 +79,11 @@ class Finish:
         tail_s = min(self._job.quiet_s, captured_s - heard_until_s) - KEPT_OF_TAIL_S
         return tail_s if tail_s >= SHORTEST_TAIL_S and captured_s - tail_s >= KEPT_OF_TAIL_S else 0.0
 
-    async def _finished_file(self, expected_s: float | None, span: Span) -> Verified:
+    async def _finished_file(self, expected_s: float | None, span: Span, chapters: Path | None) -> Verified:
         """Return the file to publish: the finished one, or the only segment where that alone is fit."""
         segments, final = self._job.directory.segments(), self._job.final
         if segments or not final.exists():
-            await self._make(segments, final, span)
+            await self._make(segments, final, span, chapters)
         try:
             facts = await self._checked(final, expected_s)
         except RecordingError as error:
@@ -94,11 +98,13 @@ class Finish:
                 segment.unlink(missing_ok=True)
         return facts
 
-    async def _make(self, segments: Sequence[Path], final: Path, span: Span) -> None:
+    async def _make(self, segments: Sequence[Path], final: Path, span: Span, chapters: Path | None) -> None:
         """Rewrite the segments into `final`; where that cannot be, a single one stays what is published."""
         try:
             self._check_room(segments)
-            made = await self._files.finalise(segments, final, span, time_left_s=self._job.grace_left_s())
+            made = await self._files.finalise(
+                segments, final, span, time_left_s=self._job.grace_left_s(), chapters=chapters
+            )
         except RecordingError as error:
             if len(segments) != 1:
                 raise

@@ -28,7 +28,12 @@ WORKSPACE = "workspace"
 PRIVATE = 0o700
 SEGMENT = re.compile(r"live(?:-([0-9]+))?\.mp4")
 """A file that an encoder writes: `live.mp4`, then `live-2.mp4` ... after restarts."""
-OF_A_MEETING = re.compile(r"live(?:-[0-9]+)?\.mp4|.*\.part|(?:poster|last-screen)\.png|journal\.jsonl|report\.html")
+TIMELINE = ("timeline.json", "timeline.vtt")
+"""Who spoke when: for whoever may see the recording, and no longer than that, unless it is asked for."""
+OF_A_MEETING = re.compile(
+    r"live(?:-[0-9]+)?\.mp4|.*\.part|(?:poster|last-screen)\.png|(?:journal|people)\.jsonl|report\.html"
+    r"|timeline\.(?:json|vtt)"
+)
 """What else we make beside the finished file, in this version or an earlier one. Only log and report outlive it: the
 page, which may show frames, is made anew where it is due."""
 BUSY = "directory_busy"
@@ -48,6 +53,7 @@ class JobDirectory:
         self.journal = path / "journal.jsonl"
         self.report = path / "report.json"
         self.screenshot = path / "last-screen.png"
+        self.people = path / "people.jsonl"
         self.read_only = False
         """Whether the directory can be read, but not written. It holds a recording then."""
         self._lock: int | None = None
@@ -146,7 +152,12 @@ class JobDirectory:
         except OSError as error:
             logger.warning("{} could not be removed: {}", file, error.strerror)
 
-    def tidy(self) -> None:
+    @property
+    def timeline(self) -> tuple[Path, Path]:
+        """Who spoke when, as JSON and as WebVTT, beside the recording."""
+        return self.workspace / TIMELINE[0], self.workspace / TIMELINE[1]
+
+    def tidy(self, *, keep_timeline: bool = False) -> None:
         """Remove all that shows or tells of a meeting of which nothing is kept here: frames, parts, names, the journal.
 
         Volumes outlive jobs. The journal goes last: until then it says that there is nothing left to do.
@@ -159,7 +170,8 @@ class JobDirectory:
             logger.warning("{} cannot be looked at: {}", self.path, error.strerror)
             return
         for file in sorted(ours, key=lambda file: file == self.journal):
-            self.remove(file)
+            if not (keep_timeline and file.name in TIMELINE):
+                self.remove(file)
 
     def sweep(self) -> None:
         """Remove what killed recorders of this user left beside our runtime directory, and end their programs."""

@@ -130,8 +130,11 @@ class FakeFiles:
         self.whole = True
         self.expected: list[float | None] = []
 
-    async def finalise(self, segments: Sequence[Path], final: Path, span: Span, *, time_left_s: float) -> JoinReport:
+    async def finalise(
+        self, segments: Sequence[Path], final: Path, span: Span, *, time_left_s: float, chapters: Path | None
+    ) -> JoinReport:
         assert time_left_s > 0
+        assert chapters is None
         self.spans.append(span)
         self.times_left.append(time_left_s)
         self.finalised.append([segment.name for segment in segments])
