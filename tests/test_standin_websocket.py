@@ -180,7 +180,7 @@ async def test_returning_page_keeps_its_connection_and_hears_what_it_missed(
     assert standin.drop_websockets(ids.call_id) == 1
     await standin.wait_for(lambda: not standin.hub.connections[page.connection_id].open)
     standin.page_command(ids.call_id, "flood_console", lines=3)
-    socket = await client.ws_connect(f"{SOCKET}?connection_id={page.connection_id}&sequence_number=2")
+    socket = await client.ws_connect(f"{SOCKET}?connection_id={page.connection_id}&sequence_number=3")
     await socket.send_json({"seq": 1, "action": "authentication_challenge", "data": {"token": ids.token}})
     assert await socket.receive_json(timeout=5) == {"status": "OK", "seq_reply": 1}
     missed, hello = await socket.receive_json(timeout=5), await socket.receive_json(timeout=5)
