@@ -88,7 +88,7 @@ async def test_page_action_sends_its_command(standin: StandIn, bot_client: aioht
     """The page that joined hears the command with its arguments."""
     socket = await joined(standin, bot_client, ids)
     assert await act(bot_client, action="page", command="close_error", reason="rtc peer error") == 1
-    messages = [await socket.receive_json(timeout=5) for _ in range(3)]
+    messages = [await socket.receive_json(timeout=5) for _ in range(4)]
     assert messages[-1]["event"] == "standin_command"
     assert messages[-1]["data"] == {"command": "close_error", "reason": "rtc peer error"}
 

@@ -185,7 +185,7 @@ async def test_returning_page_keeps_its_connection_and_hears_what_it_missed(
     assert await socket.receive_json(timeout=5) == {"status": "OK", "seq_reply": 1}
     missed, hello = await socket.receive_json(timeout=5), await socket.receive_json(timeout=5)
     assert (missed["event"], missed["data"]) == ("standin_command", {"command": "flood_console", "lines": 3})
-    assert (missed["seq"], hello["event"], hello["seq"]) == (2, "hello", 3)
+    assert (missed["seq"], hello["event"], hello["seq"]) == (3, "hello", 4)
     assert hello["data"]["connection_id"] == page.connection_id
     assert job_of(standin, ids).end_at == 0
 
