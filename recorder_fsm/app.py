@@ -213,9 +213,7 @@ class _Job:
         if code == EXIT_NOTHING_LEFT and kept is None:
             directory.tidy(keep_timeline=final is State.DONE and settings.timeline == "files")
             report.screenshot_removed()
-        for name, lines in logs.left_out().items():
-            logger.warning("{} lines were left out of {}: nobody took them", lines, name)
-            report.note(f"{lines} lines were left out of {name}")
+        _note_left_out(report)
         if ours:
             report.write(directory.report, exit_code=code, state=final.value, cause=cause, docs_url=settings.docs_url)
             await self._leave_page(job, needed=code != EXIT_NOTHING_LEFT or final is State.FAILED)
@@ -238,6 +236,12 @@ class _Job:
         spared = [self.directory.guard_pid] if self.directory.guard_pid is not None else []
         if killed := kill_descendants(spared) + kill_orphans(str(self.directory.runtime)):
             logger.warning("{} processes of the job had to be killed at the end", killed)
+
+
+def _note_left_out(report: JobReport) -> None:
+    for name, lines in logs.left_out().items():
+        logger.warning("{} lines were left out of {}: nobody took them", lines, name)
+        report.note(f"{lines} lines were left out of {name}")
 
 
 def _make_bot(settings: Settings) -> CallsBot:
