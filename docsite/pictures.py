@@ -18,11 +18,15 @@ from functools import cache
 from io import BytesIO, StringIO
 from pathlib import Path
 
+import attrs
 from PIL import Image
 from playwright.async_api import Page, async_playwright
 from rich.console import Console
 from rich.text import Text
 
+from bench.harness.left_jobs import RECORDING, meeting
+from recorder_fsm.report_page.evidence import read_evidence
+from recorder_fsm.report_page.page import render
 from recorder_fsm.standin.server import StandIn
 from tests import status_pictures
 
@@ -100,6 +104,18 @@ async def standin_page(page: Page) -> bytes:
         return await page.screenshot()
 
 
+async def report_page(page: Page) -> bytes:
+    """Return the begin of the page about a job whose recording is kept."""
+    folder = WORK.with_name("pictures-report")
+    shutil.rmtree(folder, ignore_errors=True)
+    made = meeting(folder / "data" / RECORDING, kept=True)
+    found = attrs.evolve(read_evidence(made), folder=Path("/data") / RECORDING)  # as in the image
+    (made / "report.html").write_text(render(found), encoding="utf-8")
+    await page.set_viewport_size({"width": 1100, "height": 1130})
+    await page.goto((made / "report.html").as_uri())
+    return await page.screenshot()
+
+
 async def terminal(page: Page, written: str) -> bytes:
     """Draw what a program wrote on a terminal; of a display that was drawn again and again, its last state."""
     console = Console(file=StringIO(), record=True, width=COLUMNS, force_terminal=True, color_system="truecolor")
@@ -132,6 +148,7 @@ PICTURES: Mapping[str, Callable[[Page], Awaitable[bytes]]] = {
     "demo.png": demo_frame,
     "demo-terminal.png": demo_terminal,
     "explain.png": explain_terminal,
+    "report.png": report_page,
     "standin.png": standin_page,
 }
 

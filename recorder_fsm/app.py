@@ -215,8 +215,7 @@ class _Job:
             report.screenshot_removed()
         _note_left_out(report)
         if ours:
-            report.write(directory.report, exit_code=code, state=final.value, cause=cause, docs_url=settings.docs_url)
-            await self._leave_page(job, needed=code != EXIT_NOTHING_LEFT or final is State.FAILED)
+            await self._write_reports(job, code, final, cause)
         _say_end(outcome, code, directory.report, settings.docs_url)
         return code
 
@@ -225,12 +224,14 @@ class _Job:
         report.runs_in(shown_settings(self.settings), machine_facts())
         return report
 
-    async def _leave_page(self, job: JobContext, *, needed: bool) -> None:
-        """Write the page for people, which a job that published its recording needs only when somebody asks for it."""
-        if needed and not self.directory.read_only:
-            from recorder_fsm.report_page.writer import leave_page  # noqa: PLC0415 - see above
+    async def _write_reports(self, job: JobContext, code: int, final: State, cause: RecorderError | None) -> None:
+        """Write the report, and for people a page of it: of a job that published its recording only when asked."""
+        directory, docs_url = self.directory, self.settings.docs_url
+        job.report.write(directory.report, exit_code=code, state=final.value, cause=cause, docs_url=docs_url)
+        if (code != EXIT_NOTHING_LEFT or final is State.FAILED) and not directory.read_only:
+            from recorder_fsm.report_page.writer import leave_page  # noqa: PLC0415 - most jobs need none
 
-            await leave_page(self.directory.path, job.grace_left_s() + GRACE_RESERVE_S / 2)
+            await leave_page(directory.path, job.grace_left_s() + GRACE_RESERVE_S / 2)
 
     def _kill_what_is_left(self) -> None:
         spared = [self.directory.guard_pid] if self.directory.guard_pid is not None else []
