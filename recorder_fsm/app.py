@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 from loguru import logger
@@ -22,6 +21,7 @@ from recorder_fsm.job_end import Ended, tell_of_end, tell_of_refusal
 from recorder_fsm.job_resources import JobResources, runs_unsandboxed
 from recorder_fsm.machine.lifecycle import Audience, Budget, Lifecycle, State
 from recorder_fsm.machine.runner import Outcome, Runner
+from recorder_fsm.mattermost.clients import bot_of, channel_of
 from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
 from recorder_fsm.media.output_file import RecordingFiles
 from recorder_fsm.plain_text import keep_secret
@@ -42,9 +42,6 @@ from recorder_fsm.system.process_table import kill_descendants, kill_orphans
 from recorder_fsm.system.signals import StopRequest
 from recorder_fsm.system.surroundings import tight_limits
 from recorder_fsm.system.usage import machine_facts
-
-if TYPE_CHECKING:
-    from recorder_fsm.mattermost.bot import CallsBot
 
 EXIT_NOTHING_LEFT = 0
 """Nothing worth keeping is on the volume: the launcher may delete it, and the log (contract 4.1)."""
@@ -155,13 +152,15 @@ class _Job:
             site_url=settings.site_url,
             call_id=settings.call_id,
             post_id=settings.post_id,
+            publish=settings.publish,
         )
         report = self._begin_report()
         job = JobContext(
             settings=settings,
             directory=directory,
             journal=journal,
-            make_bot=lambda: _make_bot(settings),
+            make_bot=lambda: bot_of(settings, lambda: job.channel),
+            make_channel=(lambda: channel_of(settings)) if settings.publish == "post" else None,
             report=report,
             stop=self.stop,
             began=self.began,
@@ -207,7 +206,7 @@ class _Job:
             await tell_of_end(job, hooks, self.environment, Ended(final, code, cause, kept))
             if hooks.on_end:
                 self._kill_what_is_left()
-        job.bot.close()
+        job.close()
         if final is State.DONE and (kept := _kept(job)) is not None:
             logger.warning("the recording is published, but {} could not be removed: remove it by hand", kept)
         if code == EXIT_NOTHING_LEFT and kept is None:
@@ -243,19 +242,6 @@ def _note_left_out(report: JobReport) -> None:
     for name, lines in logs.left_out().items():
         logger.warning("{} lines were left out of {}: nobody took them", lines, name)
         report.note(f"{lines} lines were left out of {name}")
-
-
-def _make_bot(settings: Settings) -> CallsBot:
-    from recorder_fsm.mattermost.bot import CallsBot  # noqa: PLC0415 - loaded while display and audio start
-
-    return CallsBot(
-        site_url=settings.site_url,
-        token=settings.auth_token,
-        call_id=settings.call_id,
-        post_id=settings.post_id,
-        recording_id=settings.recording_id,
-        ca_file=settings.tls_ca_cert_file,
-    )
 
 
 class _Herald:

@@ -19,6 +19,8 @@ GROUPS: Mapping[str, str] = {
     "programs": "The programs of a recording",
     "call": "The call page",
     "server": "Mattermost and what stands before it",
+    "posting": "Posting by Mattermost's own API (PUBLISH=post)",
+    "page": "A web page in place of a call (RECORD_URL)",
     "file": "The file of the recording",
 }
 COMMAND = "recorder-fsm explain"

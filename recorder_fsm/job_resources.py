@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from loguru import logger
 
-from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.extra_switches import sift
 from recorder_fsm.browser.launch_options import (
     chromium_args,
-    insecure_origins,
     private_environment,
 )
+from recorder_fsm.browser.shown_page import ShownPage
+from recorder_fsm.browser.subject import subject_of
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import Spec, Watch
@@ -105,25 +105,27 @@ class JobResources:
         added, left_out = sift(settings.extra_chromium_args)
         for word, why in left_out:
             logger.warning("EXTRA_CHROMIUM_ARGS: {} is left out: {}", word, why)
+        subject = subject_of(settings)
         launch = Launch(
             args=chromium_args(
                 width=settings.capture_width,
                 height=settings.capture_height,
-                secure_anyway=insecure_origins(settings.origin, dev_mode=settings.dev_mode),
+                secure_anyway=subject.secure_anyway,
                 extra=(*self._proxies, *added),
+                microphone=subject.origin is not None,
             ),
             env={**self._env, **self._display.env, **self._audio.env},
             runtime=runtime,
             sandbox=not runs_unsandboxed(settings),
             width=settings.capture_width,
             height=settings.capture_height,
-            origin=settings.origin,
+            subject=subject,
             ca_file=settings.tls_ca_cert_file,
             on_people=self._people.take if settings.timeline != "off" else None,
         )
         return Browser(launch, self._look_at_the_fault, self._report.note)
 
-    async def _look_at_the_fault(self, page: CallPage) -> None:
+    async def _look_at_the_fault(self, page: ShownPage) -> None:
         """Keep what a person will ask for, while the page is still there; the capture has ended before."""
         taken = await self._display.photograph(self._directory.screenshot)
         self._report.at_the_fault(list(page.console.errors), self._directory.screenshot.name if taken else None)

@@ -89,8 +89,11 @@ def _job(folder: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], 
     ids = {"CALL_ID": memory.call_id or "", "POST_ID": memory.post_id or ""}
     # Of the server the environment knows more than the journal: the site may have moved since.
     named = {name: value for name, value in ids.items() if value}
-    job = {"SITE_URL": memory.site_url or "", **environment, **named}
-    missing = [name for name in ("SITE_URL", "CALL_ID", "POST_ID", "AUTH_TOKEN") if not job.get(name)]
+    # Who shall publish, the environment may say anew: what the plugin could not take, a bot may still post.
+    job = {"SITE_URL": memory.site_url or "", "PUBLISH": memory.publish or "", **environment, **named}
+    job.pop("RECORD_URL", None)  # nothing is recorded
+    needed = ("SITE_URL", "CALL_ID", *(() if job["PUBLISH"] == "post" else ("POST_ID",)), "AUTH_TOKEN")
+    missing = [name for name in needed if not job.get(name)]
     obstacle = f"{' and '.join(missing)} must be set" if missing else ""
     if missing and path.exists() and not os.access(path, os.R_OK):
         obstacle += f"; its journal, which may know, cannot be read{_cure(path, PermissionError())}"

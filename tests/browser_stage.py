@@ -25,7 +25,10 @@ from recorder_fsm.browser.bridge import Bridge
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.devtools import DevTools, Session
 from recorder_fsm.browser.launch_options import chromium_args, private_environment
+from recorder_fsm.browser.shown_page import ShownPage
+from recorder_fsm.browser.subject import OF_A_CALL, OF_ANY_PAGE, Subject
 from recorder_fsm.browser.tab import ChromiumTab
+from recorder_fsm.browser.web_page import WebPage
 from recorder_fsm.errors import BrowserError
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.browser import Browser, Launch
@@ -147,20 +150,30 @@ async def site() -> AsyncIterator[Site]:
         await runner.cleanup()
 
 
-def launch(runtime: Path, origin: str, *env: dict[str, str], extra: Sequence[str] = ()) -> Launch:
+def launch(
+    runtime: Path, origin: str | None, *env: dict[str, str], extra: Sequence[str] = (), microphone: bool = True
+) -> Launch:
+    """Return how Chromium starts for the call page of a site, or, without one, for any page."""
     (runtime / "tmp").mkdir(exist_ok=True)
     return Launch(
-        args=chromium_args(width=WIDTH, height=HEIGHT, secure_anyway=[], extra=extra),
+        args=chromium_args(width=WIDTH, height=HEIGHT, secure_anyway=[], extra=extra, microphone=microphone),
         env=functools.reduce(operator.or_, env, {**ENV, **private_environment(runtime)}),
         runtime=runtime,
         sandbox=False,  # the tests may run as root
         width=WIDTH,
         height=HEIGHT,
-        origin=origin,
+        subject=Subject(
+            url="about:blank",
+            shown="a page",
+            origin=origin,
+            hooks=OF_A_CALL if origin else OF_ANY_PAGE,
+            secure_anyway=(),
+            page=CallPage if origin else WebPage,
+        ),
     )
 
 
-async def no_look(_: CallPage) -> None:
+async def no_look(_: ShownPage) -> None:
     """Nobody looks at a fault."""
 
 
@@ -183,11 +196,17 @@ class Held:
 
     @property
     def page(self) -> CallPage:
+        page = _there(self.browser.page)
+        assert isinstance(page, CallPage)
+        return page
+
+    @property
+    def shown(self) -> ShownPage:
         return _there(self.browser.page)
 
     @property
     def tab(self) -> ChromiumTab:
-        tab = self.page._tab
+        tab = self.shown._tab
         assert isinstance(tab, ChromiumTab)
         return tab
 
@@ -282,8 +301,11 @@ async def eventually(condition: Callable[[], Awaitable[object]], limit_s: float 
 
 
 @asynccontextmanager
-async def held(*switches: str) -> AsyncIterator[Held]:
-    """Start all of it in a short path: a Unix socket's is limited to 107 bytes. `switches`: `{site}` is its address."""
+async def held(*switches: str, foreign: bool = False) -> AsyncIterator[Held]:
+    """Start all of it in a short path: a Unix socket's is limited to 107 bytes. `switches`: `{site}` is its address.
+
+    `foreign`: as for a page that is no call's.
+    """
     told: list[str] = []
     listen = CallPage.told
 
@@ -305,7 +327,8 @@ async def held(*switches: str) -> AsyncIterator[Held]:
             Driver(private_environment(runtime), os.environ.update) as driver,
         ):
             extra = [one.format(site=there.origin.removeprefix("http://")) for one in switches]
-            how = launch(runtime, there.origin, display.env, audio.env, extra=extra)
+            origin = None if foreign else there.origin
+            how = launch(runtime, origin, display.env, audio.env, extra=extra, microphone=not foreign)
             async with Browser(how, no_look, no_note) as browser:
                 await browser.connect(driver.playwright)
                 yield Held(there, display, audio, driver, browser, runtime, told)

@@ -22,6 +22,7 @@ from recorder_fsm.browser.certificates import trust_in_chromium
 from recorder_fsm.errors import MattermostError
 from recorder_fsm.mattermost import client
 from recorder_fsm.mattermost.retry import RetryTiming
+from recorder_fsm.mattermost.routes import PluginRoutes
 from tests.tls import FUTURE, PAST, issue
 
 SKI, AKI = "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"
@@ -169,7 +170,7 @@ async def ask_client(there: Servers) -> dict[str, str]:
     """Return our HTTP client's verdict on each server."""
     verdicts = {}
     for name, port in there.ports.items():
-        routes = client.PluginRoutes(f"https://localhost:{port}", "t" * 26, "c" * 26, there.bundle, RetryTiming())
+        routes = PluginRoutes(f"https://localhost:{port}", "t" * 26, "c" * 26, there.bundle, RetryTiming())
         try:
             await routes.plugin("get", "/version")
             verdicts[name] = TAKEN

@@ -25,7 +25,7 @@ LONGER_FILES = {
 """One subject each, that can only be read together; they may not grow."""
 
 
-PROGRAMS = ("doctor.system_calls", "media.audio_relay", "media.join", "media.video_grabber")
+PROGRAMS = ("doctor.system_calls", "media.audio_relay", "media.join", "media.split", "media.video_grabber")
 """Modules that are programs of their own, with arguments of their own."""
 
 

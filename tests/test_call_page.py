@@ -9,9 +9,10 @@ import math
 
 import pytest
 
-from recorder_fsm.browser import call_page
-from recorder_fsm.browser.call_page import CallPage, PageSigns
+from recorder_fsm.browser import call_page, shown_page
+from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.page_answer import LED_AWAY, SENTENCES, Answer
+from recorder_fsm.browser.shown_page import PageSigns
 from recorder_fsm.errors import BrowserError, CallError, CallLost
 from tests.fakes import FakeTab, for_ever
 from tests.programs import until
@@ -40,7 +41,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RESTORE_LIMIT_S", 0.05),
         ("LAST_WORD_S", 0.05),
     ]:
-        monkeypatch.setattr(call_page, name, seconds)
+        for module in (call_page, shown_page):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, seconds)
 
 
 @pytest.fixture
@@ -328,7 +331,7 @@ async def test_page_that_still_loads_has_neither_ended_nor_frozen(tab: FakeTab, 
     """Before the client has joined, only `join` says what is wrong: a slow page must not be taken for a gone one."""
     tab.probes = [LOADING]
     watched = [asyncio.create_task(page.closed()), asyncio.create_task(page.frozen())]
-    done, _ = await asyncio.wait(watched, timeout=10 * call_page.POLL_S)
+    done, _ = await asyncio.wait(watched, timeout=10 * shown_page.POLL_S)
     assert not done
     for task in watched:
         task.cancel()
@@ -590,7 +593,7 @@ async def test_unknown_kinds_are_only_logged(tab: FakeTab, page: CallPage) -> No
     say(page, "reconnecting")
     say(page, "reconnected")
     say(page, "something new", {"a": 1})
-    done, _ = await asyncio.wait({closed}, timeout=3 * call_page.POLL_S)
+    done, _ = await asyncio.wait({closed}, timeout=3 * shown_page.POLL_S)
     assert not done
     say(page, "close")
     await closed

@@ -19,6 +19,7 @@ from recorder_fsm.browser import page_answer
 from recorder_fsm.commands import commands
 from recorder_fsm.error_catalogue import Entry, entries
 from recorder_fsm.machine.lifecycle import TRANSITIONS
+from recorder_fsm.mattermost import refused
 
 PACKAGE = Path(__file__).parent.parent / "recorder_fsm"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "standin" not in path.parts)
@@ -26,6 +27,7 @@ COMPOSED = {
     "f'{resource.value}_restart'": {f"{one.value}_restart" for row in TRANSITIONS for one in row.restarts},
     "CODES.get(answer.status, REFUSED)": {*page_answer.CODES.values(), page_answer.REFUSED},
     "CODES[answer.status]": set(page_answer.CODES.values()),
+    "MAY_NOT[doing]": set(refused.MAY_NOT.values()),
 }
 """Codes that are put together, by the expression that does it."""
 PASSED_ON = re.compile(r"(?:\w+\.)?code")

@@ -401,3 +401,71 @@ def test_address_of_the_documents_is_fit_to_be_shown_or_left_out(raw: str, shown
     environment = {**JOB, "DOCS_URL": raw}
     assert Settings.from_environment(environment).docs_url == docs_url_of(environment) == shown
     assert docs_url_of({"DOCS_URL": raw}) == shown
+
+
+POSTING = {"PUBLISH": "post"}
+PAGE = "https://status.example.com/wall?view=1#now"
+
+
+def test_plugin_publishes_unless_told_otherwise() -> None:
+    """And there is no page to record."""
+    settings = read()
+    assert (settings.publish, settings.record_url) == ("plugin", "")
+    assert read(**POSTING).publish == "post"
+    assert "Publish value is not valid" in refusal(PUBLISH="bot")
+
+
+def test_thread_is_optional_only_where_the_plugin_does_not_post() -> None:
+    """Without one the recording is posted in the channel itself; one that is no id is refused all the same."""
+    assert read(**POSTING, POST_ID="").post_id == ""
+    assert "PostID cannot be empty" in refusal(POST_ID="")
+    assert "PostID parsing failed" in refusal(**POSTING, POST_ID="!")
+    for required in ("CALL_ID", "RECORDING_ID", "AUTH_TOKEN", "SITE_URL"):
+        assert "cannot be empty" in refusal(**POSTING, **{required: ""})
+
+
+@pytest.mark.parametrize("url", [PAGE, "http://127.0.0.1:8000", "HTTPS://Example.com/%zz", "http://[::1]/#/a/b"])
+def test_page_is_taken_as_it_is(url: str) -> None:
+    """Path, query and fragment are the page's own."""
+    assert read(**POSTING, RECORD_URL=url).record_url == url
+    assert url not in repr(read(**POSTING, RECORD_URL=url))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("file:///etc/passwd", 'invalid scheme "file"'),
+        ("chrome://settings", 'invalid scheme "chrome"'),
+        ("data:text/html,x", 'invalid scheme "data"'),
+        ("javascript:alert(1)", 'invalid scheme "javascript"'),
+        ("view-source:https://host/", 'invalid scheme "view-source"'),
+        ("status.example.com", "invalid scheme"),
+        ("https:status.example.com", "it has no host"),
+        ("https://", "it has no host"),
+        ("https://user:secretword@host/", "it has a user or a password"),
+        ("https://host:99999/", "port"),
+        ("https://host/a b", "blanks"),
+        ("https://host/\n", "control characters"),
+        (f"https://host/?token={TOKEN}", "the token is in it"),
+    ],
+)
+def test_page_that_cannot_be_recorded_is_refused(url: str, why: str) -> None:
+    """With words that repeat neither a password nor a query."""
+    words = refusal(**POSTING, RECORD_URL=url)
+    assert "RecordURL cannot be used" in words
+    assert why in words
+    assert "secretword" not in words
+    assert TOKEN not in words
+
+
+def test_page_needs_the_other_way_to_post() -> None:
+    """The plugin would post nothing that is no call's."""
+    words = refusal(RECORD_URL=PAGE)
+    assert "RecordURL needs PUBLISH=post" in words
+    assert "view=1" not in words
+
+
+def test_job_without_a_call_has_no_plugin_to_be_told() -> None:
+    """Whatever else is wrong with its settings."""
+    assert usable_identity({**JOB, **POSTING, "RECORD_URL": PAGE, "WIDTH": "x"}) is None
+    assert usable_identity({**JOB, **POSTING, "WIDTH": "x"}) is not None

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from recorder_fsm.browser import call_page
+from recorder_fsm.browser import shown_page
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.machine import resources as resources_module
 from recorder_fsm.machine.lifecycle import Resource
@@ -48,8 +48,8 @@ async def stand_still() -> None:
 
 
 async def frozen_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_page, "FROZEN_LIMIT_S", LIMIT_S)
-    monkeypatch.setattr(call_page, "POLL_S", 0.01)
+    monkeypatch.setattr(shown_page, "FROZEN_LIMIT_S", LIMIT_S)
+    monkeypatch.setattr(shown_page, "POLL_S", 0.01)
     tab = FakeTab()
     page = CallPage(tab, 1280, 720, lambda _: None)
     page.told('{"kind": "connect"}')

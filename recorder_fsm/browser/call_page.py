@@ -17,9 +17,9 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.browser import picture
-from recorder_fsm.browser.console import Console
 from recorder_fsm.browser.needs import Tab
 from recorder_fsm.browser.page_answer import CODES, LED_AWAY, REFUSED, SENTENCES, Answer
+from recorder_fsm.browser.shown_page import POLL_S, PageSigns, ShownPage
 from recorder_fsm.errors import BrowserError, CallError, CallLost, RecorderError
 from recorder_fsm.system.clock import Stopwatch, running_timeout, running_wait
 
@@ -33,11 +33,7 @@ TROUBLED_LIMITS_S = (0.5, 3.0)
 """The same where a script failed or threw, the first times: it may have been harmless, so patience grows."""
 RELOAD_PAUSES_S = (0.5, 1.0, 2.0)
 JOIN_POLL_S = 0.2
-POLL_S = 2.0
-FROZEN_LIMIT_S = 12.0
-"""A busy page answers late; one that has not answered for this long is taken for dead."""
 LEAVE_LIMIT_S = 2.0
-RESTORE_LIMIT_S = 5.0
 LAST_WORD_S = 1.0
 SCREEN_RESTORED = (
     "the call page received a shared screen without showing it; the recorder let it show it after a second"
@@ -53,15 +49,6 @@ class _AgainError(Exception):
 
 
 @attrs.frozen
-class PageSigns:
-    """What a page has received and done so far: audio energy, packets of audio and video, changes of its document."""
-
-    energy: float
-    packets: int
-    changes: int
-
-
-@attrs.frozen
 class Left:
     """The client closed: `reason` is None where the end was asked for (call ended, recording stopped).
 
@@ -72,26 +59,19 @@ class Left:
     quiet_s: float = 0.0
 
 
-class CallPage:
+class CallPage(ShownPage):
     """One page, from the first address to the last word of its client. `note` is for the job's report.
 
-    `notice_given`: the plugin has told everybody in the call that a recording runs.
+    `notice_given` is set when the plugin has told everybody in the call that a recording runs.
     """
 
     def __init__(self, tab: Tab, width: int, height: int, note: Callable[[str], None]) -> None:
-        self._tab = tab
-        self._size = (width, height)
-        self._note = note
+        super().__init__(tab, width, height, note)
         self._screen_restored = False
         self._wrong_size: tuple[int, int] | None = None
-        self._joined = asyncio.Event()
         self._client_seen = asyncio.Event()
-        self.notice_given = asyncio.Event()
         self._left: asyncio.Future[Left] = asyncio.get_running_loop().create_future()
         self._leaving = False
-        self.on_people: Callable[[object, object], None] | None = None
-        """Is told who joins, leaves, talks and shares a screen, and when that was said (milliseconds since 1970)."""
-        self.console = Console()
 
     async def join(self, url: str, limit_s: float) -> None:
         """Load the page and wait until its client has joined the call.
@@ -135,35 +115,6 @@ class CallPage:
             return None
         return CallLost(detail=f"the page said: {left.reason or 'nothing'}", quiet_s=left.quiet_s)
 
-    async def frozen(self) -> str:
-        """Wait until the page stops answering; returns how that was noticed. A busy page only answers late.
-
-        A page that loads may not answer either: `join` has limits of its own for that.
-        """
-        await self._joined.wait()
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                async with running_timeout(FROZEN_LIMIT_S):
-                    await self._tab.evaluate("1")
-            except TimeoutError:
-                return f"the page has not answered for {FROZEN_LIMIT_S:g} s"
-            except BrowserError as error:
-                if error.code == "page_gone":
-                    return "the page has gone"
-
-    async def fill_picture(self) -> None:
-        """Wait until the page fills the picture; raises `BrowserError` where it does not."""
-        await picture.wait_until_it_fits(self._tab, self._size)
-
-    async def is_lit(self) -> bool:
-        """Tell whether the page draws what is not black, whatever becomes of it on the display."""
-        return await picture.is_lit(self._tab)
-
-    async def evaluate(self, expression: str) -> Any:
-        """Evaluate JavaScript in the page; raises `BrowserError` where it has gone."""
-        return await self._tab.evaluate(expression)
-
     async def signs(self) -> PageSigns | None:
         """Return what the page has received and done since it joined; None where it does not answer."""
         try:
@@ -172,16 +123,6 @@ class CallPage:
             return PageSigns(float(value["energy"]), int(value["packets"]), int(value["changes"]))
         except (TimeoutError, BrowserError, TypeError, KeyError, ValueError):
             return None
-
-    async def restore_audio(self) -> None:
-        """Have the page play into the sound server again, which was restarted; see `audio_hook.js`."""
-        try:
-            async with running_timeout(RESTORE_LIMIT_S):
-                restored = await self._tab.evaluate("window.__recorderFsmAudio?.restore()")
-        except (TimeoutError, BrowserError) as error:
-            logger.warning("the page's audio could not be restored: {}", str(error) or "no answer")
-            return
-        logger.info("the page's audio was restored: {}", restored)
 
     async def leave(self) -> None:
         """Leave the call; does nothing where the page has gone or does not answer within two seconds."""

@@ -96,8 +96,12 @@ def insecure_origins(site_origin: str, *, dev_mode: bool) -> list[str]:
     return origins
 
 
-def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extra: Iterable[str]) -> list[str]:
+def chromium_args(
+    *, width: int, height: int, secure_anyway: Iterable[str], extra: Iterable[str], microphone: bool = True
+) -> list[str]:
     """Return the switches for a window of exactly `width` x `height`; one in `extra` replaces ours of its name.
+
+    `microphone`: whether the page gets one when it asks.
 
     `extra` are such as `extra_switches.sift` lets through.
     """
@@ -143,6 +147,8 @@ def chromium_args(*, width: int, height: int, secure_anyway: Iterable[str], extr
         "--force-color-profile": "srgb",  # the same colours on every machine
         "--enable-unsafe-swiftshader": None,  # WebGL without a GPU
     }
+    if not microphone:
+        ours["--use-fake-ui-for-media-stream"] = "deny"  # without it, a page's wish for a screen opens a window
     if origins := list(secure_anyway):
         ours[SECURE_ANYWAY] = ",".join(origins)
     for word in extra:

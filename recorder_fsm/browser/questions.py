@@ -56,12 +56,15 @@ def with_desktop(env: Mapping[str, str]) -> dict[str, str]:
     return {**env, "PATH": f"{DESKTOP}:{env.get('PATH', '')}".rstrip(":")}
 
 
-async def decide(session: Session, root: Session, origin: str) -> None:
-    """Answer by DevTools, for as long as the page lives, what nothing else answers."""
+async def decide(session: Session, root: Session, origin: str | None) -> None:
+    """Answer by DevTools, for as long as the page lives, what nothing else answers.
+
+    `origin`: of the call page, which gets what a call needs; None for a page that gets nothing.
+    """
     await _refuse_dialogs(session)
     await session.call("Page.setInterceptFileChooserDialog", {"enabled": True, "cancel": True})
     await root.call("Browser.setDownloadBehavior", {"behavior": "deny"})
-    for name in GRANTED:
+    for name in GRANTED if origin is not None else ():
         try:
             await root.call(
                 "Browser.setPermission", {"permission": {"name": name}, "setting": "granted", "origin": origin}

@@ -158,6 +158,11 @@ async def listen_to_hook(
     session.on("Runtime.executionContextDestroyed", lambda params: trusted.discard(params["executionContextId"]))
     session.on("Runtime.executionContextsCleared", lambda _: trusted.clear())
     session.on("Runtime.bindingCalled", called)
-    await session.call("Runtime.enable")
     await session.call("Runtime.addBinding", {"name": binding})
+    await run_hook(session, hook)
+
+
+async def run_hook(session: Session, hook: str) -> None:
+    """Run `hook` in every new document, before the page's own scripts."""
+    await session.call("Runtime.enable")
     await session.call("Page.addScriptToEvaluateOnNewDocument", {"source": hook, "runImmediately": True})

@@ -21,10 +21,11 @@ SHOWN_CHARS = 120
 class Traffic:
     """The requests of a browser whose one window is `window`.
 
-    `origin`: the site's, as browsers write it. `led_away` is told the origin of each page that was refused.
+    `origin`: the site's, as browsers write it; None for a page that has nothing to keep secret: it may go anywhere, and
+    nobody gets the header. `led_away` is told the origin of each page that was refused.
     """
 
-    def __init__(self, root: Session, origin: str, window: str, led_away: Callable[[str], None]) -> None:
+    def __init__(self, root: Session, origin: str | None, window: str, led_away: Callable[[str], None]) -> None:
         self._root = root
         self._origin = origin
         self._window = window
@@ -50,7 +51,7 @@ class Traffic:
             if frame in self._strangers:
                 self._refuse(paused)
                 return
-            if frame == self._window and origin != self._origin:
+            if frame == self._window and self._origin is not None and origin != self._origin:
                 self._refuse(paused)
                 self._tell(origin[:SHOWN_CHARS])
                 return

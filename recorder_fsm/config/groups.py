@@ -17,6 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "VIDEO_PRESET",
         "OUTPUT_FORMAT",
     ),
+    "What is recorded, and who posts it": ("PUBLISH", "RECORD_URL"),
     "Browser and server": ("TLS_CA_CERT_FILE", "EXTRA_CHROMIUM_ARGS", "DEV_MODE"),
     "Files and limits": ("DATA_DIR", "MIN_FREE_BYTES", "MAX_DURATION_SECONDS", "STOP_GRACE_SECONDS"),
     "After a job": ("WEBHOOK_URL", "WEBHOOK_SECRET", "ON_END", "ON_END_SECONDS", "NOTIFY_FAILURES"),

@@ -127,6 +127,29 @@ class Site(Text):
 
 
 @attrs.frozen
+class Page(Text):
+    """The address of a page to record; an empty one is none. Query and fragment are the page's own, and not shown."""
+
+    def refusal(self, value: str) -> str:
+        if not value:
+            return ""
+        if not value.isprintable() or " " in value:
+            return "cannot be used: it has blanks or control characters"
+        scheme, _, rest = value.partition(":")
+        if scheme.lower() not in SCHEMES:
+            return f"cannot be used: invalid scheme {go_syntax.quote(scheme[:SHOWN_CHARACTERS])}"
+        authority = re.match(r"//[^/\\?#]*", rest)  # a browser takes a backslash for a slash
+        try:
+            site_address(f"{scheme}:{authority[0]}" if authority else f"{scheme}://")
+        except ValueError as error:
+            return f"cannot be used: {error}"
+        return ""
+
+    def shown(self, value: str) -> str:
+        return Site().shown(value)
+
+
+@attrs.frozen
 class File(Text):
     """A path of a file that must exist if it is named."""
 

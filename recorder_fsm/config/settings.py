@@ -25,13 +25,14 @@ from recorder_fsm.config.kinds import (
     Link,
     Listen,
     Number,
+    Page,
     Receiver,
     Site,
     Text,
 )
 from recorder_fsm.config.listen_address import ListenAddress
 from recorder_fsm.errors import SettingsError
-from recorder_fsm.plain_text import keep_secret
+from recorder_fsm.plain_text import hide, keep_secret
 
 MIB = 1024 * 1024
 WEBHOOK = "webhook"
@@ -71,10 +72,13 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 # In the order in which values are checked. Numbers are parsed in the same order, before any check.
 TABLE: tuple[Variable, ...] = (
     Variable("SITE_URL", "site_url", "SiteURL", SITE, "Address of the Mattermost server."),
-    Variable("CALL_ID", "call_id", "CallID", IDENTIFIER, "Channel of the call."),
-    Variable("POST_ID", "post_id", "PostID", IDENTIFIER, "Post that opened the call."),
+    Variable("CALL_ID", "call_id", "CallID", IDENTIFIER, "Channel of the call, and of the recording."),
+    Variable("POST_ID", "post_id", "PostID", IDENTIFIER,
+        "Post that opened the call. With `PUBLISH=post` the first post of any thread in the channel, or empty: then "
+        "the recording is posted in the channel itself."),
     Variable("RECORDING_ID", "recording_id", "RecordingID", IDENTIFIER, "This job; names its directory."),
-    Variable("AUTH_TOKEN", "auth_token", "AuthToken", TOKEN, "Session token of the Calls bot. Never shown."),
+    Variable("AUTH_TOKEN", "auth_token", "AuthToken", TOKEN,
+        "Session token of the Calls bot; with RECORD_URL a bot's or a user's access token. Never shown."),
     Variable("WIDTH", "width", "Width", _number(1280, 1920, 3840, "pixels"),
         "Width of the video; an odd one is made even, downwards."),
     Variable("HEIGHT", "height", "Height", _number(720, 1080, 2160, "pixels"),
@@ -124,6 +128,11 @@ TABLE: tuple[Variable, ...] = (
         "Where a live page, `/metrics` and `/healthz` are served while the job runs; empty: nowhere."),
     Variable("TIMELINE", "timeline", "Timeline", _choice("off", "off", "chapters", "files", fold=True),
         "Who spoke when, by name: as chapters of the file; `files` also keeps it beside the report."),
+    Variable("PUBLISH", "publish", "Publish", _choice("plugin", "plugin", "post"),
+        "Who posts the recording: the Calls plugin, or the user of AUTH_TOKEN by Mattermost's own API."),
+    Variable("RECORD_URL", "record_url", "RecordURL",
+        Page("", "http or https, a host, no user or password; only with PUBLISH=post"),
+        "Page to record in place of a call."),
 )  # fmt: skip
 
 
@@ -174,6 +183,8 @@ class Settings:
     notify_failures: str
     status_addr: ListenAddress | None
     timeline: str
+    publish: str
+    record_url: str = attrs.field(repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -188,7 +199,7 @@ class Settings:
             except SettingsError as error:
                 wrong.append(error)
         for variable in TABLE:
-            if variable.field in values and (refusal := variable.kind.refusal(values[variable.field])):
+            if variable.field in values and (refusal := _refusal(variable, values)):
                 shown = variable.kind.shown(values[variable.field])
                 wrong.append(_refused(variable, f"invalid config: {variable.original_name} {refusal}", shown))
         if wrong:
@@ -240,7 +251,9 @@ class Identity:
 
 
 def usable_identity(environment: Mapping[str, str]) -> Identity | None:
-    """Return who we are if address, ids and token are all valid, else None."""
+    """Return who we are if address, ids and token are all valid, else None; also where there is no call to be told."""
+    if environment.get("RECORD_URL"):
+        return None
     variables = {variable.field: variable for variable in TABLE if isinstance(variable.kind, Site | Identifier | File)}
     values = {field: _read(variable, environment) for field, variable in variables.items()}
     if variables["tls_ca_cert_file"].kind.refusal(values["tls_ca_cert_file"]):
@@ -280,6 +293,21 @@ def usable_hooks(environment: Mapping[str, str]) -> Hooks:
                 values |= {} if variable.kind.refusal(value) else {variable.field: value}
     keep_secret(values.get("webhook_secret", ""), WEBHOOK)
     return Hooks(**values)
+
+
+def _refusal(variable: Variable, values: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, also beside the others."""
+    value, posts = values[variable.field], values.get("publish") == "post"
+    if variable.field == "post_id" and not value and posts:
+        return ""
+    refusal = variable.kind.refusal(value)
+    if variable.field != "record_url" or not value or refusal:
+        return refusal
+    if not posts:
+        return "needs PUBLISH=post: the Calls plugin posts recordings of calls alone"
+    if hide(value) != value:
+        return "cannot be used: the token is in it, and must not be told to a page"
+    return ""
 
 
 def _is_switch(word: str) -> bool:

@@ -14,6 +14,8 @@ from typing import TypeVar
 from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.extra_switches import sift
 from recorder_fsm.browser.launch_options import child_environment, chromium_args, private_environment
+from recorder_fsm.browser.shown_page import ShownPage
+from recorder_fsm.browser.subject import OF_A_CALL, Subject
 from recorder_fsm.doctor import capture, fonts
 from recorder_fsm.doctor.findings import Finding, Findings, Machine
 from recorder_fsm.errors import BrowserError, RecorderError
@@ -100,7 +102,7 @@ def _launch(machine: Machine, env: dict[str, str]) -> Launch:
         sandbox=os.geteuid() != 0,
         width=width,
         height=height,
-        origin=NOWHERE,
+        subject=Subject("about:blank", "a page of ours", NOWHERE, OF_A_CALL, (), CallPage),
         ca_file=machine.wishes.values["tls_ca_cert_file"],
     )
 
@@ -109,7 +111,7 @@ def _switches(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(word for word in words if word.startswith("--") and len(word) > 2)
 
 
-async def _no_look(_: CallPage) -> None:
+async def _no_look(_: ShownPage) -> None:
     """Keep no picture of a fault: there is no job that it could belong to."""
 
 

@@ -17,21 +17,18 @@ from loguru import logger
 
 from recorder_fsm.errors import PLUGIN_OFF, JobOver, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.answers import Means, Route, meaning
-from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.file_names import safe_stem
-from recorder_fsm.mattermost.notice import Notice, notice_after
+from recorder_fsm.mattermost.notice import FAILURE, FAILURE_TEXT_LIMIT, Notice, notice_after
 from recorder_fsm.mattermost.people_names import names_of
 from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
+from recorder_fsm.mattermost.routes import PluginRoutes
 from recorder_fsm.mattermost.upload import Upload
 from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.plain_text import plain
 from recorder_fsm.system.clock import Stopwatch, running_timeout
 
 ERROR_TEXT_LIMIT = 200
-FAILURE_TEXT_LIMIT = 1000
-FAILURE = "recording_failure"
-"""The property of a post that tells of a failed recording: the job's id."""
 
 T = TypeVar("T")
 
@@ -198,17 +195,7 @@ class CallsBot:
 
     async def max_file_size(self) -> int | None:
         """Return the server's MaxFileSize in bytes, None if it is not readable (contract 2.5). Never raises."""
-        try:
-            config = await self._routes.call(
-                self._routes.driver.system.get_client_configuration,
-                {"format": "old"},
-                limit_s=self._timing.call_limit_s,
-            )
-            size = int(config["MaxFileSize"])
-        except (MattermostError, KeyError, TypeError, ValueError) as error:
-            logger.info("MaxFileSize is not known: {}", reason(error))
-            return None
-        return size if size > 0 else None
+        return await self._routes.max_file_size()
 
     async def upload(
         self,

@@ -1,7 +1,7 @@
 """The HTTP client: requests to the Calls plugin and to Mattermost, one call each, off the event loop.
 
 Bottom up: sockets that notice a dead network, and whom TLS trusts; `BotClient`, which takes the place of
-mattermostdriver's client class; `PluginRoutes`, which owns the driver, its threads, and a limit on each request.
+mattermostdriver's client class. The requests that it makes are in `routes` and `channel_routes`.
 mattermostdriver 7.3.2 opens a connection per call, knows no default timeout, lets `.netrc` override the token, follows
 redirects with it, sends a body with every GET and hides status codes (contract 2.6); `BotClient` mends that. A refusal
 or a failure becomes an error of our tree, worded for people, with the server's own words in its detail. Nothing is
@@ -15,21 +15,19 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
 import requests
 import urllib3.exceptions
 from loguru import logger
-from mattermostdriver import Driver
 from mattermostdriver.client import Client
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from recorder_fsm import __version__
-from recorder_fsm.config.address import site_address
 from recorder_fsm.config.authorities import VARIABLE, read_authorities
 from recorder_fsm.errors import (
     UNREACHABLE,
@@ -41,13 +39,8 @@ from recorder_fsm.errors import (
     SettingsError,
 )
 from recorder_fsm.mattermost.answers import ASKS_FOR_PASSWORD, READ_BYTES, Reply, refusal, shown
-from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.proxies import proxy_for, shown_proxy
-from recorder_fsm.mattermost.retry import RetryTiming
-from recorder_fsm.mattermost.upload_session import ID, Session
 from recorder_fsm.plain_text import keep_secret
-from recorder_fsm.system.clock import running_timeout
-from recorder_fsm.system.threads import in_daemon_thread
 
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 DEAD_PEER_S = 30
@@ -132,6 +125,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+PLUGIN = "/plugins/com.mattermost.calls"
 REPLY_LIMIT_BYTES = 1024 * 1024
 THREAD_LIMIT_BYTES = 32 * 1024 * 1024
 ERROR_TEXT_BYTES = 64 * 1024  # the server's own words in JSON must be read to their end
@@ -263,125 +257,3 @@ def innermost(error: Exception) -> BaseException:
         if not isinstance(below, BaseException):
             return inner
         inner = below
-
-
-PLUGIN = "/plugins/com.mattermost.calls"
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-
-class PluginRoutes:
-    """One client of one server, with the bot's token. Ready at once; `close()` ends its connections.
-
-    Methods must be called in one event loop; a cancelled call returns at once and leaves its thread behind.
-    """
-
-    def __init__(self, site_url: str, token: str, call_id: str, ca_file: Path | None, timing: RetryTiming) -> None:
-        self._call_id = call_id
-        self._timing = timing
-        options = {
-            **_address(site_url),
-            "token": token,
-            "ca_file": ca_file,
-            "debug": False,  # it would print the token
-        }
-        self.driver = Driver(options, client_cls=BotClient)
-        self._client: BotClient = self.driver.client
-
-    def close(self) -> None:
-        """Close all connections to the server."""
-        self._client.close()
-
-    async def plugin(
-        self, method: str, route: str, body: dict[str, Any] | None = None, *, read_s: float | None = None
-    ) -> Reply:
-        """Make one request to the plugin's `route`; `read_s` seconds without a byte of the answer end it."""
-        timeout_s = (self._timing.connect_s, read_s or self._timing.read_s)
-
-        def request() -> Reply:
-            return self._client.make_request(method, route, options=body, basepath=PLUGIN, timeout_s=timeout_s)
-
-        spare_s = self._timing.call_limit_s - self._timing.read_s
-        return await self.call(request, limit_s=timeout_s[1] + spare_s)
-
-    async def call(self, func: Callable[[*Ts], T], *args: *Ts, limit_s: float) -> T:
-        """Run a blocking request with a limit on its whole time, whatever the server dribbles."""
-        try:
-            async with running_timeout(limit_s):
-                return await in_daemon_thread(func, *args)
-        except TimeoutError as error:
-            raise ServerUnavailable(
-                "Mattermost did not answer in time.", detail=f"no reply within {limit_s:g} s"
-            ) from error
-
-    async def thread(self, post_id: str) -> dict[str, Any]:
-        """Return the thread of a post, as the server lists it: all of it, which may be long."""
-
-        def request() -> Reply:
-            return self._client.make_request("get", f"/posts/{post_id}/thread", most_bytes=THREAD_LIMIT_BYTES)
-
-        return (await self.call(request, limit_s=self._timing.call_limit_s)).fields()
-
-    # The requests of an upload (`UploadRoutes`).
-
-    async def create(self, filename: str, size: int, file_id: str) -> Session:
-        """Open an upload session for `size` bytes; "" leaves the file's id to the server."""
-        body = {"channel_id": self._call_id, "filename": filename, "file_size": size}
-        if file_id:
-            body["req_file_id"] = file_id
-        return _session(await self.plugin("post", "/bot/uploads", body), file_id)
-
-    async def look(self, session_id: str) -> Session:
-        """Return an upload session with the server's offset."""
-        return _session(await self.plugin("get", f"/bot/uploads/{session_id}"))
-
-    async def stored(self, file_id: str) -> dict[str, Any]:
-        """Return the description of a complete file; whoever uploaded it may always read it."""
-        info: dict[str, Any] = await self.call(
-            self.driver.files.get_file_metadata, file_id, limit_s=self._timing.call_limit_s
-        )
-        return info
-
-    async def users(self, ids: list[str]) -> list[dict[str, Any]]:
-        """Return the users with these ids, as the call page asks for them; unknown ones are left out."""
-
-        def request() -> Reply:
-            return self._client.make_request("post", "/users/ids", options=ids)
-
-        return (await self.call(request, limit_s=self._timing.call_limit_s)).objects()
-
-    async def send(self, session_id: str, body: PartBody) -> dict[str, Any] | None:
-        """Send one part; returns the file's description once it is complete, None if more is wanted."""
-
-        def post() -> Reply:
-            with body:
-                return self._client.make_request(
-                    "post",
-                    f"/bot/uploads/{session_id}",
-                    data=body,
-                    basepath=PLUGIN,
-                    timeout_s=(self._timing.send_s, self._timing.stall_s),
-                )
-
-        reply = await in_daemon_thread(post)
-        return None if reply.status == 204 else reply.fields()
-
-
-def _session(reply: Reply, asked: str = "") -> Session:
-    """Read a session; its file has the id that was `asked` for unless the server names another or none."""
-    fields = reply.fields()
-    session_id, offset, size = (fields.get(key) for key in ("id", "file_offset", "file_size"))
-    if not (
-        isinstance(session_id, str) and ID.fullmatch(session_id) and isinstance(offset, int) and isinstance(size, int)
-    ):
-        raise reply.foreign("no upload session")
-    return Session(session_id, offset, size, asked if fields.get("req_file_id", asked) == asked else "")
-
-
-def _address(site_url: str) -> dict[str, Any]:
-    try:
-        site = site_address(site_url)
-    except ValueError as error:
-        raise RequestRejected("Mattermost's address is not valid.", detail=f"SITE_URL: {error}") from error
-    return {"scheme": site.scheme, "url": site.host, "port": site.port}

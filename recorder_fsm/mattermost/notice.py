@@ -10,6 +10,9 @@ import enum
 
 from recorder_fsm.errors import UNREACHABLE, MattermostError, ServerUnavailable
 
+FAILURE = "recording_failure"
+"""The property of a post that tells of a failed recording: the job's id."""
+FAILURE_TEXT_LIMIT = 1000
 TURNED_AWAY = 429
 GATEWAY_TIMEOUT = 504
 

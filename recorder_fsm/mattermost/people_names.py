@@ -8,8 +8,8 @@ from typing import Any
 from loguru import logger
 
 from recorder_fsm.errors import MattermostError
-from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.retry import reason
+from recorder_fsm.mattermost.routes import PluginRoutes
 from recorder_fsm.system.clock import running_timeout
 
 AT_ONCE = 100

@@ -15,8 +15,8 @@ from loguru import logger
 
 from recorder_fsm.errors import PLUGIN_OFF, UNREACHABLE, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.answers import Means, Route, meaning
-from recorder_fsm.mattermost.client import PluginRoutes
 from recorder_fsm.mattermost.retry import RetryPolicy, RetryTiming, reason, retry
+from recorder_fsm.mattermost.routes import PluginRoutes
 
 PATIENT_LOOKS = 6
 """A witness that fails so often, while others can be heard, is passed over."""

@@ -59,9 +59,12 @@ class Upload:
         time_left: Callable[[], float],
         timing: RetryTiming,
         sizes: PartSizes,
+        name: str = "",
     ) -> None:
+        """`name`: what the server shall call the file, "" for its name on the disk."""
         self._routes = routes
         self._file = file
+        self._name = name or file.name
         self._max_file_size = max_file_size
         self._on_session = on_session
         self._on_progress = on_progress
@@ -146,12 +149,12 @@ class Upload:
         self._parts.learn(await self._max_file_size())
         file_id = new_file_id()
         try:
-            session = await self._routes.create(self._file.name, self._size, file_id)
+            session = await self._routes.create(self._name, self._size, file_id)
         except RequestRejected as error:
             if error.status != 400:
                 raise
             logger.info("no upload session with a file id of ours: {}", reason(error))
-            session = await self._routes.create(self._file.name, self._size, "")
+            session = await self._routes.create(self._name, self._size, "")
         self._session = session
         self._file_id = session.file_id
         self._created += 1

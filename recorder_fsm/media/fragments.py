@@ -201,11 +201,11 @@ def _tracks(moov: bytes, problems: list[str]) -> Iterator[tuple[int, Track]]:
     for kind, start, end in boxes(moov):
         if kind != b"trak":
             continue
-        inner = dict(_flat(moov, start, end))
+        inner = dict(flat(moov, start, end))
         tkhd, mdhd, stsd = inner[b"tkhd"], inner[b"mdhd"], inner[b"stsd"]
         (number,) = struct.unpack_from(">I", tkhd, 20 if tkhd[0] else 12)
         (timescale,) = struct.unpack_from(">I", mdhd, 20 if mdhd[0] else 12)
-        shift = _edits(inner[b"elst"], timescale, movie_scale) if b"elst" in inner else 0
+        shift = edits(inner[b"elst"], timescale, movie_scale) if b"elst" in inner else 0
         track = Track(inner[b"hdlr"][8:12] == b"vide", timescale, shift, stsd[8:])
         try:
             track.check()
@@ -214,16 +214,16 @@ def _tracks(moov: bytes, problems: list[str]) -> Iterator[tuple[int, Track]]:
             problems.append(str(error))
 
 
-def _flat(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+def flat(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content of all boxes inside, those of inner boxes too."""
     for kind, start, stop in boxes(data, at, end):
         if kind in {b"edts", b"mdia", b"minf", b"stbl"}:
-            yield from _flat(data, start, stop)
+            yield from flat(data, start, stop)
         else:
             yield kind, data[start:stop]
 
 
-def _edits(elst: bytes, timescale: int, movie_scale: int) -> int:
+def edits(elst: bytes, timescale: int, movie_scale: int) -> int:
     """Return what the edit list adds to a sample's stamp: an empty edit delays the track, the other skips its begin."""
     entry = struct.Struct(">Qq4x" if elst[0] else ">Ii4x")
     delay = 0

@@ -19,6 +19,7 @@ from loguru import logger
 from recorder_fsm.errors import ProgramError, RecordingError
 from recorder_fsm.media.join import ALL, JoinError, JoinReport, Span, join_beside, part_of
 from recorder_fsm.media.probe import decode_command, poster_command, probe_command, remux_command
+from recorder_fsm.media.split import Part, SplitError, cut_beside, plan_beside
 from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run
 from recorder_fsm.system.threads import in_daemon_thread
@@ -152,6 +153,34 @@ class RecordingFiles:
             elif failure is not None:
                 raise failure
         return attrs.evolve(facts, defects=tuple(defects), whole=whole)
+
+    async def plan(self, path: Path, most_bytes: int, *, first: int = 0, time_left_s: float = math.inf) -> list[Part]:
+        """Return the parts of a finished recording from frame `first` on, each of `most_bytes` at most.
+
+        Raises `RecordingError` where it cannot be cut so.
+        """
+        limit_s = min(rewrite_limit_s(path.stat().st_size), time_left_s)
+        try:
+            return await plan_beside(path, most_bytes, env=self._env, limit_s=limit_s, first=first)
+        except (SplitError, ProgramError) as error:
+            raise RecordingError(
+                "The recording is larger than Mattermost takes, and cannot be cut into smaller parts; it is kept.",
+                detail=f"{error}; raise MaxFileSize above {most_bytes} bytes, or publish it by the plugin",
+                code="cut",
+            ) from error
+
+    async def cut(self, path: Path, part: Part, target: Path, *, time_left_s: float = math.inf) -> None:
+        """Write a part of a finished recording to `target`, and check that it plays; raises `RecordingError`."""
+        limit_s = min(rewrite_limit_s(part.size_bytes), time_left_s)
+        try:
+            await cut_beside(path, part, target, env=self._env, limit_s=limit_s)
+        except (SplitError, ProgramError) as error:
+            raise RecordingError(detail=f"a part could not be cut: {error}", code="cut") from error
+        made = target.stat().st_size
+        if made != part.size_bytes:
+            raise RecordingError(detail=f"a part has {made} bytes, {part.size_bytes} were planned", code="cut")
+        for defect in (await self.verify(target, expected_s=part.length_s)).defects:
+            logger.warning("a part: {}", defect)
 
     async def take_poster(self, source: Path, target: Path, duration_s: float) -> bool:
         """Write a frame of the recording to `target`; returns whether it could. A video without a poster is fine."""

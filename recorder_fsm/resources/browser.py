@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 from loguru import logger
 
-from recorder_fsm.browser.call_page import CallPage
 from recorder_fsm.browser.certificates import trust_in_chromium
 from recorder_fsm.browser.console import listen_to_console
 from recorder_fsm.browser.devtools import DevTools, Message, Session
@@ -28,7 +27,9 @@ from recorder_fsm.browser.few import FewWarnings
 from recorder_fsm.browser.launch_options import launch_failure
 from recorder_fsm.browser.profile import PROFILE, prepare
 from recorder_fsm.browser.questions import decide, with_desktop
-from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook
+from recorder_fsm.browser.shown_page import ShownPage
+from recorder_fsm.browser.subject import Subject
+from recorder_fsm.browser.tab import ChromiumTab, listen_to_hook, run_hook
 from recorder_fsm.browser.traffic import Traffic
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout, running_wait
@@ -41,9 +42,8 @@ if TYPE_CHECKING:
     from recorder_fsm.browser.bridge import Bridge
 
 LAUNCHER = Path(__file__).parent.parent / "browser" / "launchers" / "chromium"
-HOOK_NAMES = ("questions_hook.js", "audio_hook.js", "screen_hook.js", "notice_hook.js", "page_hook.js")
-HOOKS = [Path(__file__).parent.parent / "browser" / name for name in HOOK_NAMES]
-PEOPLE_HOOK = Path(__file__).parent.parent / "browser" / "people_hook.js"
+HOOKS = Path(__file__).parent.parent / "browser"
+PEOPLE_HOOK = "people_hook.js"
 BINDING = "__recorderFsmTell"
 
 LAUNCH_LIMIT_S = 15.0
@@ -67,7 +67,7 @@ class Launch:
     sandbox: bool
     width: int
     height: int
-    origin: str
+    subject: Subject
     ca_file: Path | None = None
     on_people: Callable[[object, object], None] | None = None
 
@@ -82,7 +82,7 @@ class Browser:
     def __init__(
         self,
         launch: Launch,
-        look_at_fault: Callable[[CallPage], Awaitable[None]],
+        look_at_fault: Callable[[ShownPage], Awaitable[None]],
         note: Callable[[str], None],
     ) -> None:
         self._launch = launch
@@ -94,7 +94,7 @@ class Browser:
         self._stack = AsyncExitStack()
         self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._driver_page: Page | None = None
-        self.page: CallPage | None = None
+        self.page: ShownPage | None = None
 
     async def __aenter__(self) -> Self:
         launch = self._launch
@@ -174,7 +174,7 @@ class Browser:
             frozen.cancel()
 
     async def closed(self) -> RecorderError | None:
-        """Wait until the page's client closes; see `CallPage.closed`."""
+        """Wait until the page says that it is over; see `ShownPage.closed`."""
         if self.page is None:
             raise RuntimeError("the browser is not held")
         return await self.page.closed()
@@ -222,25 +222,29 @@ class Browser:
         sandbox = [] if self._launch.sandbox else ["--no-sandbox"]
         return [*self._launch.args, *sandbox, f"--user-data-dir={self._profile}", *PIPE_ARGS]
 
-    async def _prepare(self, devtools: DevTools) -> CallPage:
-        root, origin = devtools.root, self._launch.origin
+    async def _prepare(self, devtools: DevTools) -> ShownPage:
+        root, subject = devtools.root, self._launch.subject
         target_id = await _first_page(root)
         session = await devtools.attach(target_id)
         tab = ChromiumTab(session, self._page_of_driver)
-        page = CallPage(tab, self._launch.width, self._launch.height, self._note)
+        page = self._launch.subject.page(tab, self._launch.width, self._launch.height, self._note)
         page.on_people = self._launch.on_people
-        hooks = HOOKS if page.on_people is None else [PEOPLE_HOOK, *HOOKS]
         listen_to_console(session, page.console.heard)
-        await decide(session, root, origin)
-        await listen_to_hook(
-            session,
-            binding=BINDING,
-            hook="\n".join(hook.read_text(encoding="utf-8") for hook in hooks),
-            frame_id=target_id,  # the main frame's, too
-            origin=origin,
-            told=page.told,
-        )
-        await Traffic(root, origin, target_id, tab.loading.led_away).watch()
+        await decide(session, root, subject.origin)
+        names = subject.hooks if page.on_people is None or subject.origin is None else (PEOPLE_HOOK, *subject.hooks)
+        hook = "\n".join((HOOKS / name).read_text(encoding="utf-8") for name in names)
+        if subject.origin is None:
+            await run_hook(session, hook)
+        else:
+            await listen_to_hook(
+                session,
+                binding=BINDING,
+                hook=hook,
+                frame_id=target_id,  # the main frame's, too
+                origin=subject.origin,
+                told=page.told,
+            )
+        await Traffic(root, subject.origin, target_id, tab.loading.led_away).watch()
         session.on("Inspector.targetCrashed", lambda _: self._note_gone("the page crashed"))
         session.gone.add_done_callback(lambda _: self._note_closed(root))
         await session.call("Inspector.enable")

@@ -5,6 +5,7 @@
     calls.py      the life of calls and jobs: create, start, stop, end, leave
     botapi.py     filename, job status, save        uploads.py   upload sessions
     coreapi.py    the bits of /api/v4 and of the plugin that the call page and a careful recorder ask
+    posts.py      posts and channels by Mattermost's own API     core_uploads.py   its upload sessions
     events.py     connections and what is sent      websocket.py  the websocket's own talk
     access.py     who is asking                     scene.py     what the call page draws
     knobs.py      settings and faults as JSON       faults.py    faults applied to requests

@@ -13,6 +13,8 @@ from recorder_fsm.standin.state import State
 PLUGIN = "/plugins/com.mattermost.calls"
 COOKIE = "MMAUTHTOKEN"
 BODY = web.RequestKey("body", str)
+NO_PERMISSION = ("You do not have the appropriate permissions.", "api.context.permissions.app_error")
+"""The core API's words of a 403. Which permission is missing, a server in production tells nobody."""
 JSON_BODY_LIMIT_BYTES = 1024 * 1024
 CORE_ERRORS: dict[int, type[web.HTTPClientError]] = {
     400: web.HTTPBadRequest,
@@ -52,10 +54,14 @@ def identify(request: web.Request, state: State) -> Session:
 
 
 def user_of_token(token: str, state: State) -> str | None:
-    """Return `bot` or `person` for a token that is right, None for any other."""
-    if token == state.bot_token:
-        return "bot"
-    return "person" if token == state.person_token else None
+    """Return `bot` (the Calls plugin's), `poster` (an administrator's bot) or `person`; None for a wrong token."""
+    users = {state.bot_token: "bot", state.poster_token: "poster", state.person_token: "person"}
+    return users.get(token)
+
+
+def user_id_of(user: str, state: State) -> str:
+    """Return the id of a user of `user_of_token`."""
+    return {"bot": state.bot_id, "poster": state.poster_id}.get(user, state.person_id)
 
 
 def require_bot(request: web.Request, state: State) -> None:
@@ -75,18 +81,26 @@ def require_session(request: web.Request, state: State) -> str:
     return user
 
 
-def require_core_session(request: web.Request, state: State) -> None:
-    """Raise the core API's 401, which is JSON, unless any session is given."""
-    if identify(request, state).user is None:
+def require_core_session(request: web.Request, state: State) -> str:
+    """Return the user of any session; raises the core API's 401, which is JSON."""
+    user = identify(request, state).user
+    if user is None:
         raise core_error(
             401, "api.context.session_expired.app_error", "Invalid or expired session, please login again."
         )
+    return user
 
 
 def core_error(status: int, error_id: str, message: str) -> web.HTTPException:
     """Return an error of the core API, to be raised."""
     body = json.dumps({"id": error_id, "message": message, "detailed_error": "", "status_code": status})
     return CORE_ERRORS[status](text=body, content_type="application/json")
+
+
+def core_reply(status: int, message: str, error_id: str) -> web.Response:
+    """Return an error of the core API, to be returned. Details are kept from clients of a server in production."""
+    body = {"id": error_id, "message": message, "detailed_error": "", "request_id": "standin", "status_code": status}
+    return web.json_response(body, status=status)
 
 
 def plugin_reply(status: int, message: str) -> web.Response:

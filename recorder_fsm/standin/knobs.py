@@ -40,24 +40,31 @@ ROUTES = frozenset(
         "turn",
     }
     | {"any", "plugin"}
+    | {"core_upload_create", "core_upload_data", "core_upload_get", "create_post", "me", "core_channel", "member"}
+    | {"channel_posts"}
 )
 NOT_OF_THE_PLUGIN = frozenset(
-    {"config", "post", "create_post", "thread", "websocket", "file", "file_info", "users", "any"}
+    {"config", "post", "thread", "websocket", "file", "file_info", "users", "any"}
+    | {"core_upload_create", "core_upload_data", "core_upload_get", "create_post", "me", "core_channel", "member"}
+    | {"channel_posts"}
 )
 KINDS = frozenset(
     {"status", "hang", "slow", "reset", "drop_reply", "cut_at", "no_progress", "stale_offset", "busy"}
     | {"redirect", "endless", "lie_offset", "ends_at", "spoil_reply", "late_reply", "post_only"}
 )
-# Kinds that only one route can play, since they change what it does and not whether it is asked.
+# Kinds that only some routes can play, since they change what these do and not whether they are asked.
+_DATA, _LOOK = ("upload_data", "core_upload_data"), ("upload_get", "core_upload_get")
 KIND_ROUTES = {
-    "cut_at": "upload_data",
-    "ends_at": "upload_data",
-    "post_only": "save",
-    "no_progress": "upload_data",
-    "busy": "upload_data",
-    "stale_offset": "upload_get",
-    "lie_offset": "upload_get",
+    "cut_at": _DATA,
+    "ends_at": _DATA,
+    "post_only": ("save",),
+    "no_progress": _DATA,
+    "busy": _DATA,
+    "stale_offset": _LOOK,
+    "lie_offset": _LOOK,
 }
+PERMISSIONS = frozenset({"upload_file", "create_post", "read_channel", "member"})
+"""What a user of Mattermost's own API may lack; `member` is no permission there, but what comes with most."""
 
 
 class KnobError(ValueError):
@@ -97,8 +104,8 @@ class Fault:
 
     def __attrs_post_init__(self) -> None:
         only = KIND_ROUTES.get(self.kind)
-        if only is not None and self.route != only:
-            raise KnobError(f"kind {self.kind!r} can only be played on route {only!r}")
+        if only is not None and self.route not in only:
+            raise KnobError(f"kind {self.kind!r} can only be played on route {' or '.join(map(repr, only))}")
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Fault:
@@ -131,6 +138,8 @@ class Knobs:
     `offset_lag_s`: for so long after a part its session tells the offset before it. `own_file_ids`: a session may
     choose its file's id. `scanner`: why a complete file is rejected, "" takes it. `keeps_ended_jobs`: the plugin is one
     that knows a job after its end. `fresh_connections`: a websocket that comes back gets a new connection id.
+    Of Mattermost's own API: `forbidden` are `PERMISSIONS` that users lack; `attachments` is EnableFileAttachments;
+    `archived`, `guest`, `thread_deleted`: every channel is, every user is, the call's post is.
     """
 
     max_file_size: int = 100 * MIB
@@ -145,8 +154,17 @@ class Knobs:
     scanner: str = ""
     keeps_ended_jobs: bool = False
     fresh_connections: bool = False
+    forbidden: list[str] = attrs.Factory(list)
+    attachments: bool = True
+    archived: bool = False
+    guest: bool = False
+    thread_deleted: bool = False
     scene: dict[str, Any] = attrs.Factory(dict)
     faults: list[Fault] = attrs.Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        if unknown := set(self.forbidden) - PERMISSIONS:
+            raise KnobError(f"forbidden: {', '.join(sorted(unknown))} is not one of {', '.join(sorted(PERMISSIONS))}")
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Knobs:

@@ -20,6 +20,7 @@ from recorder_fsm.standin.botapi import BotApi
 from recorder_fsm.standin.calls import Calls
 from recorder_fsm.standin.channel import Channel
 from recorder_fsm.standin.control import Control
+from recorder_fsm.standin.core_uploads import CoreUploads
 from recorder_fsm.standin.coreapi import CoreApi
 from recorder_fsm.standin.draining import Draining
 from recorder_fsm.standin.events import Hub
@@ -29,6 +30,7 @@ from recorder_fsm.standin.launcher import RECORDER, Launcher, default_environ
 from recorder_fsm.standin.network import HalfOpen, Network
 from recorder_fsm.standin.pages import Pages
 from recorder_fsm.standin.peers import Peers
+from recorder_fsm.standin.posts import PostsApi
 from recorder_fsm.standin.requestlog import RequestLog
 from recorder_fsm.standin.state import CallIds, LogEntry, State
 from recorder_fsm.standin.uploads import EARLY_REPLY_LINGER_S, Uploads
@@ -211,6 +213,8 @@ class StandIn:
         parts = (
             BotApi(self.state, self.calls),
             Uploads(self.state),
+            CoreUploads(self.state),
+            PostsApi(self.state),
             self._core,
             Pages(self.state),
             self._websocket,

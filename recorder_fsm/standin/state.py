@@ -106,6 +106,8 @@ class UploadSession:
     busy: bool = False
     done: bool = False
     file_id: str = ""
+    user_id: str = ""
+    """Who opened it; "" for the Calls bot."""
 
 
 @attrs.define
@@ -120,6 +122,7 @@ class StoredFile:
     path: Path
     create_at: int = attrs.Factory(now_ms)
     post_id: str = ""
+    user_id: str = ""
 
 
 @attrs.define
@@ -136,14 +139,17 @@ class Post:
 
 @attrs.define
 class ThreadPost:
-    """Hold one text that the recorder's bot posted into a thread."""
+    """Hold one post that somebody made by Mattermost's own API, as that describes it."""
 
     id: str
     channel_id: str
     root_id: str
     message: str
     create_at: int = attrs.Factory(now_ms)
+    user_id: str = ""
+    file_ids: list[str] = attrs.Factory(list)
     props: dict[str, Any] = attrs.Factory(dict)
+    pending_post_id: str = ""
 
 
 @attrs.define
@@ -185,7 +191,10 @@ class State:
         self.initial_knobs = knobs.to_json()
         self.bot_id = new_id()
         self.bot_token = new_id()
+        self.person_id = new_id()
         self.person_token = new_id()
+        self.poster_id = new_id()
+        self.poster_token = new_id()
         self._revoked: list[str] = []
         self.network_down_until = 0.0
         self.plugin_off_until = 0.0
@@ -217,7 +226,7 @@ class State:
 
     def without_tokens(self, text: str) -> str:
         """Return a text for people, with every token hidden that was ever good."""
-        for token in (self.bot_token, self.person_token, *self._revoked):
+        for token in (self.bot_token, self.person_token, self.poster_token, *self._revoked):
             text = text.replace(token, MASK)
         return text
 

@@ -1,4 +1,4 @@
-"""Upload sessions: create, take parts, resume (contract 2.4, 2.5)."""
+"""Upload sessions of the plugin's bot routes: create, take parts, resume (contract 2.4, 2.5)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any
 
 from aiohttp import web
 
-from recorder_fsm.standin.access import PLUGIN, BodyError, plugin_reply, read_json, require_bot
+from recorder_fsm.standin.access import (
+    PLUGIN,
+    BodyError,
+    plugin_reply,
+    read_json,
+    require_bot,
+)
 from recorder_fsm.standin.botapi import ID
 from recorder_fsm.standin.faults import FAULT
 from recorder_fsm.standin.knobs import MIB, Fault
@@ -27,6 +33,18 @@ class Uploads:
 
     def __init__(self, state: State) -> None:
         self._state = state
+
+    def _refused(self, status: int, words: str, error_id: str = "") -> web.Response:
+        """Return the plugin's error; it has no ids."""
+        return plugin_reply(status, words)
+
+    def _may_send(self, request: web.Request, session: UploadSession) -> web.Response | None:
+        """Return a refusal of a part, None where it is welcome."""
+        return None
+
+    def _cap(self) -> int:
+        """Return how many bytes of one request are taken."""
+        return self._state.knobs.max_file_size
 
     def routes(self) -> list[web.RouteDef]:
         one = f"{PLUGIN}/bot/uploads/{{upload_id:{ID}}}"
@@ -63,10 +81,10 @@ class Uploads:
 
     async def get(self, request: web.Request) -> web.Response:
         """Reply with a session and its offset; 404 once its file is complete."""
-        require_bot(request, self._state)
+        self._require(request)
         session = self._find(request)
         if session is None:
-            return plugin_reply(404, "Unable to find upload session.")
+            return self._refused(404, "Unable to find upload session.", "app.upload.get.app_error")
         fault = request.get(FAULT)
         offset = session.file_offset
         if fault is not None and fault.kind == "stale_offset":
@@ -79,13 +97,19 @@ class Uploads:
 
     async def data(self, request: web.Request) -> web.Response:
         """Append a part at the stored offset: 200 FileInfo when complete, 204 for more, 400 when refused."""
-        require_bot(request, self._state)
+        self._require(request)
         session = self._find(request)
         if session is None:
-            return plugin_reply(404, "Unable to find upload session.")
+            return self._refused(404, "Unable to find upload session.", "app.upload.get.app_error")
+        if (refusal := self._may_send(request, session)) is not None:
+            return refusal
         fault = request.get(FAULT)
         if session.busy or (fault is not None and fault.kind == "busy"):
-            return plugin_reply(400, "UploadData: Unable to upload data from more than one request.")
+            return self._refused(
+                400,
+                "UploadData: Unable to upload data from more than one request.",
+                "app.upload.upload_data.concurrent.app_error",
+            )
         if fault is not None and fault.kind == "no_progress":
             async for _ in _chunks(request, 0):
                 pass
@@ -105,14 +129,18 @@ class Uploads:
             rule = self._state.knobs.five_mib_rule
             if rule and before == 0 and written < FIRST_PART_BYTES and written != session.file_size:
                 self._empty(session)
-                reply = plugin_reply(
-                    400, f"UploadData: Failed to upload data. First part must be at least {FIRST_PART_BYTES} Bytes."
+                reply = self._refused(
+                    400,
+                    f"UploadData: Failed to upload data. First part must be at least {FIRST_PART_BYTES} Bytes.",
+                    "app.upload.upload_data.first_part_too_small.app_error",
                 )
             elif session.file_offset < session.file_size:
                 reply = web.Response(status=204)
             elif why := self._state.knobs.scanner:
-                reply = plugin_reply(
-                    400, f"runPluginsHook: File rejected by plugin. Rejected Filename: {session.filename} Reason: {why}"
+                reply = self._refused(
+                    400,
+                    f"runPluginsHook: File rejected by plugin. Rejected Filename: {session.filename} Reason: {why}",
+                    "app.upload.run_plugins_hook.rejected",
                 )
             else:
                 reply = web.json_response(self._complete(session))
@@ -130,7 +158,7 @@ class Uploads:
         A client that vanishes looks like the end of its part: what was read so far stays. A FIN lets all be read that
         was sent, a RST throws away what was not read yet (contract 2.5).
         """
-        room = min(self._state.knobs.max_file_size, session.file_size - session.file_offset)
+        room = min(self._cap(), session.file_size - session.file_offset)
         cut = fault.at_byte if fault is not None and fault.kind in {"cut_at", "ends_at"} else room
         room = min(room, cut)
         rate = fault.bytes_per_s if fault is not None else 0
@@ -151,6 +179,9 @@ class Uploads:
             return False
         return False
 
+    def _require(self, request: web.Request) -> None:
+        require_bot(request, self._state)
+
     def _find(self, request: web.Request) -> UploadSession | None:
         session = self._state.sessions.get(request.match_info["upload_id"])
         return None if session is None or session.done else session
@@ -164,6 +195,7 @@ class Uploads:
         path = session.path.rename(self._state.data_dir / "files" / file_id)
         mime_type = mimetypes.guess_type(session.filename)[0] or "application/octet-stream"
         stored = StoredFile(file_id, session.filename, session.file_size, session.channel_id, mime_type, path)
+        stored.user_id = session.user_id
         self._state.files[file_id] = stored
         session.done = True
         session.file_id = file_id
@@ -174,7 +206,7 @@ class Uploads:
             "id": session.id,
             "type": "attachment",
             "create_at": session.create_at,
-            "user_id": self._state.bot_id,
+            "user_id": session.user_id or self._state.bot_id,
             "channel_id": session.channel_id,
             "filename": session.filename,
             "file_size": session.file_size,
@@ -188,7 +220,7 @@ def file_info(stored: StoredFile, state: State) -> dict[str, Any]:
     """Return a file's description as Mattermost gives it; sizes in bytes, stamps in milliseconds."""
     return {
         "id": stored.id,
-        "user_id": state.bot_id,
+        "user_id": stored.user_id or state.bot_id,
         "channel_id": stored.channel_id,
         **({"post_id": stored.post_id} if stored.post_id else {}),
         "create_at": stored.create_at,

@@ -21,11 +21,16 @@ from recorder_fsm.steps.start import Start
 def steps_of(job: JobContext, files: RecordingFiles) -> Mapping[State, Step]:
     """Return the steps of one job by state."""
     start, finish = Start(job), Finish(job, files)
+    publish = Publish(job, finish)
+    if job.make_channel is not None:
+        from recorder_fsm.steps.post_parts import PostParts  # noqa: PLC0415 - no other job needs it
+
+        publish = PostParts(job, finish, files)
     return {
         State.INIT: start.prepare,
         State.DISPLAY_UP: start.join_call,
         State.BROWSER_JOINED: start.start_capture,
         State.RECORDING: Record(job).record,
         State.STOPPING: finish.finish,
-        State.UPLOADING: Publish(job, finish).publish,
+        State.UPLOADING: publish.publish,
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -24,7 +24,7 @@ from recorder_fsm.storage.report import JobReport
 from recorder_fsm.system.signals import StopRequest
 
 if TYPE_CHECKING:
-    from recorder_fsm.mattermost.bot import CallsBot
+    from recorder_fsm.mattermost.channel import ChannelBot
 
 NAME_LIMIT_S = 10.0
 """How long the server may take to tell the recording's name."""
@@ -32,6 +32,28 @@ STOP_TAKES_S = 15.0
 """For so long there must be room on the disk after it was decided to stop."""
 GRACE_RESERVE_S = 10.0
 """Kept of the grace for leaving in order."""
+
+
+class Reports(Protocol):
+    """Whom the job reports to: the Calls plugin's bot (`CallsBot`), or nobody, where there is no call (`NoCall`)."""
+
+    async def filename(self, limit_s: float) -> str: ...
+
+    async def plugin_is_off(self) -> bool: ...
+
+    async def report_started(self, announce: Callable[[Notice], None]) -> None: ...
+
+    async def report_failed(self, text: str, limit_s: float) -> bool: ...
+
+    async def post_in_thread(self, text: str, limit_s: float) -> bool: ...
+
+    async def post_failure(self, text: str, limit_s: float) -> bool: ...
+
+    async def post_of(self, file_id: str) -> str | None: ...
+
+    async def names(self, user_ids: Collection[str], limit_s: float) -> dict[str, str]: ...
+
+    def close(self) -> None: ...
 
 
 async def _nobody_else() -> None:
@@ -49,15 +71,17 @@ class JobContext:
     `keeps_published`: the file of a published recording stays until the job's very end.
     `quiet_s`: for how long nothing had come from the call when it was lost.
     `on_upload` is called with the bytes of the file that are delivered, and all of them.
+    `make_channel` makes `channel`, who posts the recording; None where the Calls plugin does, asked by `bot` then.
     """
 
     settings: Settings
     directory: JobDirectory
     journal: Journal
-    make_bot: Callable[[], CallsBot]
+    make_bot: Callable[[], Reports]
     report: JobReport
     stop: StopRequest
     began: float
+    make_channel: Callable[[], ChannelBot] | None = None
     recover_only: bool = False
     keeps_published: bool = False
     still_ours: Callable[[], Awaitable[None]] = _nobody_else
@@ -73,9 +97,22 @@ class JobContext:
         self.name = safe_stem(self.memory.name or "")  # a journal may be damaged, or somebody's who means us harm
 
     @cached_property
-    def bot(self) -> CallsBot:
+    def bot(self) -> Reports:
         """Who speaks to Mattermost for this job."""
         return self.make_bot()
+
+    @cached_property
+    def channel(self) -> ChannelBot:
+        """Who posts the recording; only where it is posted by Mattermost's own API."""
+        if self.make_channel is None:
+            raise RuntimeError("the Calls plugin posts this recording")
+        return self.make_channel()
+
+    def close(self) -> None:
+        """End the connections to Mattermost."""
+        self.bot.close()
+        if "channel" in self.__dict__:
+            self.channel.close()
 
     @property
     def kept(self) -> Path | None:

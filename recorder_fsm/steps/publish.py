@@ -1,6 +1,11 @@
-"""Publishing: from a finished file to a recording that is posted. The step of `uploading`."""
+"""Publishing: from a finished file to a recording that the Calls plugin has posted. The step of `uploading`.
+
+`post_parts` is the other way, by Mattermost's own API.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
@@ -12,6 +17,9 @@ from recorder_fsm.media.output_file import Verified
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.finish import Finish
 from recorder_fsm.system.clock import Stopwatch
+
+if TYPE_CHECKING:
+    from recorder_fsm.mattermost.bot import CallsBot
 
 STALL_S = 1200.0
 """Without a stop signal there is no known end of the grace: give up after so long without any progress."""
@@ -26,6 +34,10 @@ class Publish:
         self._still = Stopwatch()
         """Since something advanced."""
 
+    @property
+    def _bot(self) -> CallsBot:
+        return cast("CallsBot", self._job.bot)  # `steps_of` takes this step where the plugin posts
+
     async def publish(self, _: Ahead) -> Happened:
         """Upload the file, have it posted, and remove it."""
         file = self._finish.file
@@ -36,7 +48,7 @@ class Publish:
             return await self._publish(file)
 
     async def _publish(self, file: Verified) -> Happened:
-        bot, memory, journal = self._job.bot, self._job.memory, self._job.journal
+        bot, memory, journal = self._bot, self._job.memory, self._job.journal
         file_id, may_be_posted = memory.file_id, False
         await self._job.still_ours()
         if not self._job.timeline.segments:  # recorded by an earlier process, which may have had it posted
@@ -65,16 +77,20 @@ class Publish:
         return self._done(file, file_id)
 
     def _done(self, file: Verified, file_id: str) -> Happened:
-        self._job.journal.note("saved")
         self._job.report.published(file_id, file.size_bytes)
+        logger.info("published {} bytes as file {}", file.size_bytes, file_id)
+        return self._finished(file)
+
+    def _finished(self, file: Verified) -> Happened:
+        """Write down that nothing is left to do, and remove the recording, unless the hooks want it first."""
+        self._job.journal.note("saved")
         if not self._job.keeps_published:
             for path in (file.path, *self._job.directory.segments()):
                 self._job.directory.remove(path)
-        logger.info("published {} bytes as file {}", file.size_bytes, file_id)
         return Happened(Event.PUBLISHED)
 
     async def _check_size(self, file: Verified, file_id: str) -> None:
-        size = await self._job.bot.published_size(file_id)
+        size = await self._bot.published_size(file_id)
         if size is not None and size != file.size_bytes:
             self._job.journal.note("upload_session", id=None)  # the next start uploads it anew
             self._job.journal.note("uploaded", file_id=None)

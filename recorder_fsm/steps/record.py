@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 
-from recorder_fsm.browser.call_page import PageSigns
+from recorder_fsm.browser.shown_page import PageSigns
 from recorder_fsm.errors import DirectoryError, DisplayError, JobOver
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import ResourceStack

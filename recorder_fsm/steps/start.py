@@ -6,7 +6,7 @@ import asyncio
 
 from loguru import logger
 
-from recorder_fsm.browser.launch_options import CallPageAddress
+from recorder_fsm.browser.subject import subject_of
 from recorder_fsm.errors import CallError, DirectoryError, DisplayError, RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.runner import Ahead, Happened
@@ -19,6 +19,8 @@ from recorder_fsm.system.clock import Stopwatch
 SEEN_LIMIT_S = 4.0
 """How long the picture may be black at first while the page is not: an unchanged one comes twice a second."""
 SEEN_POLL_S = 0.25
+CHECK_LIMIT_S = 8.0
+"""How long the server may take to tell whether the recording could be posted."""
 
 
 class Start:
@@ -50,7 +52,10 @@ class Start:
         bot = await asyncio.to_thread(
             lambda: self._job.bot
         )  # the client takes a moment to load: others start meanwhile
-        return await bot.filename(NAME_LIMIT_S)
+        name = await bot.filename(NAME_LIMIT_S)
+        if self._job.make_channel is not None:  # nobody should find out after an hour that it cannot be posted
+            await self._job.channel.check(CHECK_LIMIT_S)
+        return name
 
     async def join_call(self, ahead: Ahead) -> Happened:
         """Load the call page, by the driver that starts beside Chromium, and wait until its client has joined."""
@@ -59,15 +64,9 @@ class Start:
         if browser.page is None:
             raise CallError(detail="the browser has no page")
         await browser.connect(ahead.resources[Resource.DRIVER].playwright)
-        settings = self._job.settings
-        address = CallPageAddress(
-            origin=settings.origin,
-            call_id=settings.call_id,
-            recording_id=settings.recording_id,
-            token=settings.auth_token,
-        )
-        logger.info("joining the call at {}", address.without_token)
-        await browser.page.join(address.url, max(1.0, ahead.time_left_s() - 1))
+        subject = subject_of(self._job.settings)
+        logger.info("opening {}", subject.shown)
+        await browser.page.join(subject.url, max(1.0, ahead.time_left_s() - 1))
         await browser.page.fill_picture()
         return Happened(Event.CALL_JOINED)
 

@@ -24,6 +24,35 @@ ENTRY_CHARS = 4096
 
 
 @attrs.define
+class Delivery:
+    """How far a recording was that is posted in parts: `parts` is the plan as it was written, None where there is none.
+
+    By the name of a part: its upload session, its file, its post.
+    """
+
+    parts: list[Any] | None = None
+    sessions: dict[str, str] = attrs.Factory(dict)
+    files: dict[str, str] = attrs.Factory(dict)
+    posts: dict[str, str] = attrs.Factory(dict)
+
+    def take(self, fact: dict[str, Any]) -> None:
+        """Take the plan, or a fact about a part (one without an id is forgotten again); pass over all others."""
+        if fact.get("fact") == "parts":
+            parts = fact.get("parts")
+            self.parts = parts if isinstance(parts, list) else None
+        known = {"part_session": self.sessions, "part_file": self.files, "part_post": self.posts}.get(
+            str(fact.get("fact"))
+        )
+        part = _text(fact, "part")
+        if known is None or part is None:
+            return
+        if found := _text(fact, "id"):
+            known[part] = found
+        else:
+            known.pop(part, None)
+
+
+@attrs.define
 class Remembered:
     """What earlier processes of this job wrote down; an attribute is None where they did not get that far.
 
@@ -49,6 +78,8 @@ class Remembered:
     saved: bool = False
     failure_told: bool = False
     """Whether the thread was told, or may have been, that the recording failed."""
+    publish: str | None = None
+    delivery: Delivery = attrs.Factory(Delivery)
 
     @property
     def nobody_knew(self) -> bool:
@@ -115,6 +146,7 @@ class Journal:
         memory = Remembered()
         captured_here = False
         for fact in self.facts():
+            memory.delivery.take(fact)
             match fact.get("fact"):
                 case "process_started":
                     memory.starts += 1
@@ -122,6 +154,7 @@ class Journal:
                     memory.site_url = _text(fact, "site_url")
                     memory.call_id = _text(fact, "call_id")
                     memory.post_id = _text(fact, "post_id")
+                    memory.publish = _text(fact, "publish")
                 case "named":
                     memory.name = _text(fact, "name")
                 case "announced":

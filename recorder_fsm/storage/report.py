@@ -111,6 +111,11 @@ class JobReport:
     def published(self, file_id: str, size_bytes: int) -> None:
         self._facts["published"] = {"file_id": file_id, "size_bytes": size_bytes}
 
+    def posted(self, parts: Sequence[Facts]) -> None:
+        """Take the posts of a recording by Mattermost's own API, in their order; ids and bytes of each."""
+        size_bytes = sum(part["size_bytes"] for part in parts)
+        self._facts["published"] = {**parts[0], "size_bytes": size_bytes, "parts": [dict(part) for part in parts]}
+
     def at_the_fault(self, console_errors: list[str], screenshot: str | None) -> None:
         """Keep what the page said last, and the file name of a screenshot of the display."""
         self._facts["console_errors"] = console_errors

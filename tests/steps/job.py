@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness.environment import JOB
-from recorder_fsm.browser.call_page import PageSigns
+from recorder_fsm.browser.shown_page import PageSigns
 from recorder_fsm.config.settings import Settings
 from recorder_fsm.errors import BrowserError, RecordingError
 from recorder_fsm.machine.lifecycle import Event, Resource, State
@@ -183,6 +183,16 @@ class FakeBrowser:
 
     def __init__(self) -> None:
         self.page: FakePage | None = FakePage()
+        self.drivers: list[object] = []
+
+    async def connect(self, playwright: object) -> None:
+        self.drivers.append(playwright)
+
+
+class FakeDriver:
+    """What a step asks of a driver."""
+
+    playwright = "playwright"
 
 
 class FakeCapture:
@@ -208,7 +218,11 @@ class StepJob:
         self.page = FakePage()
         self.browser = FakeBrowser()
         self.browser.page = self.page
-        self.resources: dict[Resource, object] = {Resource.BROWSER: self.browser, Resource.CAPTURE: FakeCapture()}
+        self.resources: dict[Resource, object] = {
+            Resource.DRIVER: FakeDriver(),
+            Resource.BROWSER: self.browser,
+            Resource.CAPTURE: FakeCapture(),
+        }
         self.started = 0
         self.starting: Callable[[], Awaitable[None]] = _at_once
         self.time_left_s = 20.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.browser.call_page import PageSigns
+from recorder_fsm.browser.shown_page import PageSigns
 from recorder_fsm.errors import AccessRefused, CallError, DirectoryError, DisplayError, JobOver
 from recorder_fsm.machine.lifecycle import Event, State
 from recorder_fsm.mattermost.notice import Notice

@@ -233,6 +233,16 @@ async def test_page_that_is_joined_late_has_a_second_at_least(job: StepJob) -> N
     assert [limit_s for _, limit_s in job.page.joined] == [1.0]
 
 
+async def test_other_page_is_opened_at_its_own_address_without_the_token(tmp_path: Path, log: list[str]) -> None:
+    """Exactly as it was given; the log has its host alone."""
+    url = "https://page.example/wall?key=abc#tab"
+    job = StepJob(tmp_path, PUBLISH="post", RECORD_URL=url)
+    assert await job.take(State.DISPLAY_UP) is Event.CALL_JOINED
+    assert [where for where, _ in job.page.joined] == [url]
+    assert not any("key=abc" in line or "/wall" in line for line in log)
+    assert any("https://page.example" in line for line in log)
+
+
 async def test_browser_without_a_page_has_not_joined(job: StepJob) -> None:
     """Its loss is reported elsewhere; here it is no call."""
     job.browser.page = None
