@@ -148,6 +148,7 @@ class JobResources:
             self._timeline,
             self._directory.segment,
             {**self._env, **self._display.env, **self._audio.env},
+            self._report.note,
         )
 
 

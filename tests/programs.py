@@ -32,6 +32,7 @@ class Stage:
     display: Display
     audio: AudioServer
     runtime: Path
+    notes: list[str] = attrs.Factory(list)
 
     def capture(self, folder: Path, timeline: Timeline, **more: str) -> Capture:
         """Return a capture that writes its segment into `folder`; its programs have `more` in their environment."""
@@ -47,7 +48,7 @@ class Stage:
             audio_source=self.audio.monitor,
         )
         env = {**ENV, **self.display.env, **self.audio.env, "HOME": str(self.runtime), **more}
-        return Capture(settings, timeline, JobDirectory(folder).segment, env)
+        return Capture(settings, timeline, JobDirectory(folder).segment, env, self.notes.append)
 
 
 @asynccontextmanager

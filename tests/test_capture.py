@@ -334,7 +334,7 @@ async def test_start_that_failed_leaves_no_descriptor(up: Stage, tmp_path: Path,
 
 async def test_encoder_without_a_frame_is_not_ready(tmp_path: Path, timeline: Timeline) -> None:
     """It reports every half second from its start on, also while it still waits for its input."""
-    capture = Capture(None, timeline, lambda _: tmp_path / "live.mp4", {})  # type: ignore[arg-type]
+    capture = Capture(None, timeline, lambda _: tmp_path / "live.mp4", {}, print)  # type: ignore[arg-type]
     capture._segment = timeline.open(tmp_path / "live.mp4", 0.0)
     for line in ("frame=0", "progress=continue"):
         assert capture._hear_encoder(line)

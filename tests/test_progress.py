@@ -25,11 +25,10 @@ def test_progress_is_read(progress: Progress) -> None:
     assert all(
         read(
             progress, "frame=10", "fps=9.8", "bitrate= 400.1kbits/s", "total_size=123456", "out_time_us=1500000",
-            "out_time=00:00:01.500000", "dup_frames=0", "drop_frames=2", "speed=1.01x", "progress=continue",
+            "out_time=00:00:01.500000", "dup_frames=0", "speed=1.01x", "progress=continue",
         )
     )  # fmt: skip
-    counts = (10, 123456, 1.5, 2)
-    assert (progress.frames, progress.size_bytes, progress.position_s, progress.dropped) == counts
+    assert (progress.frames, progress.size_bytes, progress.position_s) == (10, 123456, 1.5)
     assert progress.speed == 1.01
     assert all(read(progress, "total_size=N/A", "out_time_us=N/A", "speed=N/A"))
     assert (progress.size_bytes, progress.position_s, progress.speed) == (123456, 1.5, 0)
@@ -43,10 +42,10 @@ def test_count_of_frames_never_goes_back(progress: Progress) -> None:
 
 def test_levels_are_read(progress: Progress) -> None:
     """Of the last second, the loudest so far, and how much was heard; silence is minus infinity."""
-    assert progress.take_level("level=-inf peak=-inf")
+    assert progress.take_relayed("level=-inf peak=-inf")
     assert (progress.level_dbfs, progress.loudest_dbfs) == (-math.inf, -math.inf)
-    assert progress.take_level("level=-20.5 peak=-3.0")
-    assert progress.take_level("level=-95.0 peak=-90.0")
+    assert progress.take_relayed("level=-20.5 peak=-3.0")
+    assert progress.take_relayed("level=-95.0 peak=-90.0")
     assert (progress.level_dbfs, progress.loudest_dbfs) == (-95.0, -3.0)
     assert (progress.heard_s, progress.measured_s) == (1, 3)
 
@@ -56,7 +55,7 @@ def test_levels_are_read(progress: Progress) -> None:
 )
 def test_other_words_of_the_relay_are_left_to_the_log(progress: Progress, line: str) -> None:
     """They may explain its failure."""
-    assert not progress.take_level(line)
+    assert not progress.take_relayed(line)
     assert progress == Progress()
 
 
@@ -66,7 +65,32 @@ def test_black_is_read(progress: Progress) -> None:
     read(progress, f"{start}=1.0")
     assert progress.black
     read(progress, f"{end}=5.0")
-    assert not progress.black
+    assert (progress.black, progress.black_s) == (False, 4.0)
+
+
+def test_black_that_goes_on_counts_to_where_the_encoder_is(progress: Progress) -> None:
+    """A recording that ends black has no end of it."""
+    read(progress, f"{BLACK_KEYS[0]}=2.0", "out_time_us=9000000")
+    assert Progress.total([progress]).black_s == 7.0
+
+
+def test_tally_of_the_grabber_is_read(progress: Progress) -> None:
+    """What it says last counts, and the lowest rate so far."""
+    for line in (
+        "frames=9 dropped=0 late_ms=0 still_ms=500 rate=30",
+        "frames=90 dropped=7 late_ms=81 still_ms=1500 rate=20",
+    ):
+        assert progress.take_grabbed(line)
+    assert progress.take_grabbed("frames=200 dropped=7 late_ms=81 still_ms=2000 rate=30")
+    assert (progress.dropped, progress.late_s, progress.still_s) == (7, 0.081, 2.0)
+    assert (progress.rate, progress.lowest_rate) == (30, 20)
+    assert not progress.take_grabbed("the display closed the connection")
+
+
+def test_drift_of_the_sound_is_read(progress: Progress) -> None:
+    """In seconds, late or early."""
+    assert progress.take_relayed("drift_ms=-41.7")
+    assert progress.drift_s == -0.0417
 
 
 @pytest.mark.parametrize(
@@ -88,21 +112,24 @@ def test_words_are_left_to_the_log(progress: Progress, line: str) -> None:
 def test_encoders_one_after_another_add_up() -> None:
     """Counts are summed, the loudest of all counts, and where it is and how fast is said by the last."""
     first, second = Progress(), Progress()
-    read(first, "frame=20", "total_size=1000", "drop_frames=1", "out_time_us=2000000", "speed=1.0x")
-    first.take_level("level=-20.0 peak=-3.0")
-    read(second, "frame=30", "total_size=500", "drop_frames=2", "out_time_us=9000000", "speed=0.5x")
-    second.take_level("level=-inf peak=-inf")
+    assert first.take_grabbed("frames=20 dropped=1 late_ms=250 still_ms=1500 rate=15")
+    read(first, "frame=20", "total_size=1000", "out_time_us=2000000", "speed=1.0x")
+    first.take_relayed("level=-20.0 peak=-3.0")
+    assert second.take_grabbed("frames=30 dropped=2 late_ms=40 still_ms=500 rate=30")
+    read(second, "frame=30", "total_size=500", "out_time_us=9000000", "speed=0.5x")
+    second.take_relayed("level=-inf peak=-inf")
     whole = Progress.total([first, second])
     assert (whole.frames, whole.size_bytes, whole.dropped) == (50, 1500, 3)
     assert (whole.position_s, whole.speed, whole.level_dbfs) == (9.0, 0.5, -math.inf)
     assert (whole.loudest_dbfs, whole.heard_s, whole.measured_s) == (-3.0, 1, 2)
+    assert (whole.late_s, whole.still_s, whole.rate, whole.lowest_rate) == (0.25, 2.0, 30, 15)
     assert whole.facts()["mean_dbfs"] == pytest.approx(-23.0, abs=0.1)
     assert Progress.total([]) == Progress()
 
 
 def test_facts_are_fit_for_json(progress: Progress) -> None:
     """Digital silence, and a recording of no second, have no level."""
-    progress.take_level("level=-inf peak=-inf")
+    progress.take_relayed("level=-inf peak=-inf")
     for one in (progress, Progress()):
         facts = one.facts()
         assert (facts["mean_dbfs"], facts["loudest_dbfs"]) == (None, None)

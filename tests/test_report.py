@@ -78,7 +78,7 @@ def test_facts_of_a_recording_are_kept(tmp_path: Path) -> None:
     report = JobReport("rec", time.monotonic())
     report.started(12.3456, 0.5)
     progress = Progress(frames=7, loudest_dbfs=-3.04, power=0.02, measured_s=2, heard_s=1, size_bytes=9)
-    report.capture_ended(61.23456, progress.facts())
+    report.capture_ended(61.23456, progress.facts(), {"dropped_frames": 2})
     file = Verified(tmp_path / "Call.mp4", 123, 61.2, 61.1, 61.2, 1280, 720, 600)
     report.file_ready(file.facts(), 1.23456)
     report.gap("audio", 30.12345, 1.98765)
@@ -93,12 +93,13 @@ def test_facts_of_a_recording_are_kept(tmp_path: Path) -> None:
     assert content["gaps"] == [{"what": "audio", "at_s": 30.123, "length_s": 1.988}]
     assert content["published"] == {"file_id": "file-1", "size_bytes": 123}
     assert content["notes"] == ["a defect"]
+    assert content["measures"] == {"dropped_frames": 2}
 
 
 def test_silence_is_null_in_json(tmp_path: Path) -> None:
     """Minus infinity is not JSON."""
     report = JobReport("rec", 0.0)
-    report.capture_ended(1.0, Progress().facts())
+    report.capture_ended(1.0, Progress().facts(), {})
     capture = written(report, tmp_path / "report.json")["capture"]
     assert (capture["mean_dbfs"], capture["loudest_dbfs"]) == (None, None)
 

@@ -218,10 +218,10 @@ def test_capture_is_measured_between_two_looks(
     progress = timeline.open(tmp_path / "live.mp4", 0.0).progress
     assert look(1).behind_s is None
     progress.position_s, progress.frames = 1.5, 9
-    progress.take_level("level=-20.0 peak=-3.0")
+    progress.take_relayed("level=-20.0 peak=-3.0")
     look(1)
     progress.position_s = 4.0
-    progress.take_level("level=-40.0 peak=-3.0")
+    progress.take_relayed("level=-40.0 peak=-3.0")
     seen = look(5)
     assert (seen.speed, seen.behind_s, seen.frames) == (0.5, 3.0, 9)
     assert seen.level_dbfs == pytest.approx(-40.0)

@@ -5,7 +5,8 @@
 Reads raw samples (16 bit, 48 kHz, stereo) from standard input whenever there are some, and writes exactly 48 000 frames
 for each second since START to standard output. What does not come is silence: the sound server died, hangs, or is being
 restarted. So the encoder, which waits for whichever of its inputs is behind, never waits for audio, and the video never
-stops for it. On standard error it prints the level of each second, and when audio stops and comes back.
+stops for it. On standard error it prints the level of each second, when audio stops and comes back, and how far the
+sound's clock has drifted where it had to be moved.
 
 A process of its own: it goes on while the recorder stands still. Only the standard library: it is small, and starts at
 once. START is in seconds of the clock that nobody can set (CLOCK_BOOTTIME). It ends at the end of its input.
@@ -53,6 +54,8 @@ class Relay:
         self.flowing = False
         self._lags: list[int] = []
         self._settled = False
+        self.drift = 0
+        """By how many frames the stream was moved, late is positive: its clock runs at another speed than ours."""
         self._to_drop = 0
         """Frames that are ahead of their place, and are left out of what comes next."""
 
@@ -97,10 +100,13 @@ class Relay:
         if len(self._lags) < (WINDOW_S if self._settled else SETTLE_S) / TICK_S:
             return None
         smallest = min(self._lags)
-        allowed = _frames(SLIP_S) if self._settled else 0
+        settled, self._settled = self._settled, True
         self._lags.clear()
-        self._settled = True
-        return smallest if abs(smallest) > allowed else None
+        if abs(smallest) <= (_frames(SLIP_S) if settled else 0):
+            return None
+        if settled:
+            self.drift += smallest
+        return smallest
 
 
 class Meter:
@@ -166,10 +172,12 @@ def main(start_s: float) -> None:
         data = rest + data
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
         data, rest = data[:whole], data[whole:]
-        flowed = relay.flowing
+        flowed, drift = relay.flowing, relay.drift
         out = relay.feed(data, round((now_s - start_s + LEAD_S) * RATE_HZ))
         if relay.flowing is not flowed:
             _say("audio comes" if relay.flowing else "audio has stopped")
+        if relay.drift != drift:
+            _say(f"drift_ms={relay.drift * 1000 / RATE_HZ:.1f}")
         if out:
             _write(out)
             _say(*meter.add(out))

@@ -26,12 +26,23 @@ INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
 TIME_BASE = "1:90000"
 """MPEG's clock."""
+X264_PARAMS = "bframes=0:rc-lookahead=0:sync-lookahead=0:sliced-threads=1:threads=4:psy=0"
+"""No look-ahead, no reordering, no frame per thread: frames that wait for others live only in memory, up to 20 s of a
+still call, and a look-ahead costs as much again for each frame. Four slices, whatever the machine has: more make files
+larger. No `psy`: it spends bits to make noise look like noise, and a page has none."""
+QUALITY = 18
+"""The constant quality (x264's CRF) of whatever stays below the rate: docs/performance.md has the measurements."""
+RATE_SHARE = 0.9
+BUFFER_S = 1.0
+"""Of the rate: what may be sent at once. Over any ten seconds both together are the rate that was asked for."""
 BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
 (a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
+GRABBED = re.compile(r"frames=(\d+) dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+)")
+DRIFT = re.compile(r"drift_ms=(-?[0-9.]+)")
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
 SILENCE_DBFS = -80.0
 """A second below this level holds nothing that can be heard."""
@@ -77,9 +88,7 @@ def encoder_command(
         # Frames come when they come; by default their times are rounded to the frame rate.
         *("-fps_mode", "passthrough", "-enc_time_base", TIME_BASE),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
-        # No look-ahead and no reordering: with them, up to 40 frames (20 s of a still call) live only in memory.
-        *("-tune", "zerolatency"),
-        *("-b:v", f"{settings.video_rate_kbps}k"),
+        *("-x264-params", X264_PARAMS, *rate_control(settings.video_rate_kbps)),
         *("-force_key_frames", f"expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{KEYFRAME_EVERY_S}))"),
         *("-c:a", "aac", "-b:a", f"{settings.audio_rate_kbps}k"),
         # The segment keeps its place in the recording, to the sample: the place stands in the edit lists.
@@ -91,6 +100,12 @@ def encoder_command(
         *("-progress", "pipe:1", "-stats_period", "0.5"),
         str(segment),
     ]
+
+
+def rate_control(rate_kbps: int) -> list[str]:
+    """Return the words for a constant quality that over no ten seconds takes more than `rate_kbps`."""
+    most_kbps, buffer_kbit = round(rate_kbps * RATE_SHARE), round(rate_kbps * BUFFER_S)
+    return ["-crf", str(QUALITY), "-maxrate", f"{most_kbps}k", "-bufsize", f"{buffer_kbit}k"]
 
 
 def _printed(keys: tuple[str, ...]) -> str:
@@ -105,7 +120,11 @@ class Progress:
     `position_s` counts from the begin of its own segment. `level_dbfs` is the audio of the last second (root mean
     square), `loudest_dbfs` its highest peak so far, `heard_s` the number of seconds that were not silent, of
     `measured_s`, `heard_until_s` the end of the last of them; `power` the sum of their mean squares. `black`: the frame
-    is black now.
+    is black now; `black_s`, for how long others were.
+
+    Of the grabber: `dropped` frames that it had no time to make, `late_s` that a change waited at most, `still_s` in
+    which nothing changed, `rate` of frames per second now, `lowest_rate` so far (0: it has said nothing). Of the relay:
+    `drift_s` by which the sound's clock ran behind ours.
     """
 
     frames: int = 0
@@ -120,6 +139,13 @@ class Progress:
     heard_until_s: int = 0
     measured_s: int = 0
     black: bool = False
+    black_s: float = 0.0
+    late_s: float = 0.0
+    still_s: float = 0.0
+    rate: int = 0
+    lowest_rate: int = 0
+    drift_s: float = 0.0
+    _black_from_s: float = 0.0
 
     def take(self, line: str) -> bool:
         """Take one line of the encoder's standard output: `key=value`; returns False for any other line."""
@@ -128,14 +154,34 @@ class Progress:
             return line.startswith("frame:")  # the head of a level, which says nothing new
         if key in BLACK_KEYS:
             self.black = key == BLACK_KEYS[0]
+            if self.black:
+                self._black_from_s = _number(value)
+            else:
+                self.black_s += max(0.0, _number(value) - self._black_from_s)
         elif " " in key or " " in value.strip():  # ffmpeg's own last line: `frame=   99 fps= 20 q=...`
             return False
         else:
             self._take_position(key, value.strip())
         return True
 
-    def take_level(self, line: str) -> bool:
-        """Take a line of the relay: `level=-20.1 peak=-3.2`, in dB of full scale; returns False for any other line."""
+    def take_grabbed(self, line: str) -> bool:
+        """Take a line of the grabber (`video_grabber.Tally`); returns False for any other line."""
+        match = GRABBED.fullmatch(line)
+        if match is None:
+            return False
+        _, self.dropped, late_ms, still_ms, self.rate = map(int, match.groups())
+        self.late_s, self.still_s = late_ms / 1000, still_ms / 1000
+        self.lowest_rate = min(self.lowest_rate or self.rate, self.rate)
+        return True
+
+    def take_relayed(self, line: str) -> bool:
+        """Take a line of the relay; returns False for one that is for people.
+
+        `level=-20.1 peak=-3.2`, in dB of full scale, and `drift_ms=12.5`.
+        """
+        if match := DRIFT.fullmatch(line):
+            self.drift_s = float(match[1]) / 1000
+            return True
         match = LEVEL.fullmatch(line)
         if match is None:
             return False
@@ -173,11 +219,17 @@ class Progress:
             whole.frames += part.frames
             whole.size_bytes += part.size_bytes
             whole.dropped += part.dropped
+            whole.still_s += part.still_s
+            whole.black_s += part.black_s + (max(0.0, part.position_s - part._black_from_s) if part.black else 0.0)
+            whole.drift_s += part.drift_s
+            whole.late_s = max(whole.late_s, part.late_s)
+            whole.lowest_rate = min(filter(None, (whole.lowest_rate, part.lowest_rate)), default=0)
             whole.power += part.power
             whole.heard_s += part.heard_s
             whole.measured_s += part.measured_s
             whole.loudest_dbfs = max(whole.loudest_dbfs, part.loudest_dbfs)
             whole.position_s, whole.speed, whole.level_dbfs = part.position_s, part.speed, part.level_dbfs
+            whole.rate = part.rate
         return whole
 
     def _take_position(self, key: str, value: str) -> None:
@@ -188,8 +240,6 @@ class Progress:
                 self.position_s = max(self.position_s, _number(value) / 1e6)
             case "total_size":
                 self.size_bytes = max(self.size_bytes, int(_number(value)))
-            case "drop_frames":
-                self.dropped = int(_number(value))
             case "speed":
                 self.speed = _number(value.rstrip("x"))
 

@@ -42,6 +42,8 @@ class Timeline:
         self.segments: list[Segment] = []
         self.head_s = 0.0
         """From the origin to the begin of the recording, in seconds."""
+        self.audio_from_s: float | None = None
+        """When the first sample came from the sound server, in seconds since the origin; None before that."""
         self._origin_s = 0.0
         self._lead_s = 0.0
 

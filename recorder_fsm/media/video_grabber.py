@@ -4,11 +4,13 @@
 
 Writes frames with their times to standard output (`raw_stream`): one at START, then one for each change, at most
 FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same nothing is grabbed,
-converted, or sent. Times are when a frame was grabbed, since START, by the clock that nobody can set (CLOCK_BOOTTIME).
+converted, or sent. The time of a frame is when the last of it was drawn, since START, by the clock that nobody can set
+(CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second frame.
 
 It connects, writes the head of its stream, and waits for START, a line with seconds of that clock, on standard input.
 It ends at SIGINT, with the frame that it has. While the encoder does not read, no frame is made: time stays right,
-and memory flat. XAUTHORITY names the file with the display's cookie.
+and memory flat; where that lasts, fewer are made (`governor`). On standard error it prints what it has measured
+(`Tally`). XAUTHORITY names the file with the display's cookie.
 """
 
 from __future__ import annotations
@@ -21,14 +23,39 @@ import signal
 import sys
 import time
 
+from recorder_fsm.media.governor import Governor
 from recorder_fsm.media.pixels import Converter, PixelError, Planes
 from recorder_fsm.media.raw_stream import frame_head, stream_head
 from recorder_fsm.media.x11_screen import Screen, ScreenError
 
 GATHER_S = 0.002
-"""A change is drawn in several pieces; they come within this time."""
+"""A change is drawn in several pieces; they come within this time. So much before the next one a frame is due."""
+AWAIT_S = 0.008
+"""How long a frame that is due waits for a drawing that may be about to come: half a beat of a page at 60 Hz."""
+TELL_EVERY_S = 5.0
 PIPE_BYTES = 1024 * 1024
 """Fewer changes between writer and reader for each frame; a limit of the system may forbid it."""
+
+
+class Tally:
+    """Counts, and prints what it has counted: `frames=90 dropped=2 late_ms=70 still_ms=0 rate=30`.
+
+    `dropped`: frames that would have shown a change, and for which there was no time; `late_ms`: how long a change
+    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second at present.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.frames = 0
+        self.dropped = self.late_s = self.still_s = 0.0
+        self.rate = rate
+        self._told_s = _now_s()
+
+    def tell(self, now_s: float, *, at_once: bool = False) -> None:
+        """Print the line, every few seconds at most."""
+        if at_once or now_s - self._told_s >= TELL_EVERY_S:
+            self._told_s = now_s
+            line = f"frames={self.frames} dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f}"
+            os.write(2, f"{line} still_ms={self.still_s * 1000:.0f} rate={self.rate}\n".encode())
 
 
 class Grabber:
@@ -39,9 +66,10 @@ class Grabber:
         self._frame = frame
         self._converter = Converter(frame.width, frame.height)
         self._still_s = still_s
-        self._period_s = 1 / frame_rate
+        self._governor = Governor(frame_rate)
+        self._tally = Tally(frame_rate)
         self._target = target
-        self._start_s = self._due_s = self._written_s = 0.0
+        self._start_s = self._due_s = self._written_s = self._free_s = 0.0
         self._stamp_us = -1
         self._changes = select.poll()
         self._changes.register(screen.fileno(), select.POLLIN)
@@ -66,28 +94,56 @@ class Grabber:
         self._take(start_s)
         while not self._stopping:
             if self._screen.changed():
-                self._wait_until(max(self._due_s, _now_s() + GATHER_S))
-                self._take(_now_s())
+                self._wait_until(self._due_s)
+                self._take(self._follow_the_beat())
             elif (left_s := self._written_s + self._still_s - _now_s()) > 0:
                 self._changes.poll(left_s * 1000 + 1)
             else:
+                self._tally.still_s += _now_s() - self._written_s
                 self._write(_now_s())
         self._write(_now_s())  # the end; what the page shows from here on is not the call
+        self._tally.tell(_now_s(), at_once=True)
 
-    def _take(self, now_s: float) -> None:
-        """Write the screen as it is now. The first frame may be late, and is all that is known of the begin."""
+    def _follow_the_beat(self) -> float:
+        """Wait for the end of a drawing that is under way, or about to come; returns when the last one was made."""
+        self._screen.changed()
+        if self._screen.drawn_s < _now_s() - GATHER_S:
+            self._changes.poll(AWAIT_S * 1000)
+            self._screen.changed()
+        self._wait_until(self._screen.drawn_s + GATHER_S)
+        self._screen.changed()
+        return min(self._screen.drawn_s, _now_s())
+
+    def _take(self, drawn_s: float) -> None:
+        """Write the screen, last drawn then. The first frame may be late, and is all that is known of the begin."""
+        period_s = 1 / self._governor.rate
+        late_s = self._free_s - max(self._due_s, self._screen.changed_s)
         if self._screen.changed():
             top, bottom = self._screen.fetch()
             self._converter.convert(self._screen.address, top, bottom, self._frame)
         # A frame that is late does not make the next one late, but nothing is made up for.
-        self._due_s = max(self._due_s, now_s - self._period_s) + self._period_s
-        self._write(now_s)
+        due_s = max(self._due_s, drawn_s - period_s) + period_s
+        self._due_s = max(due_s, drawn_s + period_s - GATHER_S)
+        began_s = _now_s()
+        self._write(drawn_s)
+        self._account(max(0.0, late_s), lost=max(0.0, late_s) / period_s, waited_s=self._free_s - began_s)
+
+    def _account(self, late_s: float, *, lost: float, waited_s: float) -> None:
+        """Note that the frame just written was so late because the one before it took so long to be accepted."""
+        tally = self._tally
+        tally.dropped += lost
+        tally.late_s = max(tally.late_s, late_s)
+        changed = self._governor.take(self._free_s, lost=lost, waited_s=waited_s)
+        tally.rate = self._governor.rate
+        tally.tell(self._free_s, at_once=changed)
 
     def _write(self, at_s: float) -> None:
-        self._written_s = at_s
+        self._written_s = max(at_s, self._written_s)
+        self._tally.frames += 1
         self._stamp_us = max(self._stamp_us + 1, round((at_s - self._start_s) * 1e6))
         _write_all(self._target, frame_head(self._stamp_us, len(self._frame.data)))
         _write_all(self._target, self._frame.data)
+        self._free_s = _now_s()
 
     def _wait_until(self, at_s: float) -> None:
         while not self._stopping and (left_s := at_s - _now_s()) > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from typing import Any
 
 import xcffib
@@ -13,10 +14,11 @@ import xcffib.xproto
 
 PIXEL_BYTES = 4
 _Z_PIXMAP = xcffib.xproto.ImageFormat.ZPixmap
-_BOUNDING_BOX = xcffib.damage.ReportLevel.BoundingBox
+_EACH_DRAWING = xcffib.damage.ReportLevel.RawRectangles
 _ALL_PLANES = 0xFFFFFFFF
 _IPC_PRIVATE, _IPC_CREAT, _IPC_RMID = 0, 0o1000, 0
 _OWNER_ONLY = 0o600
+_WRAP_MS = 2**32
 
 
 class ScreenError(Exception):
@@ -26,7 +28,8 @@ class ScreenError(Exception):
 class Screen:
     """The upper left `width` x `height` pixels of a display, kept at `address`: four bytes each, BGR0, line by line.
 
-    The server tells what changed since the last `fetch`; only those lines are copied, in their whole width.
+    The server tells of each drawing, and when it was made (CLOCK_BOOTTIME, seconds): `drawn_s` is that of the last one,
+    `changed_s` of the first since the last fetch. Only lines that changed are copied, in their whole width.
     """
 
     def __init__(self, display: str, width: int, height: int) -> None:
@@ -37,11 +40,12 @@ class Screen:
             self._damage = self._connection(xcffib.damage.key)
             self._damage.QueryVersion(1, 1).reply()
             self._damaged = self._connection.generate_id()
-            self._damage.CreateChecked(self._damaged, self._root, _BOUNDING_BOX).check()
+            self._damage.CreateChecked(self._damaged, self._root, _EACH_DRAWING).check()
             self._attach(width * height * PIXEL_BYTES)
         except (xcffib.XcffibException, OSError) as error:
             raise ScreenError(f"the display {display} cannot be read: {error or type(error).__name__}") from error
         self._top, self._bottom = 0, height
+        self.drawn_s = self.changed_s = time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def fileno(self) -> int:
         """Return what becomes readable when the server has something to tell."""
@@ -49,13 +53,21 @@ class Screen:
 
     def changed(self) -> bool:
         """Take in what the server has told; returns whether anything has changed since the last fetch."""
+        first_ms: int | None = None
+        still = self._top >= self._bottom
         try:
             while (event := self._connection.poll_for_event()) is not None:
                 if isinstance(event, xcffib.damage.NotifyEvent):
+                    last_ms = event.timestamp
+                    first_ms = last_ms if first_ms is None else first_ms
                     self._top = max(0, min(self._top, event.area.y))
                     self._bottom = min(self._height, max(self._bottom, event.area.y + event.area.height))
         except xcffib.XcffibException as error:
             raise ScreenError("the display closed the connection") from error
+        if first_ms is not None:
+            self.drawn_s = _by_our_clock(last_ms)
+            if still:
+                self.changed_s = _by_our_clock(first_ms)
         return self._top < self._bottom
 
     def fetch(self) -> tuple[int, int]:
@@ -63,8 +75,6 @@ class Screen:
         top, bottom = self._top, self._bottom
         self._top, self._bottom = self._height, 0
         try:
-            # Whatever is drawn from here on is told anew.
-            self._damage.Subtract(self._damaged, 0, 0)
             area = (0, top, self._width, bottom - top)
             at = top * self._width * PIXEL_BYTES
             if self._segment:
@@ -102,3 +112,12 @@ class Screen:
         finally:
             if number >= 0:
                 libc.shmctl(number, _IPC_RMID, None)  # goes with the last of us who has it
+
+
+def _by_our_clock(server_ms: int) -> float:
+    """Return when the server's clock showed `server_ms`, by CLOCK_BOOTTIME in seconds.
+
+    It counts the milliseconds of CLOCK_MONOTONIC in 32 bits (Xorg, os/utils.c: GetTimeInMillis).
+    """
+    now_s, ago_ms = time.clock_gettime(time.CLOCK_BOOTTIME), (int(time.monotonic() * 1000) - server_ms) % _WRAP_MS
+    return now_s - (ago_ms / 1000 if ago_ms < _WRAP_MS // 2 else 0.0)

@@ -93,16 +93,23 @@ class Capture:
     """Holds grabbers, relay and encoder; ready when the first frame and the first audio are in the encoder.
 
     Leaving stops the grabbers at once and lets the encoder finish what is in the pipes; the segment's `ended` is set
-    then, and nothing that comes after can add to it or take from it. `segment_path` gives the path for a number.
+    then, and nothing that comes after can add to it or take from it. `segment_path` gives the path for a number;
+    `note` takes what a person should know of the recording.
     """
 
     def __init__(
-        self, settings: CaptureSettings, timeline: Timeline, segment_path: Callable[[int], Path], env: Mapping[str, str]
+        self,
+        settings: CaptureSettings,
+        timeline: Timeline,
+        segment_path: Callable[[int], Path],
+        env: Mapping[str, str],
+        note: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._timeline = timeline
         self._segment_path = segment_path
         self._env = dict(env)
+        self._note = note
         self._running = asyncio.Event()
         self._segment: Segment | None = None
         self._encoder: ChildProcess | None = None
@@ -197,6 +204,7 @@ class Capture:
                 env=self._env,
                 stdin=told_fd,
                 stdout=frames.fileno(),
+                on_line=self._hear_grabber,
             )
             self._relay = await ChildProcess.spawn(
                 "audio relay",
@@ -265,9 +273,22 @@ class Capture:
 
     def _hear_relay(self, line: str) -> bool:
         if line.startswith("audio "):
+            if line == "audio comes" and self._timeline.audio_from_s is None:
+                self._timeline.audio_from_s = self._timeline.captured_s
             logger.info("{} at {:.1f} s", line, self._timeline.elapsed_s)
             return True
-        return self._held_segment().progress.take_level(line)
+        return self._held_segment().progress.take_relayed(line)
+
+    def _hear_grabber(self, line: str) -> bool:
+        progress = self._held_segment().progress
+        before = progress.rate or self._settings.frame_rate
+        taken = progress.take_grabbed(line)
+        if taken and progress.rate != before:
+            lower = progress.rate < before
+            why = "this machine is too slow for more" if lower else "there is room again"
+            logger.warning("{} frames are captured in a second from now on: {}", progress.rate, why)
+            self._note(f"at {self._timeline.elapsed_s:.0f} s: {progress.rate} frames in a second from here on: {why}")
+        return taken
 
 
 def _pipe(size_bytes: int | None = None) -> tuple[int, BinaryIO]:

@@ -15,6 +15,7 @@ from recorder_fsm.errors import MattermostError, RecordingError
 from recorder_fsm.machine.lifecycle import Event
 from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.media.join import Span
+from recorder_fsm.media.measures import measures
 from recorder_fsm.media.output_file import RecordingFiles, Verified
 from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
 from recorder_fsm.steps.timeline_files import TimelineFiles
@@ -53,7 +54,8 @@ class Finish:
                 expected_s -= tail_s
                 logger.warning("the last {:.1f} s are left out: nothing came from the call any more", tail_s)
                 self._job.report.note(f"the last {tail_s:.1f} s are left out: the call was lost, and nothing came")
-            self._job.report.capture_ended(expected_s, self._job.timeline.progress.facts())
+            timeline = self._job.timeline
+            self._job.report.capture_ended(expected_s, timeline.progress.facts(), measures(timeline))
             self._job.journal.note("capture_ended", seconds=round(expected_s, 3), head_s=round(head_s, 3))
         if not self._job.name:
             self._job.name = await self._name_of_pending()
