@@ -56,11 +56,10 @@ class Shown:
             "frame=120",
             "total_size=500000",
             "speed=1.01x",
-            "drop_frames=0",
             "out_time_us=0",
         ):
             assert progress.take(line)
-        assert progress.take_level("level=-23.4 peak=-4.5")
+        assert progress.take_relayed("level=-23.4 peak=-4.5")
         return segment
 
     async def dies(self) -> None:

@@ -7,13 +7,11 @@ import pytest
 from recorder_fsm.media.governor import STEADY_WINDOWS, WINDOW_S, Governor, rates
 
 
-def play(
-    governor: Governor, seconds: float, *, takes_s: float, begin_s: float = 100.0, screen_fps: float = 60
-) -> float:
+def play(governor: Governor, seconds: float, *, takes_s: float, begin_s: float = 100.0) -> float:
     """Record a moving screen with an encoder that needs `takes_s` for a frame; returns when that was over."""
     at_s, end_s = begin_s, begin_s + seconds
     while at_s < end_s:
-        period_s = 1 / min(governor.rate, screen_fps)
+        period_s = 1 / governor.rate
         governor.take(at_s, lost=max(0.0, takes_s - period_s) * governor.rate, waited_s=takes_s)
         at_s += max(period_s, takes_s)
     return at_s

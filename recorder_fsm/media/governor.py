@@ -45,7 +45,8 @@ class Governor:
     def take(self, at_s: float, *, lost: float, waited_s: float) -> bool:
         """Take a frame of that time; returns whether the rate has changed.
 
-        `lost`: frames before it that were not made, not a whole number; `waited_s`: how long the encoder took to accept it.
+        `lost`: frames before it that were not made, not a whole number; `waited_s`: how long the encoder took to
+        accept it.
         """
         self._frames += 1
         self._lost += lost

@@ -41,7 +41,7 @@ class Tally:
     """Counts, and prints what it has counted: `frames=90 dropped=2 late_ms=70 still_ms=0 rate=30`.
 
     `dropped`: frames that would have shown a change, and for which there was no time; `late_ms`: how long a change
-    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second at present.
+    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second now.
     """
 
     def __init__(self, rate: int) -> None:
