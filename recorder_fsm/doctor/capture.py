@@ -69,7 +69,7 @@ async def look(machine: Machine, page: Page, env: Mapping[str, str], display: st
         timeline,
         lambda number: machine.runtime / "tmp" / f"doctor-{number}.mp4",
         env,
-        lambda text: logger.warning("{}", text),
+        lambda _: None,
     )
     await page.evaluate(SCRIPT.read_text(encoding="utf-8"))
     async with capture:
