@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import attrs
@@ -24,6 +25,8 @@ from loguru import logger
 from bench.jobs import PATTERN, SHARED, STILL, Measured, Scene, measure_job
 from bench.parts import PART_NAMES
 from bench.scenes import DEFAULT, Point
+from recorder_fsm.terminal.progress import bar_below_output
+from recorder_fsm.terminal.screen import Screen
 
 OUT = Path("build/bench")
 SCENES = (STILL, SHARED, PATTERN)
@@ -83,9 +86,10 @@ def _share_of(part: str) -> Callable[[Measured], float]:
 async def measure(runs: int, point: Point, window_s: float) -> list[Measured]:
     """Record each scene `runs` times."""
     logger.remove()
-    measured = []
-    for number in range(1, runs + 1):
-        for scene in SCENES:
+    measured: list[Measured] = []
+    with bar_below_output(Screen(os.environ)) as show:
+        for number, scene in product(range(1, runs + 1), SCENES):
+            show("bench", len(measured), runs * len(SCENES), "recordings")
             with tempfile.TemporaryDirectory(prefix="bench-", dir=OUT) as folder:
                 run = await measure_job(scene, Path(folder).resolve(), point, window_s)
             measured.append(run)

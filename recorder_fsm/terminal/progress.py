@@ -185,6 +185,28 @@ class Progress:
         return f"{what}  {bar}  {numbers}"
 
 
+@contextmanager
+def bar_below_output(
+    screen: Screen, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[Callable[[str, float, float, str], None]]:
+    """Draw a bar on a terminal, below the `wanted` lines of what the process prints meanwhile; nothing elsewhere.
+
+    Yields what is called with what is under way, how much is done, of how much, and the unit. All done is no bar.
+    """
+    if not screen.drawn:
+        yield lambda _what, _done, _total, _unit: None
+        return
+
+    def show(what: str, done: float, total: float, unit: str) -> None:
+        if done < total:
+            progress.show(what, done, total, unit)
+        else:
+            progress.nothing()
+
+    with Progress(screen) as progress, progress.taking_output(wanted):
+        yield show
+
+
 def _amount(number: float, unit: str) -> str:
     if unit != "bytes":
         return f"{number:g}{f' {unit}' if unit else ''}"

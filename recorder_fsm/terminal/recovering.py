@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from recorder_fsm.terminal.progress import Progress
+from recorder_fsm.terminal.progress import bar_below_output
 from recorder_fsm.terminal.screen import Screen
 
 ROUTINE = re.compile(r"\S+Z (?:DEBUG|INFO) ")
@@ -25,17 +25,6 @@ Uploaded = Callable[[str, int, int], None]
 @contextmanager
 def showing(environment: Mapping[str, str]) -> Iterator[Uploaded]:
     """Draw a bar on standard output, if it is a terminal, for what is told meanwhile."""
-    screen = Screen(environment)
-    if not screen.drawn:
-        yield lambda _name, _done, _total: None
-        return
     wanted = bool(environment.get("LOG_LEVEL") or environment.get("LOG_FORMAT"))
-
-    def uploaded(name: str, done: int, total: int) -> None:
-        if done < total:
-            progress.show(f"uploading {name[:NAME_CHARS]}", done, total, "bytes")
-        else:
-            progress.nothing()
-
-    with Progress(screen) as progress, progress.taking_output(lambda line: wanted or not ROUTINE.match(line)):
-        yield uploaded
+    with bar_below_output(Screen(environment), lambda line: wanted or not ROUTINE.match(line)) as show:
+        yield lambda name, done, total: show(f"uploading {name[:NAME_CHARS]}", done, total, "bytes")
