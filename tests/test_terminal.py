@@ -32,6 +32,7 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         self.stream: TextIO = os.fdopen(theirs, "w", encoding="utf-8")
         self._parts: list[bytes] = []
+        self.more = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -39,6 +40,7 @@ class Terminal:
         while True:
             try:
                 self._parts.append(os.read(self._ours, 4096))
+                self.more.set()
             except OSError:
                 return
 
@@ -183,6 +185,40 @@ print("after")
         shown = made.shown()
     lines = [line.rpartition("\r")[2].replace("\x1b[K", "") for line in shown.split("\n")]
     assert [line for line in lines if line] == ["yes", "after"]
+
+
+RECOVERING = """
+import os, sys
+from recorder_fsm.terminal.recovering import showing
+with showing({"TERM": "xterm", "LANG": "C.UTF-8", **({"LOG_LEVEL": "DEBUG"} if "all" in sys.argv else {})}) as uploaded:
+    os.write(1, b"2026-01-02T03:04:05.678Z DEBUG   id uploading      a detail\\n")
+    os.write(1, b"2026-01-02T03:04:05.678Z WARNING id uploading      a doubt\\n")
+    uploaded("abcdefghijklmnopqrstuvwxyz", 5_000_000, 20_000_000)
+    sys.stdin.readline()
+    uploaded("abcdefghijklmnopqrstuvwxyz", 20_000_000, 20_000_000)
+    os.write(1, b"abc: published\\n")
+"""
+
+
+@pytest.mark.parametrize(("more", "details"), [([], 0), (["all"], 1)])
+def test_recovery_at_a_terminal_is_a_bar_and_what_matters(more: list[str], details: int) -> None:
+    """How far the upload is, and above it doubts and outcomes; the whole log for who asks for it."""
+    with terminal() as made:
+        with subprocess.Popen(
+            [sys.executable, "-c", RECOVERING, *more], stdout=made.stream, stdin=subprocess.PIPE
+        ) as run:
+            assert run.stdin is not None
+            while b"25%" not in (shown := b"".join(made._parts)):
+                assert run.poll() is None
+                made.more.wait(10)
+                made.more.clear()
+            run.stdin.close()
+        shown_at_last = made.shown()
+    assert "uploading abcdefgh" in shown.decode()
+    assert shown_at_last.count("a detail") == details
+    lines = [line.rpartition("\r")[2].replace("\x1b[K", "") for line in shown_at_last.split("\n")]
+    assert [line for line in lines if line][-1] == "abc: published"
+    assert any("a doubt" in line for line in lines)
 
 
 STOPPABLE = """
