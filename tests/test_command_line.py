@@ -87,7 +87,7 @@ def test_help_of_run_has_every_setting_once(columns: str) -> None:
     assert done.returncode == 0
     settings = done.stdout.partition("The job (")[2].partition("\nExamples:")[0]
     for variable in TABLE:
-        assert len(re.findall(rf"^ +{variable.name}\b", settings, re.MULTILINE)) == 1, variable.name
+        assert len(re.findall(rf"^  {variable.name}\b", settings, re.MULTILINE)) == 1, variable.name
     squeezed = " ".join(done.stdout.split())
     assert "[500 to 10000 kbit/s; default 1500]" in squeezed
     assert "Exit code 0" in squeezed
