@@ -80,7 +80,8 @@ check: setup ## Check style, types and the directions of imports
 
 .PHONY: docs
 docs: setup ## Build the documents as a site, strictly and without network (build/site)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@# Not --quiet: what is not logged is not counted, and then nothing is strict.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@$(BIN)/python -m docsite.check build/site
 
 .PHONY: pictures

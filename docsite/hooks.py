@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -17,30 +16,6 @@ FROM_THE_ROOT = {"contributing.md": "", "changelog.md": ""}
 
 
 OF_SYMPTOMS = ("troubleshooting.md",)
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave out of the navigation what is not there, and add each document that nobody has placed."""
-    there = {str(path.relative_to(config.docs_dir)) for path in Path(config.docs_dir).rglob("*.md")}
-    made = set(reference.pages())
-    placed: set[str] = set()
-    config.nav = _present(config.nav, there | made, placed)
-    if rest := sorted(there - placed):
-        config.nav.append({"More": rest})
-    return config
-
-
-def _present(entries: Any, there: set[str], placed: set[str]) -> list[Any]:
-    """Return the entries of the navigation that lead to a page; `placed` gets their names."""
-    kept: list[Any] = []
-    for entry in entries:
-        ((title, value),) = entry.items()
-        if isinstance(value, list):
-            kept.append({title: _present(value, there, placed)})
-        elif value in there:
-            placed.add(value)
-            kept.append(entry)
-    return kept
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from docsite import links
 from recorder_fsm import error_catalogue, error_pages
 from recorder_fsm.commands import commands
 from recorder_fsm.config import settings
@@ -80,7 +81,11 @@ def _exit_codes() -> str:
     section = re.search(r"^## Exit codes and files\n(.*?)(?=^## )", _read("README.md"), re.MULTILINE | re.DOTALL)
     if section is None:
         raise ValueError("README.md has no section `Exit codes and files`")
-    return f"# Exit codes and files\n{section[1]}What each cause means: [error codes](errors/index.md).\n"
+    return (
+        f"# Exit codes and files\n{links.on_the_site(section[1], '')}"
+        "What each cause means: [error codes](errors/index.md). "
+        "Exit codes of other commands: [doctor](doctor.md), [verify](verifying.md), [recover](recovering.md).\n"
+    )
 
 
 def _read(name: str) -> str:

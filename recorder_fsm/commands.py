@@ -130,7 +130,10 @@ def recover(context: click.Context, directory: Path | None) -> None:
 )
 @click.argument("code", required=False)
 def explain(code: str | None) -> None:
-    """Say what an error CODE means and what to do about it; without one, list all codes."""
+    """Say what an error CODE means, and what to do.
+
+    Without a code it lists all of them.
+    """
     import shutil  # noqa: PLC0415 - a command imports what it needs
 
     from recorder_fsm import error_pages  # noqa: PLC0415

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def test_reference_has_each_setting_command_and_error_code() -> None:
 
 
 def test_each_document_has_its_place() -> None:
-    """Every document is in the navigation, once."""
+    """Every document is in the navigation once, and what is in the navigation is there."""
 
     def leaves(branch: list[dict[str, object]]) -> list[str]:
         values = [value for entry in branch for value in entry.values()]
@@ -37,7 +39,7 @@ def test_each_document_has_its_place() -> None:
     documents = {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")}
     made = {name for name in PAGES if not re.match(r"errors/(?!index)", name)}
     assert len(placed) == len(set(placed))
-    assert documents | made <= set(placed), "add them to `nav` in mkdocs.yml"
+    assert documents | made == set(placed), "`nav` in mkdocs.yml names each, and no other"
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,16 @@ def test_site_is_refused_where_a_page_fetches_from_elsewhere(tmp_path: Path) -> 
     (tmp_path / "page.html").unlink()
     (tmp_path / "errors/memory/index.html").unlink()
     assert len(list(check.problems(tmp_path))) == 1
+
+
+def test_build_of_the_site_refuses_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """The command of `make docs` ends with an error for a page with such a link, and with none for one without."""
+    build = re.search(r"-m (mkdocs build .*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert build is not None
+    (tmp_path / "mkdocs.yml").write_text("site_name: A site\nplugins: []\n")
+    (tmp_path / "docs").mkdir()
+    for text, good in (("# Page", True), ("# Page\n\n[x](nowhere.md)", False)):
+        (tmp_path / "docs/index.md").write_text(text)
+        command = [sys.executable, "-m", *build[1].split()]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode == 0) is good, done.stderr
