@@ -247,6 +247,13 @@ async def test_driver_is_not_shown_out_because_we_stood_still(monkeypatch: pytes
 # --- a page that outlives its driver ------------------------------------------------------------------------------
 
 
+async def test_chromium_draws_no_page_but_the_one_that_is_recorded(it: Held) -> None:
+    """Chromium's own windows are pages, too, each in a renderer that costs memory and a start."""
+    found = await it.devtools.root.call("Target.getTargets", {"filter": [{}]})
+    drawn = [about["url"] for about in found["targetInfos"] if about["type"] in ("page", "browser_ui", "webview")]
+    assert len(drawn) == 1, drawn
+
+
 async def test_page_outlives_its_driver_twice(it: Held) -> None:
     """It is asked, it fetches with the recorder's header, and it is heard, with no driver; then the next one comes."""
     born = await it.evaluate("born")
