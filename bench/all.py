@@ -112,9 +112,10 @@ async def measure(options: argparse.Namespace, command: str) -> None:
     for number, part in enumerate(options.parts, 1):
         print(f"part {number} of {len(options.parts)}: {part}", flush=True)
         measures, keys = MEASURES[part]
-        began, others = time.monotonic(), Others()
-        rows = await measures(options)
-        used = others.share()
+        began = time.monotonic()
+        async with Others() as others:
+            rows = await measures(options)
+            used = others.share()
         save(part, rows, keys, command, {**described, "others": f"{used:.0%}"})
         print(f"{part}: {time.monotonic() - began:.0f} s, others used {used:.0%} of the machine", flush=True)
 

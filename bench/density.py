@@ -73,9 +73,9 @@ class Trial:
         What fails while others use the machine is tried again; the last try counts.
         """
         for _ in range(TRIES):
-            others = Others()
-            found = await self._try(jobs)
-            found["others"] = others.share()
+            async with Others() as others:
+                found = await self._try(jobs)
+                found["others"] = others.share()
             self.tried = [*(one for one in self.tried if one["jobs"] != jobs), found]
             verdict = "whole" if found["whole"] else "frames kept" if found["passed"] else "too many"
             print(

@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib import ticker
 
 from bench.cpu import WORDS as CPU_WORDS
+from bench.parts import OWN_PARTS
 from bench.results import Row
 from bench.scenes import POINTS, SCENE_WORDS
 
@@ -81,8 +82,10 @@ def cpu(rows: Sequence[Row], path: Path) -> None:
             values = [one[name] for one in found]
             axes.barh(places, values, left=left, color=colour, label=name, height=0.68)
             left = [before + value for before, value in zip(left, values, strict=True)]
-        for place, total in zip(places, left, strict=True):
-            axes.text(total + 1, place, f"{total:.0f} %", va="center")
+        whole = {"all": OWN_PARTS}
+        for place, stop, bar in zip(places, left, bars, strict=True):
+            those = [row["shares"] for row in rows if (row["scene"], row["who"]) == bar] or [{}]
+            axes.text(stop + 1, place, f"{grouped(those, whole)['all']:.0f} %", va="center")
         axes.set_yticks(places, [f"{CPU_WORDS[scene]}, {LABELS[who]}" for scene, who in bars])
         axes.set_xlabel("% of one core, without Chromium")
         axes.set_xlim(0, 1.12 * max(left, default=1.0))
