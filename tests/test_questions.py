@@ -147,12 +147,18 @@ class Screen:
 
 
 def launch_named(
-    launch: Callable[..., Launch], name: str, runtime: Path, origin: str, *env: dict[str, str], extra: list[str]
+    launch: Callable[..., Launch],
+    name: str,
+    runtime: Path,
+    origin: str,
+    *env: dict[str, str],
+    extra: list[str],
+    microphone: bool,
 ) -> Launch:
     """Launch for the same site under a name, which over http counts as secure by a switch only."""
     named = origin.replace("127.0.0.1", name)
     rules = [f"--host-resolver-rules=MAP {name} 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={named}"]
-    return launch(runtime, named, *env, extra=[*extra, *rules])
+    return launch(runtime, named, *env, extra=[*extra, *rules], microphone=microphone)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from tests.status_stage import Shown, shown
 
 pytestmark = pytest.mark.e2e
 
+SHARE = "bar => bar.offsetWidth / bar.parentNode.offsetWidth"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&"
 WIDE = ViewportSize(width=1280, height=900)
 NARROW = ViewportSize(width=360, height=740)
@@ -81,9 +83,9 @@ async def test_page_follows_a_job_to_its_end() -> None:  # noqa: PLR0915 - one b
             await expect(page.locator("#events li")).to_have_count(4)
             await expect(page.locator("#notes li")).to_have_text(HOSTILE)
             await expect(page.locator("#level")).to_have_text("-23 dBFS")
-            assert (
-                await page.locator("#meter-bar").evaluate("bar => bar.offsetWidth / bar.parentNode.offsetWidth") > 0.4
-            )
+            async with asyncio.timeout(20):  # it glides there
+                while await page.locator("#meter-bar").evaluate(SHARE) <= 0.4:
+                    await page.evaluate("() => new Promise(requestAnimationFrame)")
             await expect(page.locator("#restarts")).to_have_text("capture 1")
             await expect(page.locator("#gaps")).to_contain_text("1 (")
             await expect(page.locator("#programs")).to_contain_text("encoder25 %50.0 MB")

@@ -116,7 +116,9 @@ def painter(display: Display, monkeypatch: pytest.MonkeyPatch) -> Painter:
 
 
 @asynccontextmanager
-async def grabbing(display: Display, folder: Path, *, under: tuple[str, ...] = ()) -> AsyncIterator[Grabbing]:
+async def grabbing(
+    display: Display, folder: Path, *, under: tuple[str, ...] = (), lead_s: float = LEAD_S
+) -> AsyncIterator[Grabbing]:
     """Run a grabber that writes into a file; `under`: words before its command."""
     numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
     command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
@@ -127,7 +129,7 @@ async def grabbing(display: Display, folder: Path, *, under: tuple[str, ...] = (
         program = await ChildProcess.spawn("grabber", [*under, *command], env=env, stdin=reader, stdout=file.fileno())
     try:
         await until(lambda: output.stat().st_size)
-        start_s = now_s() + LEAD_S
+        start_s = now_s() + lead_s
         os.write(writer, f"{start_s:.6f}\n".encode())
         yield Grabbing(program, output, start_s)
     finally:
@@ -148,6 +150,14 @@ async def test_first_frame_is_what_the_screen_shows_at_the_start(
     assert frames[0].at_s == 0
     assert frames[0].luma(WIDTH // 2, 10) == LUMA[WHITE]
     assert frames[0].luma(WIDTH // 2, HEIGHT - 10) == LUMA[GREY]
+
+
+async def test_grabber_that_is_late_does_not_say_otherwise(display: Display, painter: Painter, tmp_path: Path) -> None:
+    """After a restart on a busy machine: what the screen shows now was not there at the begin."""
+    async with grabbing(display, tmp_path, lead_s=-1.0) as it:
+        await it.has(1)
+        frames = await it.stop()
+    assert frames[0].at_s >= 1.0
 
 
 async def test_change_is_shown_from_when_it_was_painted(display: Display, painter: Painter, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
     python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL < START
 
-Writes frames with their times to standard output (`raw_stream`): one at START, then one for each change, at most
-FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same nothing is grabbed,
-converted, or sent. The time of a frame is when the last of it was drawn, since START, by the clock that nobody can set
-(CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second frame.
+Writes frames with their times to standard output (`raw_stream`): one at START, or as soon as it can, then one for each
+change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same nothing
+is grabbed, converted, or sent. The time of a frame is when the last of it was drawn, since START, by the clock that
+nobody can set (CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second frame.
 
 It connects, writes the head of its stream, and waits for START, a line with seconds of that clock, on standard input.
 It ends at SIGINT, with the frame that it has. While the encoder does not read, no frame is made: time stays right,
@@ -91,7 +91,8 @@ class Grabber:
         """Write frames from `start_s` on until stopped. The clock is CLOCK_BOOTTIME, in seconds."""
         self._start_s = self._due_s = start_s
         self._wait_until(start_s)
-        self._take(start_s)
+        late = _now_s() > start_s + 1 / self._governor.rate
+        self._take(_now_s() if late else start_s)
         while not self._stopping:
             if self._screen.changed():
                 self._wait_until(self._due_s)
@@ -115,7 +116,7 @@ class Grabber:
         return min(self._screen.drawn_s, _now_s())
 
     def _take(self, drawn_s: float) -> None:
-        """Write the screen, last drawn then. The first frame may be late, and is all that is known of the begin."""
+        """Write the screen, last drawn then. The first frame is that of the begin, unless it is late."""
         period_s = 1 / self._governor.rate
         late_s = self._free_s - max(self._due_s, self._screen.changed_s)
         if self._screen.changed():
