@@ -2,10 +2,11 @@
 
     python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL < START
 
-Writes frames with their times to standard output (`raw_stream`): one at START, or as soon as it can, then one for each
-change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same nothing
-is grabbed, converted, or sent. The time of a frame is when the last of it was drawn, since START, by the clock that
-nobody can set (CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second frame.
+Writes frames with their times to standard output (`raw_stream`): one at START, or as soon as it can, then one for
+each change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same
+nothing is grabbed, converted, or sent. The time of a frame is when the last of it was drawn, since START, by the clock
+that nobody can set (CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second
+frame.
 
 It connects, writes the head of its stream, and waits for START, a line with seconds of that clock, on standard input.
 It ends at SIGINT, with the frame that it has. While the encoder does not read, no frame is made: time stays right,
