@@ -53,6 +53,10 @@ STATUS = || { code=$$?; if [ -n "$(STATUS_FILE)" ]; then echo $$code > "$(STATUS
 test: setup ## Run the tests, with a recording and a fault of each kind by real programs (PYTEST_ARGS="-k name")
 	@$(PYTEST) -m "not slow and not rest" $(PYTEST_ARGS) $(STATUS)
 
+.PHONY: test-quick
+test-quick: setup ## Run the tests that start no programs: an answer in little more than a minute
+	@$(PYTEST) -m "not slow and not rest and not programs" $(PYTEST_ARGS) $(STATUS)
+
 .PHONY: test-rest
 test-rest: setup ## Run the other recordings and faults (`make faults` also plays the variants that take long)
 	@$(PYTEST) -m "rest and not slow" $(PYTEST_ARGS) $(STATUS)

@@ -18,6 +18,7 @@ from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.logs import QUIET_LIBRARIES
 from tests.faults.often import KINDS
 from tests.standin_page import CALLS, Page, log_in
+from tests.tiers import is_long, starts_programs
 
 pytest_plugins = ["tests.faults.rows"]
 
@@ -34,7 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     here = Path(__file__).parent
     kinds = set(KINDS)
     for item in items:
-        folder, _, name = item.nodeid.removeprefix("tests/").partition("/")
+        whole = item.nodeid.removeprefix("tests/")
+        folder, _, name = whole.partition("/")
+        if is_long(whole):
+            item.add_marker(pytest.mark.rest)
+        if starts_programs(whole):
+            item.add_marker(pytest.mark.programs)
         if folder in RECORDINGS and any(item.get_closest_marker(mark) for mark in ("e2e", "fault")):
             item.add_marker(pytest.mark.xdist_group("publishing" if item.path.name in PUBLISHING else "recordings"))
             if f"{folder}/{name}" not in kinds:
