@@ -1,4 +1,4 @@
-"""What is played when: by `make test-quick` in a minute or two, by `make test` in minutes, by `make test-all` all of it.
+"""What is played when: by `make test-quick` in a minute or two, by `make test` in minutes, by `make test-all` all.
 
 Files are named below `tests/`. What records a call is chosen by `faults.often`.
 """
