@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 from loguru import logger
 
+from recorder_fsm.media.measures import measures
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.storage.job_dir import JobDirectory
 from recorder_fsm.storage.report import SAMPLE_EVERY_S, JobReport
@@ -35,6 +36,7 @@ class Sampler:
         began: float,
         parts: Callable[[], Mapping[int, str]],
     ) -> None:
+        self._report = report
         self._samples = report.samples
         self._directory = directory
         self._timeline = timeline
@@ -59,6 +61,8 @@ class Sampler:
         progress, segments = self._timeline.progress, self._timeline.segments
         capturing = bool(segments) and segments[-1].stopped_at_s is None and segments[-1].progress.position_s > 0
         free_bytes = self._directory.free_bytes()
+        if capturing:
+            self._report.measured(measures(self._timeline))
         self._samples.add(
             Sample(
                 at_s=time.monotonic() - self._began,

@@ -89,10 +89,14 @@ class JobReport:
         """Note a stretch of the recording without video or audio (`what`), in seconds from its begin."""
         self._gaps.append({"what": what, "at_s": round(at_s, 3), "length_s": round(length_s, 3)})
 
-    def capture_ended(self, clock_s: float, facts: Facts, measures: Facts) -> None:
-        """Take the length of the recording by the clock, what all encoders together wrote, and `media.measures`."""
-        self._facts["capture"] = {"clock_s": round(clock_s, 3), **facts}
+    def measured(self, measures: Facts) -> None:
+        """Take the recording's measures so far (`media.measures`)."""
         self._facts["measures"] = dict(measures)
+
+    def capture_ended(self, clock_s: float, facts: Facts, measures: Facts) -> None:
+        """Take the length of the recording by the clock, what all encoders together wrote, and its last measures."""
+        self._facts["capture"] = {"clock_s": round(clock_s, 3), **facts}
+        self.measured(measures)
 
     def file_ready(self, facts: Facts, after_s: float) -> None:
         """Take what is known of the finished file; it was finished so long after the capture was told to stop."""
