@@ -84,7 +84,7 @@ TABLE: tuple[Variable, ...] = (
     Variable("HEIGHT", "height", "Height", _number(720, 1080, 2160, "pixels"),
         "Height of the video; an odd one is made even, downwards."),
     Variable("VIDEO_RATE", "video_rate_kbps", "VideoRate", _number(500, 1500, 10000, "kbit/s"),
-        "Bit rate of the video."),
+        "Highest bit rate of the video, over any ten seconds."),
     Variable("AUDIO_RATE", "audio_rate_kbps", "AudioRate", _number(32, 64, 320, "kbit/s"),
         "Bit rate of the audio."),
     Variable("FRAME_RATE", "frame_rate", "FrameRate", _number(10, 30, 60, "frames/s"), "Frames per second."),
