@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import cycle, pairwise
@@ -17,6 +18,7 @@ import pytest
 import xcffib
 import xcffib.xproto
 
+from recorder_fsm.media.governor import WINDOW_S
 from recorder_fsm.media.raw_stream import frame_head, stream_head
 from recorder_fsm.resources.display import Display
 from recorder_fsm.system.clock import now_s
@@ -302,6 +304,41 @@ async def test_reader_that_pauses_costs_frames_and_no_memory(
     assert len(frames) <= 5
     assert frames[-1].at_s >= paused_s
     assert frames[-1].luma(0, 0) in (LUMA[WHITE], LUMA[GREY])
+
+
+async def test_encoder_that_is_too_slow_gets_fewer_frames(display: Display, painter: Painter, tmp_path: Path) -> None:
+    """After five seconds of frames that it took late; and they stay fewer at first when it takes them at once again."""
+    output, written = os.pipe()
+    reader, writer = os.pipe()
+    numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
+    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
+    program = await ChildProcess.spawn("grabber", command, env={**ENV, **display.env}, stdin=reader, stdout=written)
+    colours, stream = cycle((GREY, WHITE)), bytearray()
+    try:
+        os.close(written)
+        start_s = now_s() + LEAD_S
+        os.write(writer, f"{start_s:.6f}\n".encode())
+        reading = asyncio.create_task(asyncio.to_thread(_read_slowly, output, stream, start_s + WINDOW_S + 2))
+        await until(lambda: painter.fill(next(colours)) > start_s + WINDOW_S + 4)
+        program.ask(signal.SIGINT)
+        await soon(reading)
+        assert await soon(program.wait()) == 0
+    finally:
+        await program.stop()
+        for descriptor in (output, reader, writer):
+            os.close(descriptor)
+    (tmp_path / "frames.mkv").write_bytes(stream)
+    quick = [frame.at_s for frame in await read(tmp_path / "frames.mkv") if frame.at_s > WINDOW_S + 2.5][:-1]
+    assert len(quick) > 2
+    assert (quick[-1] - quick[0]) / (len(quick) - 1) > 1.25 / RATE
+
+
+def _read_slowly(descriptor: int, stream: bytearray, until_s: float) -> None:
+    """Read as an encoder that manages seven frames in a second, until then; from then on as fast as can be."""
+    while piece := os.read(descriptor, FRAME_BYTES if now_s() < until_s else 1 << 20):
+        stream += piece
+        if now_s() < until_s:
+            time.sleep(0.15 * len(piece) / FRAME_BYTES)
 
 
 def _drain(descriptor: int) -> bytes:
