@@ -80,6 +80,7 @@ def leave(
             "site_url": url,
             "call_id": ids.call_id,
             "post_id": ids.post_id,
+            "publish": "plugin",
         },
         *([] if name is None else [{"fact": "named", "name": name}]),
         {"fact": "moved", "event": "display_ready", "to": "display_up", "cause": "", "keeps": True},

@@ -34,7 +34,7 @@ async def stand_still(fault: Fault, seconds: float) -> None:
 STARTING = {
     "Xvfb starts": "Xvfb started as process",
     "Chromium starts": "Chromium started as process",
-    "the page is loaded": "joining the call at",
+    "the page is loaded": "opening the call at",
     "the capture starts": "video grabber started as process",
 }
 

@@ -617,7 +617,7 @@ MOMENTS = {
     "audio starting": r"pulseaudio started",
     "audio up": r"Daemon startup complete",
     "display_up": r"display_ready:",
-    "page loading": r"joining the call",
+    "page loading": r"opening the call",
     "page loaded": r"console debug: config",
     "client made": r"page: client",
     "browser_joined": r"call_joined:",
