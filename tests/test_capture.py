@@ -23,7 +23,7 @@ from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.resources import capture as capture_module
 from recorder_fsm.resources.capture import Capture
 from recorder_fsm.system.clock import now_s
-from tests.programs import HEIGHT, WIDTH, Stage, ask, child, children, moving_screen, soon, stage, until
+from tests.programs import HEIGHT, RATE, WIDTH, Stage, ask, child, children, moving_screen, soon, stage, until
 
 VIDEO_GRABBER, AUDIO_GRABBER = ("video_grabber",), ("parec",)
 ENCODER, RELAY = ("ffmpeg", "libx264"), ("audio_relay",)
@@ -330,6 +330,18 @@ async def test_start_that_failed_leaves_no_descriptor(up: Stage, tmp_path: Path,
     with pytest.raises(CaptureError):
         await up.capture(tmp_path / "nowhere", timeline).__aenter__()
     await until(lambda: psutil.Process().num_fds() <= before)
+
+
+async def test_machine_at_its_limit_is_noted_once_for_each_step(up: Stage, tmp_path: Path, timeline: Timeline) -> None:
+    """However often the frame rate goes down and up again in a meeting of hours."""
+    capture = up.capture(tmp_path, timeline)
+    capture._segment = timeline.open(tmp_path / "live.mp4", 0.0)
+    before = len(up.notes)
+    low, lower = RATE * 2 // 3, RATE // 2
+    for rate in (low, RATE, low, RATE, low, lower, low, RATE, lower):
+        assert capture._hear_grabber(f"dropped=9 late_ms=40 still_ms=0 rate={rate}")
+    noted = up.notes[before:]
+    assert [str(low) in noted[0], str(lower) in noted[1], len(noted)] == [True, True, 2]
 
 
 async def test_encoder_without_a_frame_is_not_ready(tmp_path: Path, timeline: Timeline) -> None:

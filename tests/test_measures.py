@@ -27,7 +27,7 @@ def test_measures_are_shares_of_what_was_captured(clock: list[float]) -> None:
     timeline.audio_from_s = 0.25
     for line in ("frame=380", "out_time_us=100000000", "lavfi.black_start=10.0", "lavfi.black_end=20.0"):
         progress.take(line)
-    progress.take_grabbed("frames=380 dropped=20 late_ms=120 still_ms=60000 rate=15")
+    progress.take_grabbed("dropped=20 late_ms=120 still_ms=60000 rate=15")
     progress.take_relayed("drift_ms=-5.0")
     clock[0] += 100.0
     found = measures(timeline)

@@ -79,7 +79,7 @@ async def look(machine: Machine, page: Page, env: Mapping[str, str], display: st
         usage.read()
         await asyncio.sleep(machine.capture_s - WARM_UP_S)
         cost = _cost(usage)
-        behind_s = capture.behind_s
+        behind_s = timeline.behind_s
     path = timeline.segments[-1].path
     if not path.exists():
         raise RecordingError(detail="the capture wrote nothing")

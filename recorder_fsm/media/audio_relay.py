@@ -29,8 +29,8 @@ READ_BYTES = 64 * 1024
 TICK_S = 0.02
 LEAD_S = 0.012
 """How much later a drawing is on the display than the sound of the same moment is here: what the page's compositor
-takes, less what the sink renders ahead. The same for each recording, and measured: over six of the stand-in's pattern
-the flash is then 0 ms from its beep on average. Each of them is up to a beat of the page (17 ms) off, by chance."""
+takes, less what the sink renders ahead. The same for each recording, and chosen so that the stand-in's flash and beep
+meet on average (docs/performance.md). Each recording is off by up to a beat of the page, by chance."""
 DRY_S = 0.2
 """After so long without a sample there is silence."""
 SLIP_S = 0.02

@@ -32,16 +32,17 @@ still call, and a look-ahead costs as much again for each frame. Four slices, wh
 larger. No `psy`: it spends bits to make noise look like noise, and a page has none."""
 QUALITY = 18
 """The constant quality (x264's CRF) of whatever stays below the rate: docs/performance.md has the measurements."""
-RATE_SHARE = 0.9
+RATE_WINDOW_S = 10.0
+"""Over no window of this length the rate that was asked for is exceeded."""
 BUFFER_S = 1.0
-"""Of the rate: what may be sent at once. Over any ten seconds both together are the rate that was asked for."""
+"""What may be sent at once, in seconds of that rate: as much less is sent in the rest of a window."""
 BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
 BLACK_AFTER_S = 2
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
 (a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
-GRABBED = re.compile(r"frames=(\d+) dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+)")
+GRABBED = re.compile(r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+)")
 DRIFT = re.compile(r"drift_ms=(-?[0-9.]+)")
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
 SILENCE_DBFS = -80.0
@@ -103,8 +104,8 @@ def encoder_command(
 
 
 def rate_control(rate_kbps: int) -> list[str]:
-    """Return the words for a constant quality that over no ten seconds takes more than `rate_kbps`."""
-    most_kbps, buffer_kbit = round(rate_kbps * RATE_SHARE), round(rate_kbps * BUFFER_S)
+    """Return the words for a constant quality that over no `RATE_WINDOW_S` takes more than `rate_kbps`."""
+    most_kbps, buffer_kbit = round(rate_kbps * (1 - BUFFER_S / RATE_WINDOW_S)), round(rate_kbps * BUFFER_S)
     return ["-crf", str(QUALITY), "-maxrate", f"{most_kbps}k", "-bufsize", f"{buffer_kbit}k"]
 
 
@@ -169,7 +170,7 @@ class Progress:
         match = GRABBED.fullmatch(line)
         if match is None:
             return False
-        _, self.dropped, late_ms, still_ms, self.rate = map(int, match.groups())
+        self.dropped, late_ms, still_ms, self.rate = map(int, match.groups())
         self.late_s, self.still_s = late_ms / 1000, still_ms / 1000
         self.lowest_rate = min(self.lowest_rate or self.rate, self.rate)
         return True

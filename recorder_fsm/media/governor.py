@@ -7,8 +7,8 @@ preset of an encoder that runs cannot be changed, and a file that is begun anew 
 
 from __future__ import annotations
 
-STEPS = (1.0, 2 / 3, 1 / 2, 1 / 3)
-"""Shares of the frame rate that was asked for."""
+STEPS = (2 / 3, 1 / 2, 1 / 3)
+"""Shares of the frame rate that was asked for, below that itself."""
 LEAST_RATE = 5
 WINDOW_S = 5.0
 """So long it looks before it decides."""
@@ -24,8 +24,7 @@ STEADY_WINDOWS = 4
 
 def rates(frame_rate: int) -> list[int]:
     """Return the frame rates to choose from, highest first; the first is the one that was asked for."""
-    lower = [round(frame_rate * step) for step in STEPS[1:]]
-    return [frame_rate, *dict.fromkeys(rate for rate in lower if LEAST_RATE <= rate < frame_rate)]
+    return [frame_rate, *(rate for step in STEPS if (rate := round(frame_rate * step)) >= LEAST_RATE)]
 
 
 class Governor:

@@ -39,14 +39,13 @@ PIPE_BYTES = 1024 * 1024
 
 
 class Tally:
-    """Counts, and prints what it has counted: `frames=90 dropped=2 late_ms=70 still_ms=0 rate=30`.
+    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 rate=30`.
 
     `dropped`: frames that would have shown a change, and for which there was no time; `late_ms`: how long a change
     waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second now.
     """
 
     def __init__(self, rate: int) -> None:
-        self.frames = 0
         self.dropped = self.late_s = self.still_s = 0.0
         self.rate = rate
         self._told_s = _now_s()
@@ -55,8 +54,8 @@ class Tally:
         """Print the line, every few seconds at most."""
         if at_once or now_s - self._told_s >= TELL_EVERY_S:
             self._told_s = now_s
-            line = f"frames={self.frames} dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f}"
-            os.write(2, f"{line} still_ms={self.still_s * 1000:.0f} rate={self.rate}\n".encode())
+            line = f"dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f} still_ms={self.still_s * 1000:.0f}"
+            os.write(2, f"{line} rate={self.rate}\n".encode())
 
 
 class Grabber:
@@ -141,7 +140,6 @@ class Grabber:
 
     def _write(self, at_s: float) -> None:
         self._written_s = max(at_s, self._written_s)
-        self._tally.frames += 1
         self._stamp_us = max(self._stamp_us + 1, round((at_s - self._start_s) * 1e6))
         _write_all(self._target, frame_head(self._stamp_us, len(self._frame.data)))
         _write_all(self._target, self._frame.data)

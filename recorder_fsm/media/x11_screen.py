@@ -53,21 +53,20 @@ class Screen:
 
     def changed(self) -> bool:
         """Take in what the server has told; returns whether anything has changed since the last fetch."""
-        first_ms: int | None = None
+        drawn_ms: list[int] = []
         still = self._top >= self._bottom
         try:
             while (event := self._connection.poll_for_event()) is not None:
                 if isinstance(event, xcffib.damage.NotifyEvent):
-                    last_ms = event.timestamp
-                    first_ms = last_ms if first_ms is None else first_ms
+                    drawn_ms.append(event.timestamp)
                     self._top = max(0, min(self._top, event.area.y))
                     self._bottom = min(self._height, max(self._bottom, event.area.y + event.area.height))
         except xcffib.XcffibException as error:
             raise ScreenError("the display closed the connection") from error
-        if first_ms is not None:
-            self.drawn_s = _by_our_clock(last_ms)
+        if drawn_ms:
+            self.drawn_s = _by_our_clock(drawn_ms[-1])
             if still:
-                self.changed_s = _by_our_clock(first_ms)
+                self.changed_s = _by_our_clock(drawn_ms[0])
         return self._top < self._bottom
 
     def fetch(self) -> tuple[int, int]:

@@ -75,8 +75,8 @@ class Launch:
 class Browser:
     """Holds Chromium with one page; ready when the page can be told where to go; ends by closing, or is killed.
 
-    `look_at_fault` is called with the page when the browser is stopped
-    for a fault, while the page is still there; `note` with what a person should know of the recording.
+    `look_at_fault` is called with the page when the browser is stopped for a fault, while the page is still there;
+    `note` with what a person should know of the recording.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Browser:
         target_id = await _first_page(root)
         session = await devtools.attach(target_id)
         tab = ChromiumTab(session, self._page_of_driver)
-        page = self._launch.subject.page(tab, self._launch.width, self._launch.height, self._note)
+        page = subject.page(tab, self._launch.width, self._launch.height, self._note)
         page.on_people = self._launch.on_people
         listen_to_console(session, page.console.heard)
         await decide(session, root, subject.origin)

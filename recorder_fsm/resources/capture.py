@@ -134,11 +134,6 @@ class Capture:
     ) -> None:
         await self._end(BROKEN_DRAIN_S if isinstance(error, CaptureError) else ENCODER_DRAIN_S)
 
-    @property
-    def behind_s(self) -> float:
-        """How far the encoder is behind the clock, in seconds: it is slower than real time where this grows."""
-        return self._timeline.behind_s
-
     async def lost(self) -> RecorderError:
         """Wait until a program of the capture ends by itself, or no frame is written any more; returns the cause.
 
@@ -281,13 +276,15 @@ class Capture:
 
     def _hear_grabber(self, line: str) -> bool:
         progress = self._held_segment().progress
-        before = progress.rate or self._settings.frame_rate
+        asked = self._settings.frame_rate
+        before, lowest = progress.rate or asked, self._timeline.progress.lowest_rate or asked
         taken = progress.take_grabbed(line)
         if taken and progress.rate != before:
             lower = progress.rate < before
             why = "this machine is too slow for more" if lower else "there is room again"
             logger.warning("{} frames are captured in a second from now on: {}", progress.rate, why)
-            self._note(f"at {self._timeline.elapsed_s:.0f} s: {progress.rate} frames in a second from here on: {why}")
+            if progress.lowest_rate < lowest:  # once for each step: a machine may be at its limit for hours
+                self._note(f"at {self._timeline.elapsed_s:.0f} s: {progress.rate} frames in a second: {why}")
         return taken
 
 

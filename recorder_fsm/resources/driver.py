@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from loguru import logger
 from recorder_fsm.errors import BrowserError, ProgramError, RecorderError
 from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.process_table import Known, find_descendant, kill, wait_for_exit
+from recorder_fsm.system.threads import in_daemon_thread
 
 if TYPE_CHECKING:
     from playwright.async_api import Playwright
@@ -62,9 +61,8 @@ class Driver:
         self._inherit(self._env)
         try:
             async with running_timeout(START_LIMIT_S):
-                api = await asyncio.to_thread(
-                    importlib.import_module, "playwright.async_api"
-                )  # Chromium starts meanwhile
+                # Chromium starts meanwhile.
+                api = await in_daemon_thread(importlib.import_module, "playwright.async_api")
                 self._playwright = await api.async_playwright().start()
         except Exception as error:  # Playwright raises a plain Exception where its driver dies
             raise BrowserError(detail=f"the browser's driver did not start: {error}", code="driver") from error

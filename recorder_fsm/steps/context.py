@@ -110,9 +110,9 @@ class JobContext:
 
     def close(self) -> None:
         """End the connections to Mattermost."""
-        self.bot.close()
-        if "channel" in self.__dict__:
-            self.channel.close()
+        for name in ("bot", "channel"):
+            if made := self.__dict__.get(name):  # one that nobody asked for need not be made to be closed
+                made.close()
 
     @property
     def kept(self) -> Path | None:

@@ -16,7 +16,6 @@ from recorder_fsm.machine.resources import ResourceStack
 from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.grab import LONGEST_STILL_S
-from recorder_fsm.resources.capture import Capture
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.plugin_watch import PluginWatch
 from recorder_fsm.steps.quality import BLACK, UNSEEN, Monitor, Signs
@@ -120,7 +119,6 @@ class Record:
 
     async def _signs(self, resources: ResourceStack) -> Signs | None:
         """Look at the call now; None where the page does not answer."""
-        capture: Capture = resources[Resource.CAPTURE]
         call_page = resources[Resource.BROWSER].page
         page: PageSigns | None = await call_page.signs()
         if page is None:
@@ -132,7 +130,7 @@ class Record:
             black=black,
             unseen=black and await call_page.is_lit(),
             frames=progress.frames,
-            behind_s=capture.behind_s,
+            behind_s=self._job.timeline.behind_s,
             energy=page.energy,
             changes=page.changes,
             packets=page.packets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 
 from loguru import logger
 
@@ -15,10 +16,13 @@ from recorder_fsm.steps.context import NAME_LIMIT_S, JobContext
 from recorder_fsm.steps.quality import BLACK, UNSEEN
 from recorder_fsm.storage.job_dir import recordings_in
 from recorder_fsm.system.clock import Stopwatch
+from recorder_fsm.system.threads import in_daemon_thread
 
 SEEN_LIMIT_S = 4.0
 """How long the picture may be black at first while the page is not: an unchanged one comes twice a second."""
 SEEN_POLL_S = 0.25
+CLIENT = "recorder_fsm.mattermost.routes"
+"""Loads the HTTP client, which nothing else needs before."""
 CHECK_LIMIT_S = 8.0
 """How long the server may take to tell whether the recording could be posted."""
 
@@ -49,10 +53,8 @@ class Start:
         return Happened(Event.DISPLAY_READY)
 
     async def _learn_name(self) -> str:
-        bot = await asyncio.to_thread(
-            lambda: self._job.bot
-        )  # the client takes a moment to load: others start meanwhile
-        name = await bot.filename(NAME_LIMIT_S)
+        await in_daemon_thread(import_module, CLIENT)  # it takes a moment: others start meanwhile
+        name = await self._job.bot.filename(NAME_LIMIT_S)
         if self._job.make_channel is not None:  # nobody should find out after an hour that it cannot be posted
             await self._job.channel.check(CHECK_LIMIT_S)
         return name

@@ -222,7 +222,8 @@ async def test_recorder_header_goes_to_the_site_alone(standin: StandIn, data: Pa
     """Requests to the site carry X-Calls-Recorder; a redirect to another origin loses it."""
     async with StandIn(data_dir=tmp_path / "other") as foreign:
         elsewhere = f"{foreign.url}/plugins/com.mattermost.calls/standalone/recording.css"
-        standin.set_faults({"route": "asset", "kind": "redirect", "times": 1, "location": elsewhere})
+        # Style and script of the page, whichever is asked for first; without its script it is loaded again.
+        standin.set_faults({"route": "asset", "kind": "redirect", "times": 2, "location": elsewhere})
         ids = standin.create_call(scene={"mode": "pattern"})
         async with recorder(standin, ids, data) as run:
             await run.seen(lambda line: line["state"] == "recording" or "ended failed" in line["message"])

@@ -31,6 +31,12 @@ from tests.steps.job import ANNOUNCED, KEPT, NAME, NAMED, NOT_ANNOUNCED, REFUSED
 # --- pending recordings -------------------------------------------------------------------------------------------
 
 
+def test_job_that_spoke_to_nobody_makes_no_client_to_close_it(job: StepJob) -> None:
+    """A wrong certificate file would be the end of a job that has no use for it."""
+    job.context.make_bot = raising(MattermostError())  # type: ignore[assignment]
+    job.context.close()
+
+
 async def test_first_start_finds_nothing_and_starts_the_display(job: StepJob) -> None:
     """What the state ahead holds is started, and the name is known and remembered."""
     assert await job.take(State.INIT) is Event.DISPLAY_READY
