@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import html
 import json
 import os
@@ -23,7 +24,7 @@ import pytest
 from recorder_fsm.doctor import capture, fonts, host, programs, sandbox, server, stage
 from recorder_fsm.doctor.examination import all_checks
 from recorder_fsm.doctor.findings import DEFECT, Check, Finding, Findings, Machine, run_checks
-from recorder_fsm.doctor.system_calls import CALLS
+from recorder_fsm.doctor.system_calls import CALLS, NAMESPACES
 from recorder_fsm.doctor.verdict import EXIT_FIT, EXIT_UNFIT, show
 from recorder_fsm.doctor.wishes import Wishes
 from recorder_fsm.errors import ProgramError
@@ -217,10 +218,32 @@ async def test_knob_that_allows_is_fine(tmp_path: Path, monkeypatch: pytest.Monk
     assert {finding.mark for finding in found} == {Mark.OK}
 
 
-def refusing(folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str, killing: str = "") -> None:
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSPC, errno.EINVAL])
+@pytest.mark.parametrize("name", NAMESPACES)
+async def test_namespace_that_cannot_be_made_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: int
+) -> None:
+    """By a filter, by a limit of none (ENOSPC), by a kernel without them; AppArmor refuses the second one alone."""
+    refusing(tmp_path, monkeypatch, name, error=error)
+    (found,) = await sandbox.namespaces(machine(tmp_path, proc=kernel(tmp_path)))
+    assert (found.name, found.mark) == ("user namespaces", Mark.BAD)
+    assert "seccomp" in found.cure
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+async def test_namespace_whose_try_is_deadly_is_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A filter may kill who asks: that is no machine on which it was not tried."""
+    refusing(tmp_path, monkeypatch, killing=name)
+    (found,) = await sandbox.namespaces(machine(tmp_path, proc=kernel(tmp_path)))
+    assert (found.name, found.mark) == ("user namespaces", Mark.BAD)
+
+
+def refusing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *names: str, killing: str = "", error: int = errno.EPERM
+) -> None:
     """Let the program of the calls find these refused, and one of them be deadly."""
-    answers = [*CALLS, "user namespace"]
-    listing = "\n".join(f"{name}={1 if name in names else 0}" for name in answers)
+    answers = [*CALLS, *NAMESPACES]
+    listing = "\n".join(f"{name}={error if name in names else 0}" for name in answers)
     text = f"""
 import os, signal, sys
 for line in {listing!r}.splitlines()[int(sys.argv[1]):]:

@@ -13,6 +13,8 @@ import sys
 
 BAD_DESCRIPTOR = -1
 NEW_USER, NEW_PID, NEW_NET = 0x10000000, 0x20000000, 0x40000000
+NAMESPACES = {"user namespace": NEW_USER, "namespaces of process and network": NEW_PID | NEW_NET}
+"""What Chromium's sandbox does first, in this order. AppArmor lets the first be made, and refuses what it is for."""
 
 # Numbers by machine (asm/unistd.h), then the arguments: such as do nothing, and fail with anything but a refusal.
 CALLS: dict[str, tuple[int, int, tuple[int, ...]]] = {
@@ -55,8 +57,8 @@ def main() -> None:
         answer = libc.syscall(ctypes.c_long(numbers[column]), *map(ctypes.c_long, arguments))
         error = ctypes.get_errno() if answer == -1 else 0
         os.write(1, f"{name} {error}\n".encode())
-    # At last, since it is not undone: what Chromium's sandbox does first.
-    for name, flags in (("user namespace", NEW_USER), ("namespaces of process and network", NEW_PID | NEW_NET)):
+    # At last, since it is not undone.
+    for name, flags in NAMESPACES.items():
         ctypes.set_errno(0)
         answer = libc.unshare(ctypes.c_int(flags))
         os.write(1, f"{name}: {ctypes.get_errno() if answer == -1 else 0}\n".encode())
