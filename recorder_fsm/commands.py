@@ -7,6 +7,8 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -28,6 +30,7 @@ RECOVER_STOPS = (
     "Stopping: the recording at hand is published as far as STOP_GRACE_SECONDS allows, the others stay where they are. "
     "Pressing Ctrl-C again changes nothing."
 )
+READING_STOPS = f"Stopping: the programs that read the recording are being ended. {AGAIN}"
 
 
 def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int]:
@@ -35,6 +38,17 @@ def _read_size(_context: click.Context, _option: click.Parameter, text: str) -> 
     if match is None:
         raise click.BadParameter("a size is WIDTHxHEIGHT in pixels, like 1280x720")
     return int(match.group(1)), int(match.group(2))
+
+
+@contextmanager
+def _trouble_said(what: str, cure: str) -> Iterator[None]:
+    """End the command with one line where the system refuses something; a reader that has gone is no trouble."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise click.ClickException(f"{what}: {problem}; {cure}") from problem
 
 
 def _settings() -> Sections:
@@ -219,12 +233,11 @@ def verify(context: click.Context, file: Path, *, as_json: bool, pattern: bool, 
     """
     from recorder_fsm.analysis.verify import RATING_CHARS, WIDEST  # noqa: PLC0415 - a command imports what it needs
     from recorder_fsm.analysis.verify import verify as examine  # noqa: PLC0415
-    from recorder_fsm.terminal.stopping import run_stoppable  # noqa: PLC0415
 
     screen = Screen(context.obj)
     columns = screen.columns if screen.drawn else WIDEST
     examining = examine(file, pattern=pattern, sheet=sheet, columns=columns)
-    answer = run_stoppable(examining, lambda: click.echo("Stopped.", err=True))
+    answer = run_stoppable(examining, lambda: click.echo(READING_STOPS, err=True))
     if as_json:
         screen.say(json.dumps(answer.facts, indent=2))
     else:
@@ -255,22 +268,25 @@ def report(context: click.Context, directory: Path, out: Path | None) -> None:
     It says what happened, why, and what to do, with CPU, memory, encoder and audio over time, frames of a recording
     that is kept, and the log. It has all in it, so it can be sent to somebody. A job that fails leaves one by itself.
     """
-    from recorder_fsm.errors import RecorderError  # noqa: PLC0415
+    from recorder_fsm.error_catalogue import what_to_do  # noqa: PLC0415
+    from recorder_fsm.errors import DirectoryError  # noqa: PLC0415
     from recorder_fsm.plain_text import keep_secret  # noqa: PLC0415
+    from recorder_fsm.report_page.evidence import NotAJobError  # noqa: PLC0415
     from recorder_fsm.report_page.writer import PAGE, page_with_frames, put  # noqa: PLC0415
-    from recorder_fsm.terminal.stopping import run_stoppable  # noqa: PLC0415
 
     keep_secret(context.obj.get("AUTH_TOKEN", ""))  # where it is known: the log has none, and is masked once more
     target = directory / PAGE if out is None else out
     try:
-        page = run_stoppable(page_with_frames(directory), lambda: click.echo("Stopped.", err=True))
+        page = run_stoppable(page_with_frames(directory), lambda: click.echo(READING_STOPS, err=True))
         if str(target) == "-":
             sys.stdout.buffer.write(page)
         else:
             put(page, target)
             click.echo(f"the report is {target}")
-    except RecorderError as error:
-        raise click.ClickException(error.detail or error.sentence) from error
+    except NotAJobError as error:
+        raise click.ClickException(f"{error.detail}{what_to_do(error.code)}") from error
+    except DirectoryError as error:
+        raise click.ClickException(f"{error.detail}; --out names another place") from error
 
 
 @commands.command(
@@ -310,9 +326,10 @@ def standin(
         raise click.BadParameter(str(problem), param_hint="--recorder-command") from problem
     screen = Screen(context.obj)
     try:
-        asyncio.run(serve(host, port, data, knobs, environ=context.obj, recorder_argv=argv, say=screen.say))
-    except (KnobError, OSError) as problem:
-        raise click.ClickException(f"the stand-in did not start: {problem}") from problem
+        with _trouble_said("the stand-in did not start", "--port 0 takes a free port, --host and --data other places"):
+            asyncio.run(serve(host, port, data, knobs, environ=context.obj, recorder_argv=argv, say=screen.say))
+    except KnobError as problem:
+        raise click.ClickException(f"the stand-in did not start: {problem}; docs/standin.md has all knobs") from problem
 
 
 @commands.command(
@@ -348,7 +365,8 @@ def demo(context: click.Context, seconds: float, size: tuple[int, int], share: b
     from recorder_fsm.standin.demo_view import DemoView  # noqa: PLC0415
 
     options = DemoOptions(seconds=seconds, width=size[0], height=size[1], share=share, out=out)
-    sys.exit(asyncio.run(run_demo(options, DemoView(seconds, Screen(context.obj).console))))
+    with _trouble_said("the demo cannot go on", "--out names another place for its files"):
+        sys.exit(asyncio.run(run_demo(options, DemoView(seconds, Screen(context.obj).console))))
 
 
 @commands.command(

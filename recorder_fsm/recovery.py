@@ -43,7 +43,8 @@ async def recover(
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError as error:
-        say(f"{root}: {error.strerror}; nothing was looked at{_cure(root, error)}")
+        cure = _cure(root, error) or "; name the directory that was DATA_DIR for the jobs"
+        say(f"{root}: {error.strerror}; nothing was looked at{cure}")
         return 1
     pending, refused = 0, 0
     for folder in folders:

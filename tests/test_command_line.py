@@ -206,11 +206,34 @@ async def test_interrupted_demo_says_what_it_does(tmp_path: Path) -> None:
 
 
 def test_taken_port_is_no_traceback(tmp_path: Path) -> None:
-    """A port that cannot be had is said in a sentence."""
+    """A port that cannot be had is said in a sentence, with what can be done."""
     done = asked("standin", "--host", "192.0.2.1", "--data", str(tmp_path))
     assert done.returncode == 1
     assert "the stand-in did not start" in done.stderr
+    assert "--port 0" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (("demo", "--out", "/proc/nowhere"), "--out"),
+        (("standin", "--data", "/proc/nowhere", "--port", "0"), "--data"),
+        (("standin", "--knobs", __file__), "docs/standin.md"),
+        (("report", "/nonexistent"), "recorder-fsm report DATA_DIR/RECORDING_ID"),
+        (("recover", "/nonexistent"), "name the directory"),
+        (("explain", "no_such_code"), "`recorder-fsm explain` lists all"),
+        (("verify", "/nonexistent"), "What to do:"),
+        (("verify", __file__), "What to do:"),
+    ],
+)
+def test_error_that_ends_a_command_says_what_to_do(arguments: tuple[str, ...], cure: str) -> None:
+    """In a line or two, without a traceback."""
+    done = asked(*arguments)
+    said = done.stdout + done.stderr
+    assert done.returncode in (1, 2)
+    assert cure in said
+    assert "Traceback" not in said
 
 
 def test_help_on_a_terminal_is_no_wider_than_it() -> None:

@@ -385,6 +385,7 @@ def test_command_says_what_is_no_job(tmp_path: Path) -> None:
         code, output = report(tmp_path / place)
         assert code == 1
         assert words in output
+        assert "; what to do: Name the directory of one job" in output
         assert output.count("\n") == 1
     assert list(empty.iterdir()) == []
 

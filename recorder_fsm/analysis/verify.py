@@ -17,6 +17,7 @@ from recorder_fsm.analysis.packets import Track
 from recorder_fsm.analysis.playing import Span
 from recorder_fsm.analysis.structure_verdict import AUDIO_HOLE_S, HOLE_S
 from recorder_fsm.analysis.verdict import checks
+from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import ProgramError, RecorderError, RecordingError
 from recorder_fsm.plain_text import plain, plain_facts
 
@@ -26,6 +27,9 @@ DECIMALS = 6
 RATING_CHARS = 8
 WIDEST, NARROWEST = 100, 50
 VALUE_CHARS = 600
+ANOTHER_FILE = (
+    "Name a recording that this user may read. What a killed job left is made whole by `recorder-fsm recover DATA_DIR`."
+)
 
 Line = tuple[Rating | None, str]
 """A line for people, and the rating in whose colour it begins."""
@@ -77,13 +81,15 @@ async def verify(path: Path, *, pattern: bool = False, sheet: Path | None = None
 
 def _refused(name: str, error: RecorderError) -> Answer:
     what = "ffmpeg could not be used" if isinstance(error, ProgramError) else "the file cannot be examined"
+    cure = advice(error.code) if isinstance(error, ProgramError) or error.code == "sheet" else ANOTHER_FILE
     facts = {
         "file": name,
         "verdict": "unreadable",
         "error": {"code": error.code, "sentence": error.sentence, "detail": error.detail},
     }
     why = f"file  {error.sentence} {error.detail}".strip()
-    return Answer(((None, name), ("bad", why), (None, f"Not examined: {what}.")), _rounded(facts), UNREADABLE)
+    lines: tuple[Line, ...] = ((None, name), ("bad", why), (None, f"Not examined: {what}. What to do: {cure}"))
+    return Answer(lines, _rounded(facts), UNREADABLE)
 
 
 def _shown(name: str, lines: Sequence[Check], columns: int) -> Iterator[Line]:
