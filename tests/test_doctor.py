@@ -27,7 +27,8 @@ from recorder_fsm.doctor.findings import DEFECT, Check, Finding, Findings, Machi
 from recorder_fsm.doctor.system_calls import CALLS, NAMESPACES
 from recorder_fsm.doctor.verdict import EXIT_FIT, EXIT_UNFIT, show
 from recorder_fsm.doctor.wishes import Wishes
-from recorder_fsm.errors import ProgramError
+from recorder_fsm.errors import DisplayError, ProgramError
+from recorder_fsm.resources.display import Display
 from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.system.process import run
@@ -412,21 +413,40 @@ async def test_check_that_crashes_or_hangs_is_a_line(tmp_path: Path) -> None:
         return []
 
     async def fail(_: Machine) -> Findings:
-        raise ProgramError("It did not run.", code="some_code")
+        raise ProgramError("It did not run.", code="memory")
+
+    async def closed(_: Machine) -> Findings:
+        raise PermissionError(errno.EACCES, "Permission denied", "/proc/meminfo")
 
     async def work(_: Machine) -> Findings:
         return [Finding("work", Mark.OK, "fine")]
 
-    looks = {"crash": crash, "hang": hang, "fail": fail, "w": work}
+    looks = {"crash": crash, "hang": hang, "fail": fail, "closed": closed, "w": work}
     checks = [Check("group", name, look, limit_s=0.1) for name, look in looks.items()]
     found = [(check.name, findings[0]) async for check, findings in run_checks(checks, machine(tmp_path))]
     assert [(name, finding.mark) for name, finding in found] == [
         ("crash", Mark.BAD),
         ("hang", Mark.BAD),
         ("fail", Mark.BAD),
+        ("closed", Mark.BAD),
         ("w", Mark.OK),
     ]
     assert found[0][1].cure == DEFECT
+    assert "limit of memory" in found[2][1].cure
+    assert "/proc/meminfo" in found[3][1].value
+    assert all(finding.cure for _, finding in found if finding.mark is Mark.BAD)
+
+
+async def test_part_that_does_not_start_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error catalogue has it; what stands on the part is skipped."""
+
+    async def refused(_: Display) -> Display:
+        raise DisplayError(detail="no room", code="pids")
+
+    monkeypatch.setattr(Display, "__aenter__", refused)
+    found = await stage.look(machine(tmp_path), with_capture=True)
+    assert [finding.mark for finding in found] == [Mark.BAD] + [Mark.SKIPPED] * 4
+    assert "limit of processes" in found[0].cure
 
 
 @pytest.mark.parametrize(
@@ -533,6 +553,7 @@ async def test_bare_machine_is_told_apart(tmp_path: Path) -> None:
     assert found["display"]["result"] == "bad"
     assert found["browser"]["result"] == found["capture"]["result"] == "skipped"
     assert not [one for one in said["checks"] if one["cure"] == DEFECT]
+    assert not [one for one in said["checks"] if one["result"] in ("bad", "warning") and not one["cure"]]
     assert programs_of(tmp_path) == []
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from recorder_fsm.analysis.audio import loudness
 from recorder_fsm.analysis.pattern import av_offsets, counters
-from recorder_fsm.doctor.findings import Finding, Findings, Machine, Page, size
+from recorder_fsm.doctor.findings import Finding, Findings, Machine, Page
 from recorder_fsm.errors import RecordingError
 from recorder_fsm.media.encode import CaptureSettings
 from recorder_fsm.media.timeline import Timeline
@@ -20,7 +20,7 @@ from recorder_fsm.resources.capture import Capture
 from recorder_fsm.system.cgroup import group_limits
 from recorder_fsm.system.process import ChildProcess
 from recorder_fsm.system.usage import Usage
-from recorder_fsm.terminal.screen import Mark
+from recorder_fsm.terminal.screen import Mark, size
 
 SCRIPT = Path(__file__).with_name("pattern.js")
 WARM_UP_S = 0.5

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import attrs
 
 from recorder_fsm.doctor.wishes import Wishes
+from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.plain_text import plain
 from recorder_fsm.terminal.screen import Mark
 
 VALUE_CHARS = 300
-STOPPED_LIMIT_S = 2.0
 DEFECT = "This is a defect of the doctor: please report it."
+CLOSED = "Let this user read it: a job looks at it as well."
 
 
 def _shown(text: str) -> str:
@@ -92,16 +93,8 @@ async def _guarded(check: Check, machine: Machine) -> Findings:
     except TimeoutError:
         return [Finding(check.name, Mark.BAD, f"no answer within {check.limit_s:g} s", "The machine may be too busy.")]
     except RecorderError as error:
-        return [Finding(check.name, Mark.BAD, str(error), data={"code": error.code})]
+        return [Finding(check.name, Mark.BAD, str(error), advice(error.code), {"code": error.code})]
     except OSError as error:
-        return [Finding(check.name, Mark.BAD, f"cannot be looked at: {error.strerror or error}")]
+        return [Finding(check.name, Mark.BAD, f"cannot be looked at: {error}", CLOSED)]
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one check, the others are worth having
         return [Finding(check.name, Mark.BAD, f"the check failed: {type(error).__name__}: {error}", DEFECT)]
-
-
-def size(number: float) -> str:
-    """Return a number of bytes as people read it."""
-    for unit, of in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= of:
-            return f"{number / of:.1f} {unit}"
-    return f"{number:.0f} bytes"

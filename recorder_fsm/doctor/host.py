@@ -6,13 +6,13 @@ import os
 import resource
 from pathlib import Path
 
-from recorder_fsm.doctor.findings import Finding, Findings, Machine, size
+from recorder_fsm.doctor.findings import Finding, Findings, Machine
 from recorder_fsm.doctor.wishes import JOB
 from recorder_fsm.storage.places import SMALL_BYTES
 from recorder_fsm.system.cgroup import group_limits
 from recorder_fsm.system.read_only import is_read_only
 from recorder_fsm.system.surroundings import tight_limits
-from recorder_fsm.terminal.screen import Mark
+from recorder_fsm.terminal.screen import Mark, size
 
 MIB = 2**20
 LEAST_MEMORY_BYTES, ENOUGH_MEMORY_BYTES = 512 * MIB, 1024 * MIB

@@ -69,7 +69,8 @@ async def _program(program: Program, env: Mapping[str, str]) -> Finding:
     said = done.stdout.decode(errors="replace") + done.stderr
     match = re.search(program.version, said)
     if match is None:
-        return Finding(program.name, Mark.WARNING, f"{path} says no version: {said[:80]}", data={"path": path})
+        value = f"{path} says no version: {said[:80]}"
+        return Finding(program.name, Mark.WARNING, value, "Install Debian's, or see that it runs.", {"path": path})
     version = tuple(int(part) for part in match[1].strip(".").split("."))
     data = {"path": path, "version": match[1]}
     if version < program.oldest:

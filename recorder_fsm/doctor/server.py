@@ -11,12 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from recorder_fsm.doctor.findings import Finding, Findings, Machine, size
+from recorder_fsm.doctor.findings import Finding, Findings, Machine
 from recorder_fsm.doctor.wishes import SERVER
+from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import PLUGIN_OFF, AccessRefused, MattermostError, RecorderError
 from recorder_fsm.mattermost.inspection import Inspection
 from recorder_fsm.system.threads import in_daemon_thread
-from recorder_fsm.terminal.screen import Mark
+from recorder_fsm.terminal.screen import Mark, size
 
 STEP_LIMIT_S = 8.0
 WHOLE_LIMIT_S = 14.0
@@ -45,7 +46,7 @@ async def server(machine: Machine) -> Findings:
             machine.clock,
         )
     except RecorderError as error:
-        return [Finding("site", Mark.BAD, str(error)), *_rest("certificate", "needs the site")]
+        return [Finding("site", Mark.BAD, str(error), advice(error.code)), *_rest("certificate", "needs the site")]
     try:
         return await _Examination(machine, asked).run()
     finally:
@@ -161,7 +162,8 @@ class _Examination:
         whole = f"a recording of {minutes} minutes has {size(longest)} at most"
         data = {"max_file_size": limit, "longest_bytes": longest, "longest_minutes": minutes}
         if limit is None:
-            return Finding("MaxFileSize", Mark.WARNING, f"the server does not tell it; {whole}", data=data)
+            cure = "Look at FileSettings.MaxFileSize: uploads begin with a part of 5 MiB."
+            return Finding("MaxFileSize", Mark.WARNING, f"the server does not tell it; {whole}", cure, data)
         if limit < FIRST_PART_BYTES:
             cure = "Set FileSettings.MaxFileSize to 5 MiB or more: uploads begin with a part of that size."
             return Finding("MaxFileSize", Mark.BAD, f"{size(limit)}; {whole}", cure, data)

@@ -18,6 +18,7 @@ from recorder_fsm.browser.shown_page import ShownPage
 from recorder_fsm.browser.subject import OF_A_CALL, Subject
 from recorder_fsm.doctor import capture, fonts
 from recorder_fsm.doctor.findings import Finding, Findings, Machine
+from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import BrowserError, RecorderError
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.browser import Browser, Launch
@@ -57,7 +58,8 @@ class _Stage:
 
     def failed(self, name: str, error: RecorderError) -> None:
         """Note that a part failed, and that what stands on it is skipped."""
-        self.found.append(Finding(name, Mark.BAD, str(error), CURES.get(error.code, ""), {"code": error.code}))
+        cure = CURES.get(error.code) or advice(error.code)
+        self.found.append(Finding(name, Mark.BAD, str(error), cure, {"code": error.code}))
         self.found += [Finding(later, Mark.SKIPPED, f"needs the {name}") for later in STEPS[STEPS.index(name) + 1 :]]
 
 

@@ -19,7 +19,7 @@ from typing import Self
 import attrs
 
 from recorder_fsm.plain_text import plain
-from recorder_fsm.terminal.screen import Screen
+from recorder_fsm.terminal.screen import Screen, size
 
 DRAWN_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0
@@ -208,9 +208,4 @@ def bar_below_output(
 
 
 def _amount(number: float, unit: str) -> str:
-    if unit != "bytes":
-        return f"{number:g}{f' {unit}' if unit else ''}"
-    for name, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:.1f} {name}"
-    return f"{number:.0f} bytes"
+    return size(number) if unit == "bytes" else f"{number:g}{f' {unit}' if unit else ''}"

@@ -141,6 +141,14 @@ def plain_table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def size(number: float) -> str:
+    """Return a number of bytes as people read it: `820 bytes`, `12.3 MB`."""
+    for unit, of in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= of:
+            return f"{number / of:.1f} {unit}"
+    return f"{number:.0f} bytes"
+
+
 def speaks_utf8(environment: Mapping[str, str]) -> bool:
     """Tell whether the locale that a person chose is one with UTF-8; none chosen is none."""
     ctype = environment.get("LC_CTYPE", "")
