@@ -11,18 +11,28 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 import pytest
+from rich.table import Table
 
-from recorder_fsm.terminal.progress import Progress
+from recorder_fsm.terminal.progress import Progress, bar_below_output
 from recorder_fsm.terminal.screen import Mark, Screen, speaks_utf8
 from recorder_fsm.terminal.stopping import Interrupted, run_stoppable
 
 UTF8 = {"TERM": "xterm-256color", "LANG": "en_US.UTF-8"}
 ROWS = [("Xvfb", "21.1"), ("字体 fonts", "ok"), ("x", "a long value")]
+
+
+def table(rows: Sequence[tuple[str, str]]) -> Table:
+    made = Table(show_header=False)
+    for _ in rows[0]:
+        made.add_column(overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 class Terminal:
@@ -74,7 +84,7 @@ def test_terminal_shows_what_its_owner_wants(environment: Mapping[str, str], col
     with terminal() as made:
         screen = Screen(environment, made.stream)
         screen.say(f"{screen.sign(Mark.OK)} {screen.word(Mark.OK)}")
-        screen.table(ROWS, header=("what", "value"))
+        screen.console.print(table(ROWS))
         shown = made.shown()
     assert ("\x1b[" in shown) is colour
     assert ("✓" in shown) is unicode
@@ -88,18 +98,11 @@ def test_terminal_that_knows_nothing_gets_plain_lines(term: str) -> None:
     """TERM=dumb, or none: no escape sequence at all."""
     with terminal() as made:
         screen = Screen({**UTF8, "TERM": term}, made.stream)
-        screen.table(ROWS)
-        with Progress(screen) as progress:
-            progress.show("upload", 1, 2)
+        screen.console.print(table(ROWS))
+        with bar_below_output(screen) as show:
+            show("upload", 1, 2, "")
         shown = made.shown()
     assert "\x1b" not in shown
-
-
-def test_file_gets_aligned_columns() -> None:
-    """No drawing where nobody looks at a terminal; letters that take two places are counted as two."""
-    stream = io.StringIO()
-    Screen(UTF8, stream).table(ROWS)
-    assert stream.getvalue().splitlines() == ["Xvfb        21.1", "字体 fonts  ok", "x           a long value"]
 
 
 def test_encoding_without_a_letter_is_no_error() -> None:
@@ -114,7 +117,7 @@ def test_narrow_terminal_gets_its_table(monkeypatch: pytest.MonkeyPatch) -> None
     """At 40 columns no line is longer, and nothing is lost."""
     monkeypatch.setenv("COLUMNS", "40")
     with terminal() as made:
-        Screen({**UTF8, "NO_COLOR": "1"}, made.stream).table([("a" * 30, "b" * 30)])
+        Screen({**UTF8, "NO_COLOR": "1"}, made.stream).console.print(table([("a" * 30, "b" * 30)]))
         shown = made.shown()
     assert max(map(len, shown.splitlines())) <= 40
     assert shown.count("a") == shown.count("b") == 30

@@ -1,4 +1,4 @@
-"""How far something is: a bar in the last line of a terminal, a line now and then elsewhere.
+"""How far something is: a bar in the last line of a terminal, nothing elsewhere.
 
 A thread of its own draws. So whoever works never waits for the terminal, which may stand still for as long as a person
 likes (Ctrl-S); a line that nobody takes is lost with it.
@@ -22,7 +22,6 @@ from recorder_fsm.plain_text import plain
 from recorder_fsm.terminal.screen import Screen, size
 
 DRAWN_EVERY_S = 0.2
-PLAIN_EVERY_S = 5.0
 LAST_LINES_LIMIT_S = 1.0
 BAR_COLUMNS = 24
 LEAST_BAR_COLUMNS = 8
@@ -43,7 +42,10 @@ class _Now:
 
 
 class Progress:
-    """A bar on `screen`. Enter it, call `show` as often as you like from any thread, `say` lines above the bar."""
+    """A bar on `screen`, a terminal. Enter it, call `show` as often as you like from any thread.
+
+    `say` writes lines above the bar.
+    """
 
     def __init__(self, screen: Screen, clock: Callable[[], float] = time.monotonic) -> None:
         self._screen = screen
@@ -51,7 +53,6 @@ class Progress:
         self._clock = clock
         self._now = _Now()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._told_at = clock()
         self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
@@ -125,9 +126,6 @@ class Progress:
         while not ended:
             lines, ended = self._waiting()
             shown = "" if ended else self._bar()
-            if not self._screen.drawn:
-                lines += [shown] if shown and self._due() else []
-                shown = ""
             if not lines and shown == bar:
                 continue
             text = (CLEAR_LINE if bar else "") + "".join(f"{line}\n" for line in lines) + shown
@@ -152,13 +150,6 @@ class Progress:
             return lines, True
         return lines, False
 
-    def _due(self) -> bool:
-        now = self._clock()
-        if now - self._told_at < PLAIN_EVERY_S:
-            return False
-        self._told_at = now
-        return True
-
     def _bar(self) -> str:
         now = self._now
         if not now.what:
@@ -169,8 +160,6 @@ class Progress:
         numbers = f"{share:4.0%}  {_amount(now.done, now.unit)} of {_amount(now.total, now.unit)}"
         if now.unit == "bytes" and rate > 0:
             numbers += f", {_amount(rate, now.unit)}/s"
-        if not self._screen.drawn:
-            return f"{plain(now.what)}: {numbers.strip()}"
         return self._fitted(plain(now.what), numbers, share)
 
     def _fitted(self, what: str, numbers: str, share: float) -> str:

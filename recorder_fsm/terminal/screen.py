@@ -1,6 +1,6 @@
-"""The output of a command: what it can show (colours, symbols, width), and how lines and tables are written to it.
+"""The output of a command: what it can show (colours, symbols, width), and how lines are written to it.
 
-A terminal gets colours and drawn tables; a file, a pipe and a terminal that knows nothing (TERM=dumb) get plain lines.
+A terminal gets colours and drawings; a file, a pipe and a terminal that knows nothing (TERM=dumb) get plain lines.
 NO_COLOR (no-color.org) takes the colours away, and a locale other than UTF-8 the symbols.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
@@ -91,22 +91,6 @@ class Screen:
         """Return the word for an outcome, in its colour, filled with blanks up to `width`."""
         return self.painted(f"{mark.value:<{width}}", SIGNS[mark].colour)
 
-    def table(self, rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> None:
-        """Write a table: drawn on a terminal, columns of plain text elsewhere."""
-        if not self.drawn:
-            for line in plain_table([header, *rows] if header else rows):
-                self.say(line)
-            return
-        from rich.table import Table  # noqa: PLC0415 - only a terminal needs it
-        from rich.text import Text  # noqa: PLC0415
-
-        table = Table(show_header=bool(header))
-        for number in range(max(map(len, [header, *rows]), default=0)):
-            table.add_column(header[number] if number < len(header) else "", overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        self.console.print(table)
-
     @cached_property
     def console(self) -> Console:
         """Rich's console for what only it can draw; it keeps to what the stream can show."""
@@ -128,17 +112,6 @@ class Screen:
             highlight=False,
             width=self.columns if self.drawn else None,
         )
-
-
-def plain_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines with the cells of each column below each other, as wide as a terminal would show them."""
-    from rich.cells import cell_len  # noqa: PLC0415 - a name in Chinese takes two places for a letter
-
-    widths = [max(cell_len(row[at]) for row in rows if at < len(row)) for at in range(max(map(len, rows), default=0))]
-    return [
-        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=False)).rstrip()
-        for row in rows
-    ]
 
 
 def size(number: float) -> str:
