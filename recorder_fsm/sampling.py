@@ -59,7 +59,7 @@ class Sampler:
         uses = self._usage.read()
         speed, level_dbfs = self._since_last_look()
         progress, segments = self._timeline.progress, self._timeline.segments
-        capturing = bool(segments) and segments[-1].stopped_at_s is None and segments[-1].progress.position_s > 0
+        capturing = self._timeline.captures and segments[-1].progress.position_s > 0
         free_bytes = self._directory.free_bytes()
         if capturing:
             self._report.measured(measures(self._timeline))

@@ -71,12 +71,17 @@ class Timeline:
         return max(0.0, self.captured_s - self.head_s)
 
     @property
+    def captures(self) -> bool:
+        """Whether a capture is told to write."""
+        return bool(self.segments) and self.segments[-1].stopped_at_s is None
+
+    @property
     def behind_s(self) -> float:
         """How far the encoder that writes now is behind the clock, in seconds; 0 where none writes.
 
         ffmpeg tells its position from the begin of its own segment: `-output_ts_offset` is added after that.
         """
-        if not self.segments or self.segments[-1].stopped_at_s is not None:
+        if not self.captures:
             return 0.0
         last = self.segments[-1]
         return max(0.0, self.captured_s - last.from_s - last.progress.position_s)

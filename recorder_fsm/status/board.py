@@ -120,7 +120,7 @@ class Board:
     @property
     def captures(self) -> bool:
         """Whether a capture is told to write."""
-        return bool(self.timeline.segments) and self.timeline.segments[-1].stopped_at_s is None
+        return self.timeline.captures
 
     @property
     def gaps(self) -> Gaps:

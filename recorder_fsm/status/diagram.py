@@ -96,7 +96,8 @@ class _Drawing:
         self._shape = shape
         self._way = way()
         self._beside = [state for state in State if state not in self._way]
-        self._ahead: list[tuple[State, State]] = []
+        self._ahead = [pair for pair in arrows() if self._leads_over(*pair)]
+        """The arrows along the line that pass over a state, or lead back: each has a rail of its own."""
         self._rail = shape.half_across + 30.0
         """Across, on the side of the states beside the line: where the arrows to them gather."""
 
@@ -137,6 +138,11 @@ class _Drawing:
         (left, width), (top, height) = (across, along) if shape.upright else (along, across)
         return left, top, width, height
 
+    def _leads_over(self, source: State, target: State) -> bool:
+        if source is target or target not in self._way:
+            return False
+        return self._way.index(target) != self._way.index(source) + 1
+
     def _path(self, source: State, target: State) -> str:
         shape, (begin, _), (end, depth) = self._shape, self.place(source), self.place(target)
         edge = shape.half_across
@@ -147,10 +153,8 @@ class _Drawing:
             if abs(begin - end) < 1:
                 return self._line([(begin, edge), (end, depth - edge)])
             return self._line([(begin, edge), (begin, self._rail), (end, self._rail), (end, depth - edge)])
-        if self._way.index(target) == self._way.index(source) + 1:
-            return self._line([(begin + shape.half_along, 0), (end - shape.half_along, 0)])
         if (source, target) not in self._ahead:
-            self._ahead.append((source, target))
+            return self._line([(begin + shape.half_along, 0), (end - shape.half_along, 0)])
         level = self._ahead.index((source, target)) + 1
         rail, aside = -edge - LOOP - RAIL * level + RAIL / 2, shape.half_along * 0.3 * (level - 1.5)
         return self._line([(begin - aside, -edge), (begin - aside, rail), (end - aside, rail), (end - aside, -edge)])

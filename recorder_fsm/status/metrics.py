@@ -73,7 +73,7 @@ def _one(read: Callable[[Board], float | None]) -> Callable[[Board], Iterator[Sa
 
 def _by(read: Callable[[Board], Mapping[str, float]]) -> Callable[[Board], Iterator[Sample]]:
     """Return what yields one value for each value of one label."""
-    return lambda board: ((((label),), float(value)) for label, value in read(board).items())
+    return lambda board: (((label,), float(value)) for label, value in read(board).items())
 
 
 def _dbfs(level: float) -> float:

@@ -40,7 +40,7 @@ SEEN_BY_ALL = (
 
 
 class StatusServer:
-    """Serves one board; listens once it was entered. Raises `OSError` where it cannot."""
+    """Serves one board; made by `start`."""
 
     def __init__(self, address: ListenAddress, board: Board, take: Take) -> None:
         self._address = address
@@ -49,7 +49,7 @@ class StatusServer:
         self._thumbnail = Thumbnail(take)
         self._watchers = Watchers(board)
         self._news = Coalesced(self._watchers.changed)
-        self._door = Door({address.host, address.host.rstrip(".")})
+        self._door = Door({address.host})
         self._page, self._policy = _page()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
