@@ -20,6 +20,7 @@ from recorder_fsm.storage.samples import MOST_POINTS, Sample, Samples
 from recorder_fsm.system import usage as usage_module
 from recorder_fsm.system.process import ChildProcess
 from recorder_fsm.system.usage import OTHER, OWN, PAGE_BYTES, Usage
+from tests.programs import until
 
 ENV = {"PATH": os.environ["PATH"]}
 BUSY = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'while True: pass'])"
@@ -138,9 +139,12 @@ async def test_real_programs_are_measured_by_part() -> None:
     try:
         usage = Usage(lambda: {pid: name for pid, name in ChildProcess.names().items() if name == "Chromium"})
         assert usage.read()[OWN].memory_bytes > 1_000_000
-        while not (usage.read()["Chromium"].cpu or 0) > 0.1:
-            await asyncio.sleep(0.05)
+
+        def busy() -> bool:
             usage._roots = {}  # look at all processes each time: a test is in a hurry
+            return (usage.read()["Chromium"].cpu or 0) > 0.1
+
+        await until(busy)
     finally:
         await child.stop(wait_s=0)
     assert child.pid not in ChildProcess.names()
