@@ -21,13 +21,10 @@ import attrs
 
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.plain_text import plain
-from recorder_fsm.storage.job_dir import recordings_in
+from recorder_fsm.storage.job_dir import JOURNAL, LOG, REPORT, SCREENSHOT, recordings_in
+from recorder_fsm.storage.lease import EXPIRES_S
+from recorder_fsm.storage.lease import NAME as LEASE
 
-REPORT = "report.json"
-JOURNAL = "journal.jsonl"
-LOG = "recorder.log"
-SCREENSHOT = "last-screen.png"
-LEASE = "lease.json"
 REPORT_BYTES = 8 * 2**20
 JOURNAL_BYTES = 2 * 2**20
 PICTURE_BYTES = 8 * 2**20
@@ -40,8 +37,6 @@ WORDS_CHARS = 3000
 MOST_ENTRIES = 2000
 """Of a list in a file; of columns of samples too, which have 720."""
 DEEPEST = 12
-ALIVE_S = 30.0
-"""A lease that was renewed more recently is that of a recorder that works (`storage.lease`)."""
 MOST = 2.0**60
 
 _TEXT_LINE = re.compile(r"(\S+Z) +([A-Z]+) +(\S+) (\S+) +(.*)")
@@ -170,7 +165,7 @@ def read_evidence(folder: Path) -> Evidence:
         left_out=left_out,
         screenshot=picture,
         recordings=recordings,
-        running=not report and lease is not None and abs(time.time() - lease.st_mtime) < ALIVE_S,
+        running=not report and lease is not None and abs(time.time() - lease.st_mtime) < EXPIRES_S,
         ended_at=_last_moment(journal, (*head, *tail)) or max(times, default=None),
         problems=tuple(reader.problems),
     )

@@ -25,6 +25,10 @@ from recorder_fsm.storage.places import Places
 from recorder_fsm.storage.runtime_dir import RuntimeDirectory
 
 WORKSPACE = "workspace"
+LOG = "recorder.log"
+JOURNAL = "journal.jsonl"
+REPORT = "report.json"
+SCREENSHOT = "last-screen.png"
 PRIVATE = 0o700
 SEGMENT = re.compile(r"live(?:-([0-9]+))?\.mp4")
 """A file that an encoder writes: `live.mp4`, then `live-2.mp4` ... after restarts."""
@@ -49,10 +53,10 @@ class JobDirectory:
     def __init__(self, path: Path, environment: Mapping[str, str] | None = None) -> None:
         self.path = path
         self._places = Places.of(environment or {}, path.parent)
-        self.log = path / "recorder.log"
-        self.journal = path / "journal.jsonl"
-        self.report = path / "report.json"
-        self.screenshot = path / "last-screen.png"
+        self.log = path / LOG
+        self.journal = path / JOURNAL
+        self.report = path / REPORT
+        self.screenshot = path / SCREENSHOT
         self.people = path / "people.jsonl"
         self.read_only = False
         """Whether the directory can be read, but not written. It holds a recording then."""
