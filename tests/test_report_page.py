@@ -147,6 +147,10 @@ ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
         {"outcome": "failed", "transitions": [{"after_s": 1, "event": "capture_started", "to": "recording"}]},
         "Nothing was kept of the recording",
     ),
+    "copied without its recording": (
+        {"outcome": "failed", "started_after_s": 4.1, "capture": {"clock_s": 60}, "cause": {"code": "access_refused"}},
+        "No recording is in this directory",
+    ),
 }
 
 
@@ -402,7 +406,7 @@ def test_page_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
     assert not (folder / "report.html").is_symlink()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    for target in (pipe, Path("/dev/null"), Path("/dev/stdout"), folder, tmp_path / "no" / "x.html"):
+    for target in (pipe, Path("/dev/null"), Path("/dev/stdout"), folder, Path("/"), Path(), tmp_path / "no" / "x.html"):
         before = target.lstat() if target.parent.is_dir() else None
         code, output = report(folder, "--out", target)
         assert (code, output.count("\n")) == (1, 1), output
@@ -421,6 +425,16 @@ async def test_end_of_a_job_waits_for_its_page_only_so_long(
     assert "Nothing was recorded" in (folder / "report.html").read_text()
     released = threading.Event()
     monkeypatch.setattr(writer, "LIMIT_S", 0.6)
+
+    def hung(_: Path) -> list[Path]:
+        assert threading.current_thread() is not threading.main_thread(), "the loop would hang with it"
+        released.wait()
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "recordings_in", hung)
+        await writer.leave_page(folder, 5)
+    assert "was not ready within 0.6 s" in log[-1]
 
     def patched(behaviour: Callable[..., Any]) -> None:
         monkeypatch.setattr(writer, "read_evidence", behaviour)
@@ -447,6 +461,14 @@ def test_folder_that_is_no_job_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(NotAJobError) as caught:
         read_evidence(tmp_path)
     assert caught.value.code == "no_job"
+
+
+def test_moment_before_a_full_minute_is_written_as_that_minute(tmp_path: Path) -> None:
+    """No clock shows sixty seconds."""
+    moments = [{"after_s": 119.97, "event": "call_joined", "to": "browser_joined"}]
+    page = page_of(leave(tmp_path / RECORDING, report={"transitions": moments}))
+    assert "2:00.0" in page.of("td")
+    assert "60.0" not in page.text
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------

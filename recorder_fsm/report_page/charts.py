@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from recorder_fsm.analysis.contact_sheet import clock
 from recorder_fsm.report_page.markup import Html, element, together
 
 WIDTH = 1000
@@ -89,13 +90,6 @@ class Scale:
         """Return the height of a value in the drawing, from its top."""
         share = (value - self.low) / (self.high - self.low)
         return round(HEIGHT * (1 - min(1.0, max(0.0, share))), 1)
-
-
-def clock(seconds: float) -> str:
-    """Return a time as people write it: `0:07`, `12:30`, `1:02:03`."""
-    whole = int(max(0.0, seconds))
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def scale_to(highest: float, write: Callable[[float], str], *, least: float, unit: float = 1.0) -> Scale:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from recorder_fsm.analysis.contact_sheet import clock
 from recorder_fsm.machine.lifecycle import State
 from recorder_fsm.report_page import charts, words
 from recorder_fsm.report_page.charts import Axis, Column, Line, Scale
@@ -68,13 +69,13 @@ def _lane(axis: Axis) -> Html | None:
         element(
             "span",
             class_="gap-bar",
-            title=f"gap at {charts.clock(begin)}, {words.length(end - begin)}",
+            title=f"gap at {clock(begin)}, {words.length(end - begin)}",
             style=charts.place(axis.share(begin), axis.share(end) - axis.share(begin)),
         )
         for begin, end in axis.bands
     ]
     pins = [
-        element("span", class_="pin", title=f"at {charts.clock(at_s)}", style=charts.place(axis.share(at_s)))
+        element("span", class_="pin", title=f"at {clock(at_s)}", style=charts.place(axis.share(at_s)))
         for at_s in axis.marks
     ]
     return element("div", element("span", "faults", class_="lane-name"), *gaps, *pins, class_="lane")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recorder_fsm import __version__
+from recorder_fsm.analysis.contact_sheet import clock
 from recorder_fsm.report_page import words
 from recorder_fsm.report_page.evidence import Evidence, LogLine
 from recorder_fsm.report_page.markup import Html, element, together
@@ -218,8 +219,7 @@ def _moment(story: Story, moment: Moment) -> Html:
 def _exact(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.2f} s"
-    hours, minutes, rest = int(seconds // 3600), int(seconds // 60 % 60), seconds % 60
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    return clock(seconds, 1)
 
 
 def _gaps(story: Story) -> Html:

@@ -132,7 +132,7 @@ def story_of(evidence: Evidence) -> Story:
     code, sentence, detail = (text(cause.get(key)) for key in ("code", "sentence", "detail"))
     entry = entries().get(code)
     cure = entry.cure if entry is not None else filter(None, [text(cause.get("advice"))])
-    mood, headline, meaning = _ending(evidence, facts, cause=bool(cause))
+    mood, headline, meaning = _ending(evidence, facts, cause=bool(cause), announced=begin_s is not None)
     gaps = tuple(_gaps(report, begin_s))
     if mood == "good" and (flaws := _flaws(gaps, report)):
         mood, meaning = "warn", f"{meaning} {flaws}"
@@ -176,7 +176,9 @@ def items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else []
 
 
-def _ending(evidence: Evidence, facts: Sequence[Mapping[str, Any]], *, cause: bool) -> tuple[str, str, str]:
+def _ending(
+    evidence: Evidence, facts: Sequence[Mapping[str, Any]], *, cause: bool, announced: bool
+) -> tuple[str, str, str]:
     """Return the mood, the headline, and what it means for the recording."""
     report = evidence.report
     published = bool(report.get("published")) or any(fact.get("fact") == "saved" for fact in facts)
@@ -188,10 +190,10 @@ def _ending(evidence: Evidence, facts: Sequence[Mapping[str, Any]], *, cause: bo
         if cause:
             return "warn", "The recording was published, and something went wrong on the way", "People can play it."
         return "good", "The recording was published", "People can play it in the channel of the call."
-    return "bad", *_unpublished(evidence)
+    return "bad", *_unpublished(evidence, announced=announced)
 
 
-def _unpublished(evidence: Evidence) -> tuple[str, str]:
+def _unpublished(evidence: Evidence, *, announced: bool) -> tuple[str, str]:
     report = evidence.report
     if evidence.recordings:
         ended = "" if report else " The recorder ended without a report: it was killed, or its machine went down."
@@ -203,6 +205,11 @@ def _unpublished(evidence: Evidence) -> tuple[str, str]:
         return (
             "The recorder ended without a report",
             "It was killed, or its machine went down. No recording is on the volume.",
+        )
+    if announced:  # such a recording is kept: the files of the job were copied without it, or it was moved
+        return (
+            "No recording is in this directory",
+            "People in the call wait for it. Look where the job ran, or where its files were moved.",
         )
     if report.get("capture") or "capture_started" in _events(report):
         return "Nothing was kept of the recording", "It had not been announced, so nobody in the call waits for it."

@@ -66,18 +66,24 @@ def _page(evidence: Evidence, sheet: bytes | None) -> bytes:
 
 async def _sheet(folder: Path, limit_s: float) -> bytes | None:
     """Return a contact sheet of what is kept, None where nothing is or none can be made of it."""
-    files = [file for file in recordings_in(folder) if not file.is_symlink()]
-    if not files:
-        return None
     try:
+        recording = await in_daemon_thread(_largest, folder)
+        if recording is None:
+            return None
         with tempfile.TemporaryDirectory() as place:
             sheet = Path(place) / "frames.png"
             async with asyncio.timeout(limit_s):
-                await contact_sheet(max(files, key=lambda file: file.stat().st_size), sheet)
+                await contact_sheet(recording, sheet)
             return sheet.read_bytes()
     except (TimeoutError, RecorderError, OSError) as error:
         logger.info("no frames are in {}: {}", PAGE, error or f"not ready within {limit_s:g} s")
         return None
+
+
+def _largest(folder: Path) -> Path | None:
+    """Return the largest recording that is kept, None where there is none. It looks at the volume, which may hang."""
+    files = (file for file in recordings_in(folder) if not file.is_symlink())
+    return max(files, key=lambda file: file.stat().st_size, default=None)
 
 
 def put(page: bytes, target: Path) -> None:
@@ -86,7 +92,7 @@ def put(page: bytes, target: Path) -> None:
     What is at `target` is replaced at once or not at all: a link there, and not what it leads to. What is neither, a
     device for example, stays as it is.
     """
-    part = target.with_name(f"{target.name}.part")
+    part = target.parent / f"{target.name}.part"
     try:
         if not _may_be_replaced(target):
             raise DirectoryError(detail=f"{target} is neither a file nor free")
