@@ -12,6 +12,7 @@ import re
 import signal
 import ssl
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -146,6 +147,25 @@ async def test_data_directory_that_nobody_may_write_is_bad(tmp_path: Path) -> No
     """/proc may be written by nobody, root included."""
     (found,) = await host.disk(machine(tmp_path, {"DATA_DIR": "/proc/recordings"}))
     assert found.mark is Mark.BAD
+
+
+async def test_volume_that_hangs_is_a_line(tmp_path: Path) -> None:
+    """Whoever asks it waits; the doctor does not."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hanging(path: Path) -> os.statvfs_result:
+        asked.set()
+        answer.wait(5)
+        return os.statvfs(path)
+
+    checks = [Check("host", "disk", host.disk, limit_s=0.1)]
+    try:
+        found = [findings async for _, findings in run_checks(checks, machine(tmp_path, statvfs=hanging))]
+    finally:
+        answer.set()
+    assert asked.is_set()
+    assert found[0][0].mark is Mark.BAD
+    assert "no answer" in found[0][0].value
 
 
 # The programs

@@ -151,8 +151,7 @@ def _room(machine: Machine, cost: Cost) -> Finding:
     cpus = min(float(len(os.sched_getaffinity(0))), limits.cpus or float("inf"))
     others = cost.others_cpus if limits.cpus is None else 0.0
     by_cpu = max(0, int((cpus * BUSY_SHARE - others) / cost.cpus)) if cost.cpus else 0
-    fields = dict(line.split(":", 1) for line in (machine.proc / "meminfo").read_text().splitlines() if ":" in line)
-    free = int(fields["MemAvailable"].split()[0]) * 1024 + cost.memory_bytes  # this one will have ended
+    free = machine.available_bytes + cost.memory_bytes  # this one will have ended
     memory = min(free, limits.memory_bytes) if limits.memory_bytes is not None else free
     jobs = min(by_cpu, int(memory * MEMORY_SHARE / cost.memory_bytes)) if cost.memory_bytes else by_cpu
     data = {

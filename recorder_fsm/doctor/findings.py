@@ -19,6 +19,7 @@ from recorder_fsm.terminal.screen import Mark
 
 VALUE_CHARS = 300
 DEFECT = "This is a defect of the doctor: please report it."
+CURE_OF_SILENCE = "The machine may be too busy, or a volume or the network does not answer."
 CLOSED = "Let this user read it: a job looks at it as well."
 
 
@@ -63,6 +64,12 @@ class Machine:
     clock: Callable[[], float] = time.time
     capture_s: float = 5.0
 
+    @property
+    def available_bytes(self) -> int:
+        """The memory that programs can still have, as the kernel estimates it."""
+        fields = dict(line.split(":", 1) for line in (self.proc / "meminfo").read_text().splitlines() if ":" in line)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+
 
 @attrs.frozen
 class Check:
@@ -91,7 +98,7 @@ async def _guarded(check: Check, machine: Machine) -> Findings:
         async with asyncio.timeout(check.limit_s):
             return await check.look(machine)
     except TimeoutError:
-        return [Finding(check.name, Mark.BAD, f"no answer within {check.limit_s:g} s", "The machine may be too busy.")]
+        return [Finding(check.name, Mark.BAD, f"no answer within {check.limit_s:g} s", CURE_OF_SILENCE)]
     except RecorderError as error:
         return [Finding(check.name, Mark.BAD, str(error), advice(error.code), {"code": error.code})]
     except OSError as error:

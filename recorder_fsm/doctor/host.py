@@ -12,6 +12,7 @@ from recorder_fsm.storage.places import SMALL_BYTES
 from recorder_fsm.system.cgroup import group_limits
 from recorder_fsm.system.read_only import is_read_only
 from recorder_fsm.system.surroundings import tight_limits
+from recorder_fsm.system.threads import in_daemon_thread
 from recorder_fsm.terminal.screen import Mark, size
 
 MIB = 2**20
@@ -63,8 +64,7 @@ async def cpu(machine: Machine) -> Findings:
 
 async def memory(machine: Machine) -> Findings:
     """Say how much memory there is for this process, by its control group and by the machine."""
-    fields = dict(line.split(":", 1) for line in (machine.proc / "meminfo").read_text().splitlines() if ":" in line)
-    available = int(fields["MemAvailable"].split()[0]) * 1024
+    available = machine.available_bytes
     limit = group_limits(machine.proc / "self").memory_bytes
     least = min(available, limit) if limit is not None else available
     mark = Mark.BAD if least < LEAST_MEMORY_BYTES else Mark.WARNING if least < ENOUGH_MEMORY_BYTES else Mark.OK
@@ -117,16 +117,20 @@ async def shared_memory(machine: Machine) -> Findings:
 
 async def disk(machine: Machine) -> Findings:
     """Compare the room in DATA_DIR with an hour at the chosen rates, twice its file while it is finished."""
+    return [await in_daemon_thread(_disk, machine)]  # a volume may hang
+
+
+def _disk(machine: Machine) -> Finding:
     folder = Path(machine.wishes.values["data_dir"])
     there = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
     needed = FILE_AND_COPY * machine.wishes.hour_bytes + int(machine.wishes.values["min_free_bytes"])
     if is_read_only(there) or not os.access(there, os.W_OK | os.X_OK):
         us = os.geteuid()
         cure = f"Mount a volume at {folder} that user {us} may write, or set DATA_DIR."
-        return [Finding("disk", Mark.BAD, f"{folder} may not be written by user {us}", cure)]
+        return Finding("disk", Mark.BAD, f"{folder} may not be written by user {us}", cure)
     room = machine.statvfs(there)
     free = room.f_bavail * room.f_frsize
     mark = Mark.OK if free >= needed else Mark.WARNING if free >= needed // 4 else Mark.BAD
     cure = "" if mark is Mark.OK else "A recording is ended and saved when room gets short: give DATA_DIR more."
     value = f"{size(free)} free for {folder}; an hour at these rates needs {size(needed)} at most"
-    return [Finding("disk", mark, value, cure, {"free_bytes": free, "hour_needs_bytes": needed})]
+    return Finding("disk", mark, value, cure, {"free_bytes": free, "hour_needs_bytes": needed})
