@@ -191,3 +191,8 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def table(value: Any) -> dict[str, Any]:
+    """Return an object of an answer, an empty one where it is something else."""
+    return value if isinstance(value, dict) else {}

@@ -14,7 +14,7 @@ import attrs
 from loguru import logger
 
 from recorder_fsm.errors import PLUGIN_OFF, UNREACHABLE, MattermostError, RequestRejected, ServerUnavailable
-from recorder_fsm.mattermost.answers import Means, Route, meaning
+from recorder_fsm.mattermost.answers import Means, Route, meaning, table
 from recorder_fsm.mattermost.retry import RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.routes import PluginRoutes
 
@@ -131,11 +131,11 @@ class Posting:
 
     async def _thread(self) -> Evidence:
         """Look for a post of the recording in the thread; the call's own post is there too."""
-        posts = _table((await self._routes.thread(self._post_id)).get("posts"))
+        posts = table((await self._routes.thread(self._post_id)).get("posts"))
         for post in posts.values():
-            if _table(_table(post).get("props")).get("recording_id") == self._recording_id:
-                return Evidence(True, _first(_table(post).get("file_ids")))
-        if posts and (shown := self._shown_by(_table(posts.get(self._post_id)))):
+            if table(table(post).get("props")).get("recording_id") == self._recording_id:
+                return Evidence(True, _first(table(post).get("file_ids")))
+        if posts and (shown := self._shown_by(table(posts.get(self._post_id)))):
             return shown
         return Evidence(False) if posts else Evidence(None)
 
@@ -144,7 +144,7 @@ class Posting:
         post = await self._routes.call(
             self._routes.driver.posts.get_post, self._post_id, limit_s=self._timing.call_limit_s
         )
-        return self._shown_by(_table(post)) or Evidence(None)
+        return self._shown_by(table(post)) or Evidence(None)
 
     async def _file(self, file_id: str) -> Evidence:
         """Look at the file: it names its post, and whoever uploaded it may read it."""
@@ -154,7 +154,7 @@ class Posting:
         return Evidence(bool(info.get("post_id")), file_id)
 
     def _shown_by(self, call_post: dict[str, Any]) -> Evidence | None:
-        entry = _table(_table(_table(call_post.get("props")).get("recordings")).get(self._recording_id))
+        entry = table(table(table(call_post.get("props")).get("recordings")).get(self._recording_id))
         if entry.get("file_id") or entry.get("post_id"):
             return Evidence(True, str(entry.get("file_id") or ""))
         return None
@@ -165,10 +165,6 @@ def made_no_post(error: MattermostError) -> bool:
     return (
         error.code in (UNREACHABLE, PLUGIN_OFF) or error.status == 429 or meaning(Route.SAVE, error) is Means.NOT_POSTED
     )
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _first(value: Any) -> str:
