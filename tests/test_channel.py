@@ -12,11 +12,12 @@ import attrs
 import pytest
 
 from recorder_fsm.errors import MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.mattermost.bot import CallsBot
 from recorder_fsm.mattermost.channel import ChannelBot
 from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.standin import CallIds, StandIn
 from tests.answers import some
-from tests.post_job import channel_bot, core, poster, posts_with_files
+from tests.post_job import QUICK, channel_bot, core, poster, posts_with_files
 
 SIZE = 100_000
 
@@ -39,6 +40,17 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "whatever.part"
     path.write_bytes(random.Random(1).randbytes(SIZE))  # noqa: S311
     return path
+
+
+def calls_bot(standin: StandIn, ids: CallIds) -> CallsBot:
+    return CallsBot(
+        site_url=standin.url,
+        token=ids.token,
+        call_id=ids.call_id,
+        post_id=ids.post_id,
+        recording_id=ids.recording_id,
+        timing=QUICK,
+    )
 
 
 def plenty() -> float:
@@ -288,3 +300,45 @@ async def test_posts_of_another_recording_are_none(standin: StandIn, ids: CallId
     assert await newer.found(plenty) == []
     assert len(await bot.found(plenty)) == 1
     newer.close()
+
+
+@pytest.mark.parametrize("by_plugin", [True, False], ids=["Calls bot", "ordinary bot"])
+@pytest.mark.parametrize("in_thread", [True, False], ids=["thread", "channel"])
+async def test_failure_is_posted_once_where_the_recording_would_be(
+    standin: StandIn, ids: CallIds, by_plugin: bool, in_thread: bool
+) -> None:
+    """A start after the one that failed fails as well; POST_ID may be empty for both."""
+    whose = attrs.evolve(ids if by_plugin else poster(standin, ids), post_id=ids.post_id if in_thread else "")
+    user, other = calls_bot if by_plugin else channel_bot, standin.create_job(ids.call_id).recording_id
+    bot, another = (user(standin, attrs.evolve(whose, recording_id=one)) for one in (ids.recording_id, other))
+    for _ in range(2):
+        assert await bot.post_failure("No disk.\nAsk for one.", 5)
+    (made,) = standin.state.thread_posts
+    assert (made.channel_id, made.root_id) == (ids.call_id, whose.post_id)
+    assert made.props == {"recording_failure": ids.recording_id}
+    assert await another.post_failure("No disk.", 5)
+    assert len(standin.state.thread_posts) == 2
+    bot.close()
+    another.close()
+
+
+async def test_line_of_a_recording_that_goes_on_stands_beside_it(
+    standin: StandIn, ids: CallIds, bot: ChannelBot
+) -> None:
+    """One clean line, without the token; tried once, and no job ends for it."""
+    assert await bot.post_in_thread(f"No audio\n{standin.state.poster_token} " + "x" * 500, 5)
+    (made,) = standin.state.thread_posts
+    assert (made.channel_id, made.root_id, len(made.message)) == (ids.call_id, ids.post_id, 200)
+    assert made.message.startswith("No audio *** xxx")
+    standin.set_faults({"route": "create_post", "kind": "drop_reply", "times": 0})
+    asked = len(standin.requests())
+    assert await bot.post_in_thread("No audio.", 5) is False
+    assert len(standin.requests()) == asked + 1
+
+
+async def test_post_of_a_file_is_known(bot: ChannelBot, file: Path) -> None:
+    """None before there is one, and for a file that is none."""
+    file_id = await upload(bot, file)
+    assert await bot.post_of(file_id) is None
+    post_id = await post(bot, file_id)
+    assert (await bot.post_of(file_id), await bot.post_of("x" * 26)) == (post_id, None)

@@ -433,8 +433,8 @@ async def test_published_size_is_that_of_the_file(standin: StandIn, bot: CallsBo
     file_id = await bot.upload(
         file, begun=None, on_session=lambda _: None, time_left=plenty, on_progress=lambda *_: None
     )
-    assert await bot.published_size(file_id) == 5
-    assert await bot.published_size("x" * 26) is None
+    assert await bot.stored_size(file_id) == 5
+    assert await bot.stored_size("x" * 26) is None
 
 
 async def test_token_goes_as_bearer_and_gets_have_no_body(standin: StandIn, bot: CallsBot) -> None:

@@ -17,14 +17,13 @@ from loguru import logger
 
 from recorder_fsm.errors import PLUGIN_OFF, JobOver, MattermostError, RequestRejected, ServerUnavailable
 from recorder_fsm.mattermost.answers import Means, Route, meaning
+from recorder_fsm.mattermost.channel_user import ChannelUser
 from recorder_fsm.mattermost.file_names import safe_stem
-from recorder_fsm.mattermost.notice import FAILURE, FAILURE_TEXT_LIMIT, Notice, notice_after
+from recorder_fsm.mattermost.notice import Notice, notice_after
 from recorder_fsm.mattermost.people_names import names_of
 from recorder_fsm.mattermost.posting import Evidence, Posting
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
 from recorder_fsm.mattermost.routes import PluginRoutes
-from recorder_fsm.mattermost.upload import Upload
-from recorder_fsm.mattermost.upload_session import Begun
 from recorder_fsm.plain_text import plain
 from recorder_fsm.system.clock import Stopwatch, running_timeout
 
@@ -33,7 +32,7 @@ ERROR_TEXT_LIMIT = 200
 T = TypeVar("T")
 
 
-class CallsBot:
+class CallsBot(ChannelUser[PluginRoutes]):
     """The plugin's bot for one job. Ready at once, asks nothing by itself; `close()` ends its connections.
 
     All methods must be called in one event loop. Blocking requests run in daemon threads, so a cancelled
@@ -59,19 +58,13 @@ class CallsBot:
         Of `site_url` only scheme, host and port are used. `ca_file` is trusted beside the system's
         authorities.
         """
+        timing = timing or RetryTiming()
+        routes = PluginRoutes(site_url, token, call_id, ca_file, timing)
+        super().__init__(routes, root_id=post_id, recording_id=recording_id, timing=timing, sizes=sizes)
         self._call_id = call_id
-        self._post_id = post_id
-        self._recording_id = recording_id
-        self._timing = timing or RetryTiming()
-        self._sizes = sizes or PartSizes()
-        self._routes = PluginRoutes(site_url, token, call_id, ca_file, self._timing)
         self._posting = Posting(
             self._routes, call_id=call_id, post_id=post_id, recording_id=recording_id, timing=self._timing
         )
-
-    def close(self) -> None:
-        """Close all connections to the server."""
-        self._routes.close()
 
     async def filename(self, limit_s: float) -> str:
         """Return the name for the recording, made safe, without an extension (contract 2.2, row 1).
@@ -148,88 +141,6 @@ class CallsBot:
         logger.info("reported failed: {}", line)
         return True
 
-    async def post_in_thread(self, text: str, limit_s: float) -> bool:
-        """Post a line into the call's thread, for a recording that goes on. Never raises; tells whether it is there.
-
-        Tried once: a reply that was lost would else mean a second post. A bot that may not post is no fault.
-        """
-        post = {"channel_id": self._call_id, "root_id": self._post_id, "message": plain(text, ERROR_TEXT_LIMIT)}
-        try:
-            await self._routes.call(self._routes.driver.posts.create_post, post, limit_s=limit_s)
-        except MattermostError as error:
-            logger.warning("the call's thread could not be told: {}", reason(error))
-            return False
-        return True
-
-    async def post_failure(self, text: str, limit_s: float) -> bool:
-        """Post into the call's thread what became of a failed recording, unless such a post is there. Never raises.
-
-        The post has the job's id in `props.recording_failure`, by which it is known again. Tells whether it is there.
-        """
-        props = {FAILURE: self._recording_id}
-        post = {
-            "channel_id": self._call_id,
-            "root_id": self._post_id,
-            "message": plain(text, FAILURE_TEXT_LIMIT),
-            "props": props,
-        }
-        try:
-            async with running_timeout(limit_s):
-                if await self._has_failure():
-                    return True
-                await self._routes.call(self._routes.driver.posts.create_post, post, limit_s=limit_s)
-        except (MattermostError, TimeoutError) as error:
-            words = reason(error) if isinstance(error, MattermostError) else f"no reply within {limit_s:g} s"
-            logger.warning("the call's thread could not be told of the failure: {}", words)
-            return False
-        return True
-
-    async def _has_failure(self) -> bool:
-        try:
-            posts = (await self._routes.thread(self._post_id)).get("posts")
-        except MattermostError as error:  # one that may not be read may still be posted into
-            logger.debug("the thread cannot be looked at: {}", reason(error))
-            return False
-        found = [one.get("props") for one in posts.values() if isinstance(one, dict)] if isinstance(posts, dict) else []
-        return any(isinstance(props, dict) and props.get(FAILURE) == self._recording_id for props in found)
-
-    async def max_file_size(self) -> int | None:
-        """Return the server's MaxFileSize in bytes, None if it is not readable (contract 2.5). Never raises."""
-        return await self._routes.max_file_size()
-
-    async def upload(
-        self,
-        file: Path,
-        *,
-        begun: Begun | None,
-        on_session: Callable[[Begun], None],
-        time_left: Callable[[], float],
-        on_progress: Callable[[int, int], None],
-    ) -> str:
-        """Deliver `file` in parts and return its id on the server (contract 2.4, 2.5).
-
-        An upload that was `begun` for the very same bytes is continued. `on_session` gets what a later process
-        needs for that. `on_progress` gets the bytes delivered and the total whenever the server has confirmed more,
-        or more is on its way than ever before; the former may step back after a fault. `time_left()` is asked after
-        a failure for the seconds that are left for trying; while bytes flow it is not.
-
-        Raises `ServerUnavailable` when no time is left (`SettingInTheWay` if an administrator can help),
-        `AccessRefused` and `RequestRejected` at once,
-        `RecordingError` if the file cannot be read or the server stored another number of bytes. The file is
-        never touched.
-        """
-        upload = Upload(
-            self._routes,
-            file,
-            max_file_size=self.max_file_size,
-            on_session=on_session,
-            on_progress=on_progress,
-            time_left=time_left,
-            timing=self._timing,
-            sizes=self._sizes,
-        )
-        return await upload.run(begun)
-
     async def save(self, file_id: str, time_left: Callable[[], float], *, may_be_posted: bool = False) -> None:
         """Have the plugin post the file into the call's thread (contract 2.2, row 7).
 
@@ -244,29 +155,9 @@ class CallsBot:
         """Tell whether an earlier process had the recording posted, as file `file_id` if that is known."""
         return await self._posting.look(file_id, time_left)
 
-    async def published_size(self, file_id: str) -> int | None:
-        """Return the size in bytes of a file on the server; None if it cannot be read. Never raises."""
-        try:
-            info = await self._routes.stored(file_id)
-        except MattermostError as error:
-            logger.debug("the published file cannot be looked up: {}", reason(error))
-            return None
-        size = info.get("size")
-        return size if isinstance(size, int) and not isinstance(size, bool) else None
-
     async def names(self, user_ids: Collection[str], limit_s: float) -> dict[str, str]:
         """Return what people are called, by the ids of their users (`people_names`). Never raises."""
         return await names_of(user_ids, self._routes, limit_s)
-
-    async def post_of(self, file_id: str) -> str | None:
-        """Return the id of the post that shows a file; None if it cannot be read. Never raises."""
-        try:
-            info = await self._routes.stored(file_id)
-        except MattermostError as error:
-            logger.debug("the post of the published file cannot be looked up: {}", reason(error))
-            return None
-        post_id = info.get("post_id")
-        return post_id if isinstance(post_id, str) and post_id else None
 
     async def _ask_filename(self) -> str:
         reply = await self._routes.plugin("get", f"/bot/calls/{self._call_id}/filename")

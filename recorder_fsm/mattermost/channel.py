@@ -7,26 +7,21 @@ by which the server itself knows a repetition for half a minute (`pending_post_i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 
 import attrs
 from loguru import logger
 
 from recorder_fsm.errors import UNREACHABLE, AccessRefused, MattermostError, RequestRejected, ServerUnavailable
+from recorder_fsm.mattermost.answers import table
 from recorder_fsm.mattermost.channel_routes import ChannelRoutes
-from recorder_fsm.mattermost.notice import FAILURE, FAILURE_TEXT_LIMIT
+from recorder_fsm.mattermost.channel_user import ChannelUser, Delivery
 from recorder_fsm.mattermost.refused import Doing, explained
 from recorder_fsm.mattermost.retry import PartSizes, RetryPolicy, RetryTiming, reason, retry
-from recorder_fsm.mattermost.upload import Upload
-from recorder_fsm.mattermost.upload_session import Begun
-from recorder_fsm.plain_text import plain
 from recorder_fsm.system.clock import running_timeout
 
-TEXT_LIMIT = 200
-MOST_PAGES = 10
-"""So many pages of a channel are looked at for posts of ours."""
 TOO_LARGE = "file_too_large"
 """The code of the error for a file above the server's MaxFileSize."""
 WITHOUT_FILE = "post_without_file"
@@ -44,11 +39,11 @@ class Posted:
     file_id: str
 
 
-class ChannelBot:
-    """A user of Mattermost in one channel. Ready at once, asks nothing by itself; `close()` ends its connections.
+class ChannelBot(ChannelUser[ChannelRoutes]):
+    """An ordinary user of Mattermost in one channel. Ready at once, asks nothing by itself.
 
-    `root_id`: the thread to post in, "" for the channel itself. All methods must be called in one event loop. They
-    raise `MattermostError` or one of its kinds, with what to do about it in the detail, unless they say otherwise.
+    All methods must be called in one event loop. They raise `MattermostError` or one of its kinds, with what to do
+    about it in the detail, unless they say otherwise.
     """
 
     def __init__(
@@ -63,15 +58,9 @@ class ChannelBot:
         timing: RetryTiming | None = None,
         sizes: PartSizes | None = None,
     ) -> None:
-        self._root_id = root_id
-        self._recording_id = recording_id
-        self._timing = timing or RetryTiming()
-        self._sizes = sizes or PartSizes()
-        self._routes = ChannelRoutes(site_url, token, channel_id, ca_file, self._timing)
-
-    def close(self) -> None:
-        """Close all connections to the server."""
-        self._routes.close()
+        timing = timing or RetryTiming()
+        routes = ChannelRoutes(site_url, token, channel_id, ca_file, timing)
+        super().__init__(routes, root_id=root_id, recording_id=recording_id, timing=timing, sizes=sizes)
 
     async def check(self, limit_s: float) -> None:
         """Look whether a recording could be posted, before there is one; raises what is certain to be in the way.
@@ -106,42 +95,9 @@ class ChannelBot:
                 words = "create_post.root_id"
                 raise RequestRejected(detail=error.detail, status=error.status, words=words) from error
 
-    async def max_file_size(self) -> int | None:
-        """Return the server's MaxFileSize in bytes, None if it is not readable. Never raises."""
-        return await self._routes.max_file_size()
-
-    async def upload(
-        self,
-        file: Path,
-        name: str,
-        *,
-        begun: Begun | None,
-        on_session: Callable[[Begun], None],
-        time_left: Callable[[], float],
-        on_progress: Callable[[int, int], None],
-    ) -> str:
-        """Deliver `file` under `name` and return its id; see `CallsBot.upload`. A file above MaxFileSize is refused."""
-        upload = Upload(
-            self._routes,
-            file,
-            max_file_size=self.max_file_size,
-            on_session=on_session,
-            on_progress=on_progress,
-            time_left=time_left,
-            timing=self._timing,
-            sizes=self._sizes,
-            name=name,
-        )
-        return await self._explaining(Doing.UPLOAD, upload.run(begun))
-
-    async def stored_size(self, file_id: str) -> int | None:
-        """Return the size in bytes of a file on the server; None if it cannot be read. Never raises."""
-        try:
-            size = (await self._routes.stored(file_id)).get("size")
-        except MattermostError as error:
-            logger.debug("the file cannot be looked up: {}", reason(error))
-            return None
-        return size if isinstance(size, int) and not isinstance(size, bool) else None
+    async def upload(self, file: Path, name: str = "", **delivery: Unpack[Delivery]) -> str:
+        """Deliver `file`; see `ChannelUser`. A file above MaxFileSize is refused."""
+        return await self._explaining(Doing.UPLOAD, super().upload(file, name, **delivery))
 
     async def post(
         self, file_id: str, message: str, part: str, time_left: Callable[[], float], *, may_be_posted: bool
@@ -186,69 +142,16 @@ class ChannelBot:
         """Return the posts of this recording that an earlier process made, as far as they can be read."""
         policy = RetryPolicy("look for posts", self._timing, time_left, self._timing.longest_wait_s)
         try:
-            posts = await retry(self._thread if self._root_id else self._newest_posts, policy)
+            posts = await retry(self._posts, policy)
         except (RequestRejected, AccessRefused) as error:
             logger.warning("posts of an earlier start cannot be looked for: {}", reason(error))
             return []
         found = []
         for post in posts.values():
-            props = _table(_table(post).get("props"))
-            files = _table(post).get("file_ids")
+            props = table(table(post).get("props"))
+            files = table(post).get("file_ids")
             if props.get("recording_id") == self._recording_id and isinstance(files, list) and files:
                 found.append(Posted(str(props.get("recording_part")), str(post.get("id")), str(files[0])))
-        return found
-
-    async def post_in_thread(self, text: str, limit_s: float) -> bool:
-        """Post a line where the recording will be. Never raises; tells whether it is there. Tried once."""
-        try:
-            async with running_timeout(limit_s):
-                await self._routes.post(self._root_id, plain(text, TEXT_LIMIT))
-        except (MattermostError, TimeoutError) as error:
-            logger.warning("the channel could not be told: {}", reason(error))
-            return False
-        return True
-
-    async def post_failure(self, text: str, limit_s: float) -> bool:
-        """Post where the recording would be what became of it, unless such a post is there; see `CallsBot`."""
-        try:
-            async with running_timeout(limit_s):
-                if await self._has_failure():
-                    return True
-                props = {FAILURE: self._recording_id}
-                await self._routes.post(self._root_id, plain(text, FAILURE_TEXT_LIMIT), props=props)
-        except (MattermostError, TimeoutError) as error:
-            words = reason(error) if isinstance(error, MattermostError) else f"no reply within {limit_s:g} s"
-            logger.warning("the channel could not be told of the failure: {}", words)
-            return False
-        return True
-
-    async def _has_failure(self) -> bool:
-        try:
-            posts = await (self._thread() if self._root_id else self._newest_posts())
-        except MattermostError as error:  # one that may not be read may still be posted into
-            logger.debug("the channel cannot be looked at: {}", reason(error))
-            return False
-        return any(_table(_table(one).get("props")).get(FAILURE) == self._recording_id for one in posts.values())
-
-    async def post_of(self, file_id: str) -> str | None:
-        """Return the id of the post that shows a file; None if it cannot be read. Never raises."""
-        try:
-            return await self._post_of(file_id, 1) or None
-        except MattermostError as error:
-            logger.debug("the post of a file cannot be looked up: {}", reason(error))
-            return None
-
-    async def _thread(self) -> Mapping[str, Any]:
-        return _table((await self._routes.thread(self._root_id)).get("posts"))
-
-    async def _newest_posts(self) -> Mapping[str, Any]:
-        found: dict[str, Any] = {}
-        for page in range(MOST_PAGES):
-            posts = _table((await self._routes.page_of_posts(page)).get("posts"))
-            before = len(found)
-            found |= posts
-            if len(found) == before:
-                break
         return found
 
     async def _post_of(self, file_id: str, looks: int) -> str:
@@ -273,7 +176,3 @@ class ChannelBot:
             if said is error:
                 raise
             raise said from error
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

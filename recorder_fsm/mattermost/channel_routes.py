@@ -9,22 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from recorder_fsm.errors import AccessRefused, RequestRejected
-from recorder_fsm.mattermost.answers import Reply
-from recorder_fsm.mattermost.client import THREAD_LIMIT_BYTES
 from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.routes import ServerRoutes, read_session
 from recorder_fsm.mattermost.upload_session import Session
 
-POSTS_OF_A_PAGE = 100
 ANOTHERS_SESSION = "api.upload.get_upload.forbidden"
 
 
 class ChannelRoutes(ServerRoutes):
     """What a user with an ordinary token asks of one channel; raises kinds of `MattermostError`."""
-
-    async def get(self, route: str, *, most_bytes: int = THREAD_LIMIT_BYTES) -> dict[str, Any]:
-        """Return what stands at a route."""
-        return (await self.ask("get", route, most_bytes=most_bytes)).fields()
 
     async def me(self) -> dict[str, Any]:
         """Return the user of the token."""
@@ -41,15 +34,6 @@ class ChannelRoutes(ServerRoutes):
     async def settings(self) -> dict[str, Any]:
         """Return the server's settings for clients; all values are texts."""
         return await self.get("/config/client?format=old")
-
-    async def page_of_posts(self, page: int) -> dict[str, Any]:
-        """Return a page of the channel's posts, the newest on page 0."""
-        return await self.get(f"/channels/{self._channel_id}/posts?page={page}&per_page={POSTS_OF_A_PAGE}")
-
-    async def post(self, root_id: str, message: str, **more: Any) -> Reply:
-        """Make a post in the channel, or in the thread of `root_id`."""
-        body = {"channel_id": self._channel_id, "root_id": root_id, "message": message, **more}
-        return await self.ask("post", "/posts", body, read_s=self._timing.save_read_s)
 
     # The requests of an upload (`UploadRoutes`).
 

@@ -19,15 +19,17 @@ from recorder_fsm.mattermost.answers import Reply
 from recorder_fsm.mattermost.client import PLUGIN, REPLY_LIMIT_BYTES, THREAD_LIMIT_BYTES, BotClient
 from recorder_fsm.mattermost.part_body import PartBody
 from recorder_fsm.mattermost.retry import RetryTiming, reason
-from recorder_fsm.mattermost.upload_session import ID, Session
+from recorder_fsm.mattermost.upload_session import ID, Session, UploadRoutes
 from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.threads import in_daemon_thread
+
+POSTS_OF_A_PAGE = 100
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class ServerRoutes:
+class ServerRoutes(UploadRoutes):
     """One client of one server, with one token. Ready at once; `close()` ends its connections.
 
     Methods must be called in one event loop; a cancelled call returns at once and leaves its thread behind.
@@ -61,7 +63,7 @@ class ServerRoutes:
     ) -> Reply:
         """Make one request below `basepath`, None for Mattermost's own API.
 
-        `read_s` seconds without a byte of the answer end it.        Raises as `BotClient.make_request`.
+        `read_s` seconds without a byte of the answer end it. Raises as `BotClient.make_request`.
         """
         timeout_s = (self._timing.connect_s, read_s or self._timing.read_s)
 
@@ -83,6 +85,10 @@ class ServerRoutes:
                 "Mattermost did not answer in time.", detail=f"no reply within {limit_s:g} s"
             ) from error
 
+    async def get(self, route: str) -> dict[str, Any]:
+        """Return what stands at a route of Mattermost's own API."""
+        return (await self.ask("get", route, most_bytes=THREAD_LIMIT_BYTES)).fields()
+
     async def max_file_size(self) -> int | None:
         """Return the server's MaxFileSize in bytes, None if it is not readable (contract 2.5). Never raises."""
         try:
@@ -97,11 +103,16 @@ class ServerRoutes:
 
     async def thread(self, post_id: str) -> dict[str, Any]:
         """Return the thread of a post, as the server lists it: all of it, which may be long."""
+        return await self.get(f"/posts/{post_id}/thread")
 
-        def request() -> Reply:
-            return self._client.make_request("get", f"/posts/{post_id}/thread", most_bytes=THREAD_LIMIT_BYTES)
+    async def page_of_posts(self, page: int) -> dict[str, Any]:
+        """Return a page of the channel's posts, the newest on page 0."""
+        return await self.get(f"/channels/{self._channel_id}/posts?page={page}&per_page={POSTS_OF_A_PAGE}")
 
-        return (await self.call(request, limit_s=self._timing.call_limit_s)).fields()
+    async def post(self, root_id: str, message: str, **more: Any) -> Reply:
+        """Make a post in the channel, or in the thread of `root_id`."""
+        body = {"channel_id": self._channel_id, "root_id": root_id, "message": message, **more}
+        return await self.ask("post", "/posts", body, read_s=self._timing.save_read_s)
 
     async def stored(self, file_id: str) -> dict[str, Any]:
         """Return the description of a complete file; whoever uploaded it may always read it."""

@@ -90,7 +90,7 @@ class Publish:
         return Happened(Event.PUBLISHED)
 
     async def _check_size(self, file: Verified, file_id: str) -> None:
-        size = await self._bot.published_size(file_id)
+        size = await self._bot.stored_size(file_id)
         if size is not None and size != file.size_bytes:
             self._job.journal.note("upload_session", id=None)  # the next start uploads it anew
             self._job.journal.note("uploaded", file_id=None)

@@ -90,7 +90,7 @@ class FakeBot:
             raise self.upload_error
         return "file-1"
 
-    async def published_size(self, file_id: str) -> int | None:
+    async def stored_size(self, file_id: str) -> int | None:
         self.asked.append(f"size {file_id}")
         return self.size
 
