@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,16 @@ async def test_command_runs_where_there_is_no_directory(tmp_path: Path) -> None:
     """A job that never began has none."""
     out = tmp_path / "out"
     assert await run_python(COPIES, str(out), folder=tmp_path / "missing") == ""
+    assert json.loads(out.read_text())[1] == "/"
+
+
+async def test_command_runs_though_the_volume_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its directory is there, nobody says."""
+    out, answers = tmp_path / "out", threading.Event()
+    monkeypatch.setattr(Path, "is_dir", lambda _: answers.wait(60))
+    async with asyncio.timeout(30):
+        assert await run_python(COPIES, str(out), folder=tmp_path) == ""
+    answers.set()
     assert json.loads(out.read_text())[1] == "/"
 
 

@@ -18,12 +18,15 @@ from recorder_fsm.errors import ProgramError
 from recorder_fsm.hooks.message import Message
 from recorder_fsm.hooks.patience import Left, within
 from recorder_fsm.plain_text import plain
+from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.process import ChildProcess, describe_exit
 from recorder_fsm.system.threads import in_daemon_thread
 
 NAME = "ON_END"
 ASKED_S = 1.0
 """Between asking it to end and killing it."""
+LOOK_LIMIT_S = 1.0
+"""For a look at the folder."""
 MOST_LINES = 200
 LINE_CHARS = 500
 SECRETS = ("AUTH_TOKEN", "WEBHOOK_SECRET", "WEBHOOK_URL")
@@ -40,10 +43,9 @@ async def run_command(
     """
     output = _Output()
     try:
-        there = await in_daemon_thread(folder.is_dir)
         with _as_file(message.body) as stdin:
             child = await ChildProcess.spawn(
-                NAME, argv, env=env, stdin=stdin, cwd=folder if there else Path("/"), on_line=output.take
+                NAME, argv, env=env, stdin=stdin, cwd=await _place(folder), on_line=output.take
             )
         try:
             code = await within(left_s, child.wait())
@@ -60,6 +62,16 @@ async def run_command(
         return f"unexpected: {type(error).__name__}"
     logger.info("{} {}", NAME, describe_exit(code))
     return "" if code == 0 else f"it {describe_exit(code)}"
+
+
+async def _place(folder: Path) -> Path:
+    """Return where the program runs: in `folder`, but for one that is not there, or a volume that does not answer."""
+    try:
+        async with running_timeout(LOOK_LIMIT_S):
+            there = await in_daemon_thread(folder.is_dir)
+    except (TimeoutError, OSError):
+        there = False
+    return folder if there else Path("/")
 
 
 def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
