@@ -17,9 +17,6 @@ from recorder_fsm.system.surroundings import end_process, put_in_order, take_own
 TELLTALES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_DEBUG", "NODE_OPTIONS", "SSLKEYLOGFILE")
 """With these, Playwright's driver prints every message, and TLS libraries write their keys: the token would be seen."""
 
-SECRETS = ("AUTH_TOKEN", "WEBHOOK_SECRET", "WEBHOOK_URL")
-"""What is taken out of the environment, in the order in which the entrypoint hands it over, a line each."""
-
 STOPS = (
     "Stopping: what was recorded is being saved and published. Pressing Ctrl-C again changes nothing; "
     "after kill -9, recorder-fsm recover publishes it."
@@ -62,10 +59,9 @@ def _take_environment() -> dict[str, str]:
 
     From then on nobody on the machine sees the token by looking at this process, either.
     """
-    handed_over = exposure.read_to_end(os.environ.pop(exposure.DESCRIPTOR_VARIABLE, ""))  # by the entrypoint
-    os.environ.update({name: value for name, value in zip(SECRETS, handed_over.split("\n"), strict=False) if value})
+    os.environ.update(exposure.handed_over(os.environ.pop(exposure.DESCRIPTOR_VARIABLE, "")))  # by the entrypoint
     environment = dict(os.environ)
-    secrets = [value for name in SECRETS if (value := environment.get(name))]
+    secrets = [value for name in exposure.SECRETS if (value := environment.get(name))]
     for secret in secrets or [""]:
         exposure.cover_environment(secret)
     for name, value in environment.items():

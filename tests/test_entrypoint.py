@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import tempfile
@@ -55,7 +56,7 @@ def test_entrypoint_does_not_wait_for_whoever_reads_it(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a process 1 of one's own needs root")
-@pytest.mark.parametrize("token", ["0123456789tokentokentoken9", "$(id) `id` \\ '\"", ""])
+@pytest.mark.parametrize("token", ["0123456789tokentokentoken9", "$(id) `id` \\ '\"", "a line\nand a break\n", ""])
 def test_process_1_does_not_show_what_is_secret(folder: Path, token: str) -> None:
     """Token and webhook are in no environment, but in a pipe, as they came; who is not process 1 needs no tini."""
     (folder / "tini").write_text('#!/bin/sh\ntr "\\0" "\\n" < /proc/self/environ > "$TMPDIR/seen"\nshift 2\n"$@"\n')
@@ -64,7 +65,7 @@ def test_process_1_does_not_show_what_is_secret(folder: Path, token: str) -> Non
         'if [ -n "${AUTH_TOKEN_DESCRIPTOR:-}" ]; then cat <&3 > "$TMPDIR/token"; fi\n'
     )
     (folder / "tini").chmod(0o755)
-    webhook = {"WEBHOOK_SECRET": "key of `the` webhook", "WEBHOOK_URL": "https://host/secretpath"} if token else {}
+    webhook = {"WEBHOOK_SECRET": "key of `the` webhook\n", "WEBHOOK_URL": "https://host/secretpath"} if token else {}
     identity = {"AUTH_TOKEN": token, "RECORDING_ID": "a" * 26, "DATA_DIR": str(folder), **webhook}
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", "TMPDIR": str(folder), "HOME": "/", **identity}
     of_its_own = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
@@ -78,6 +79,7 @@ def test_process_1_does_not_show_what_is_secret(folder: Path, token: str) -> Non
         for secret in (token, *webhook.values()):
             assert secret not in seen
             assert secret.encode() not in (folder / "environ").read_bytes()
-        assert (folder / "token").read_text().splitlines() == [token, *webhook.values()]
+        handed_over = (folder / "token").read_bytes().splitlines()
+        assert [base64.b64decode(line).decode() for line in handed_over] == [token, *webhook.values()]
     else:
         assert "AUTH_TOKEN=\n" in seen

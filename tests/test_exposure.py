@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import resource
 import signal
@@ -86,7 +87,7 @@ async def test_token_is_read_from_a_pipe(number: str, taken: str) -> None:
         "print(repr(taken), [name for name in os.environ if 'TOKEN' in name], os.listdir('/proc/self/fd'))"
     )
     read_end, write_end = os.pipe()
-    os.write(write_end, f"{TOKEN}\n".encode())
+    os.write(write_end, base64.b64encode(TOKEN.encode()) + b"\n")
     os.close(write_end)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", script),
@@ -110,9 +111,12 @@ async def test_secrets_of_the_webhook_are_covered_like_the_token() -> None:
         for pid in (process.pid, int(child)):
             assert b"key of the webhook" not in shown(pid)
             assert b"secretpath" not in shown(pid)
-    script = "from recorder_fsm import cli; taken = cli._take_environment(); print([*map(taken.get, cli.SECRETS)])"
+    script = (
+        "from recorder_fsm import cli; taken = cli._take_environment(); "
+        "print([*map(taken.get, ('AUTH_TOKEN', 'WEBHOOK_SECRET', 'WEBHOOK_URL'))])"
+    )
     read_end, write_end = os.pipe()
-    os.write(write_end, f"{TOKEN}\nkey\n\n".encode())
+    os.write(write_end, base64.b64encode(TOKEN.encode()) + b"\n" + base64.b64encode(b"key\n\xe9") + b"\n\n")
     os.close(write_end)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", script),
@@ -123,7 +127,7 @@ async def test_secrets_of_the_webhook_are_covered_like_the_token() -> None:
     )
     os.close(read_end)
     output, _ = await process.communicate()
-    assert output.decode().strip() == repr([TOKEN, "key", None])
+    assert output.decode().strip() == repr([TOKEN, "key\n\udce9", None])
 
 
 def test_short_word_is_looked_for_in_its_own_variable_alone() -> None:

@@ -18,6 +18,7 @@ from recorder_fsm.errors import ProgramError
 from recorder_fsm.hooks.message import Message
 from recorder_fsm.hooks.patience import Left, within
 from recorder_fsm.plain_text import plain
+from recorder_fsm.system import exposure
 from recorder_fsm.system.clock import running_timeout
 from recorder_fsm.system.process import ChildProcess, describe_exit
 from recorder_fsm.system.threads import in_daemon_thread
@@ -29,9 +30,6 @@ LOOK_LIMIT_S = 1.0
 """For a look at the folder."""
 MOST_LINES = 200
 LINE_CHARS = 500
-SECRETS = ("AUTH_TOKEN", "WEBHOOK_SECRET", "WEBHOOK_URL")
-"""Never in its environment, and no variable that holds the value of one."""
-SHORTEST_SECRET = 8
 
 
 async def run_command(
@@ -76,11 +74,11 @@ async def _place(folder: Path) -> Path:
 
 def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the recorder without what is secret in it."""
-    secrets = [value for name in SECRETS if len(value := environment.get(name, "")) >= SHORTEST_SECRET]
+    secrets = [environment.get(name, "") for name in exposure.SECRETS]
     return {
         name: value
         for name, value in environment.items()
-        if name not in SECRETS and not any(secret in value for secret in secrets)
+        if name not in exposure.SECRETS and not any(exposure.holds(value, secret) for secret in secrets)
     }
 
 

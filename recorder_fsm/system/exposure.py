@@ -6,6 +6,7 @@ record; `core_dumps_may_happen` tells.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import os
@@ -16,6 +17,8 @@ GET_DUMPABLE, SET_DUMPABLE = 3, 4
 COVER = ord("*")
 DESCRIPTOR_VARIABLE = "AUTH_TOKEN_DESCRIPTOR"
 """Names the descriptor of a pipe with the token, where the token itself is not in the environment."""
+SECRETS = ("AUTH_TOKEN", "WEBHOOK_SECRET", "WEBHOOK_URL")
+"""What no child may inherit, in the order in which the entrypoint hands it over."""
 SHORTEST_SECRET = 8
 """What is shorter is no token, and may be a part of anything."""
 
@@ -25,13 +28,17 @@ def holds(value: str, secret: str) -> bool:
     return bool(secret) and (value == secret or (len(secret) >= SHORTEST_SECRET and secret in value))
 
 
-def read_to_end(number: str) -> str:
-    """Return the line that waits in the pipe with this descriptor, and close it; "" where there is no such pipe."""
+def handed_over(number: str) -> dict[str, str]:
+    """Return those of `SECRETS` that wait in the pipe with this descriptor, and close it; none where there is no pipe.
+
+    A line each, in base64; an empty one stands for a variable that is not set.
+    """
     try:
-        with os.fdopen(int(number), encoding="utf-8", errors="surrogateescape") as pipe:
-            return pipe.read().removesuffix("\n")
+        with os.fdopen(int(number), "rb") as pipe:
+            values = [os.fsdecode(base64.b64decode(line)) for line in pipe]
     except (OSError, ValueError):
-        return ""
+        return {}
+    return {name: value for name, value in zip(SECRETS, values, strict=False) if value}
 
 
 def cover_environment(secret: str) -> None:
