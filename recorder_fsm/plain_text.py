@@ -84,7 +84,7 @@ class Redactor:
 
 def _forms(token: str) -> set[str]:
     """Return how a token may be written: as it is, escaped, in numbers, in base64, in the fragment of the page."""
-    octets = token.encode(errors="replace")
+    octets = token.encode(errors="surrogateescape")  # an environment holds bytes
     forms = {token, repr(token)[1:-1], json.dumps(token)[1:-1], html.escape(token), octets.hex()}
     forms |= {"".join(f"{mark}{octet:02x}" for octet in octets) for mark in ("x", "u00")}
     forms |= {"".join(f"&#{octet};" for octet in octets), "".join(f"&#x{octet:02x};" for octet in octets)}
@@ -93,7 +93,7 @@ def _forms(token: str) -> set[str]:
     for before in range(3):  # three octets are four characters, so there are three ways to stand in a longer text
         whole = base64.b64encode(bytes(before) + octets).decode().rstrip("=")
         forms.add(whole[(before * 8 + 5) // 6 : len(whole) - 1])
-    return forms | {quote(form, safe="") for form in forms}
+    return forms | {quote(form, safe="", errors="surrogateescape") for form in forms}
 
 
 def _squeezed(text: str) -> str:

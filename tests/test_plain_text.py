@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import textwrap
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
@@ -212,5 +213,18 @@ def test_key_that_somebody_chose_is_masked_as_a_whole() -> None:
         assert "office" not in hide("key: recording webhook of the office!")
         assert "office" not in hide("key: recording%20webhook%20of%20the%20office!")
         assert hide("the recording of the office") == "the recording of the office"
+    finally:
+        keep_secret("", "webhook")
+
+
+def test_key_of_any_bytes_is_masked() -> None:
+    """An environment may hold bytes that are no text."""
+    octets = b"caf\xe9 of the office"
+    key = os.fsdecode(octets)
+    keep_secret(key, "webhook")
+    try:
+        assert "office" not in hide(f"key: {key}!")
+        assert "office" not in hide("key: caf%E9%20of%20the%20office!")
+        assert hide(f"key: {octets.hex()}!") == "key: ***!"
     finally:
         keep_secret("", "webhook")

@@ -37,7 +37,8 @@ def make_message(outcome: str, data: Mapping[str, Any], *, run: str) -> Message:
 
     `run` names what ended: the job for what happens once in its life, the start of it for what may happen again.
     """
-    number = str(uuid.uuid5(OURS, f"{run} {outcome}"))
+    name = f"{run} {outcome}".encode(errors="replace").decode()  # an id that is none may hold any byte
+    number = str(uuid.uuid5(OURS, name))
     for most in MOST_LISTED:
         shorter = {name: data[name][:most] for name in LISTS if name in data and len(data[name]) > most}
         whole = {

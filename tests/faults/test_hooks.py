@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -36,6 +37,7 @@ with open(f"{folder}/message.part", "w") as file:
     json.dump(message, file)
 os.rename(f"{folder}/message.part", f"{folder}/message")
 """
+ODD = os.fsdecode(b"an id with a byte \xe9 of another time")
 SLEEPS = "import time; print('begun', flush=True); time.sleep(600)"
 BEGUN = "ON_END: begun"
 
@@ -136,12 +138,23 @@ async def test_recording_that_waits_is_told_with_its_place(
     assert_no_secret(fault.run)
 
 
-@pytest.mark.parametrize("variable", ["WIDTH", "TLS_CA_CERT_FILE", "RECORDING_ID"])
-async def test_refused_settings_are_told(standin: StandIn, ids: CallIds, data: Path, out: Path, variable: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WIDTH", "nothing/valid"),
+        ("TLS_CA_CERT_FILE", "nothing/valid"),
+        ("RECORDING_ID", "nothing/valid"),
+        ("RECORDING_ID", ODD),
+        ("AUTH_TOKEN", ODD),
+    ],
+)
+async def test_refused_settings_are_told(
+    standin: StandIn, ids: CallIds, data: Path, out: Path, variable: str, value: str
+) -> None:
     """A job that never began has no directory; whoever waits for it hears why all the same."""
     async with receiving() as receiver:
         more = set_up(receiver, command=on_end(FINALIZE, str(out)))
-        environment = job_environment(standin.url, ids, data, **more) | {variable: "nothing/valid"}
+        environment = job_environment(standin.url, ids, data, **more) | {variable: value}
         async with launched(environment, ids, data) as run:
             assert await run.exit_code() == 1, run.text
     about = receiver.one.json["data"]
@@ -150,6 +163,16 @@ async def test_refused_settings_are_told(standin: StandIn, ids: CallIds, data: P
     assert variable in about["cause"]["sentence"] or variable == "TLS_CA_CERT_FILE"
     assert json.loads((out / "message").read_text()) == receiver.one.json
     assert SECRET not in run.text
+
+
+async def test_key_of_any_bytes_signs(standin: StandIn, ids: CallIds, data: Path) -> None:
+    """An environment holds bytes, not text: such a key is no reason for a job that is told of to nobody."""
+    async with receiving() as receiver:
+        more = set_up(receiver) | {"WEBHOOK_SECRET": ODD, "WIDTH": "wide"}
+        async with launched(job_environment(standin.url, ids, data) | more, ids, data) as run:
+            assert await run.exit_code() == 1, run.text
+    assert receiver.one.signed_with(os.fsencode(ODD))
+    assert "WIDTH" in receiver.one.json["data"]["cause"]["sentence"]
 
 
 async def test_job_that_failed_before_it_recorded_is_told(standin: StandIn, ids: CallIds, data: Path) -> None:
