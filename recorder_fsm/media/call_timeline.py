@@ -72,17 +72,10 @@ class CallTimeline:
 
     def chapters(self) -> list[Chapter]:
         """Return the chapters: who has the floor, and whether a screen is shared. None where there is one alone."""
-        shortest_s = SHORTEST_CHAPTER_S
-        while len(found := self._chapters(shortest_s)) > MOST_CHAPTERS:
+        titles, shortest_s = self._titles(), SHORTEST_CHAPTER_S
+        while len(found := _steady(titles, shortest_s)) > MOST_CHAPTERS:
             shortest_s *= 2
-        return found if len(found) > 1 else []
-
-    def _chapters(self, shortest_s: float) -> list[Chapter]:
-        found: list[Chapter] = []
-        for at_s, title in _steady(self._titles(), shortest_s):
-            if not found or found[-1].title != title:
-                found.append(Chapter(at_s, title))
-        return found
+        return [Chapter(at_s, title) for at_s, title in found] if len(found) > 1 else []
 
     def _titles(self) -> list[str]:
         """Return what each step of the recording would be called; silence is called as what came before it."""
