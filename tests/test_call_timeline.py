@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recorder_fsm.media.call_timeline import MOST_CHAPTERS, CallTimeline
-from recorder_fsm.media.people import MOST_EVENTS, People, PeopleEvent, coarser, read_events
+from recorder_fsm.media.people import MOST_EVENTS, People, PeopleEvent, coarser, is_coarse, read_events
 
 ANNA, BERT, BOT = "a" * 26, "b" * 26, "z" * 26
 NAMES = {ANNA: "Anna Kowalska", BERT: "山田 花子"}
@@ -185,13 +185,14 @@ def test_events_without_end_are_made_coarser(tmp_path: Path) -> None:
     now_s = 0.0
     people = People(tmp_path / "people.jsonl", lambda: now_s)
     people.take(told("joined", ANNA), None)
+    assert not is_coarse(tmp_path / "people.jsonl")
     for _ in range(MOST_EVENTS):
         now_s += 0.5
         people.take(told("voice_on", ANNA), None)
         now_s += 0.3
         people.take(told("voice_off", ANNA), None)
     people.take(told("screen_on", ANNA), None)
-    assert people.coarse
+    assert is_coarse(tmp_path / "people.jsonl")
     assert len(people.events) <= MOST_EVENTS
     kinds = [one.kind for one in people.events]
     assert kinds[0] == "joined"

@@ -18,6 +18,8 @@ import attrs
 from loguru import logger
 
 MOST_EVENTS = 10_000
+COARSE = '"coarse"\n'
+"""The first line of a file from which some events were given up: there were too many."""
 COARSEST_S = 64.0
 """Pauses in somebody's speech up to this long are given up before more of it is."""
 LATEST_S = 60.0
@@ -46,8 +48,6 @@ class People:
         self._screen = ""
         self._failing = False
         self.events: list[PeopleEvent] = []
-        self.coarse = False
-        """Whether there were so many events that some had to be given up."""
 
     def take(self, detail: object, sent_ms: object) -> None:
         """Take what the page tells: one event, or who is there now. `sent_ms`: milliseconds since 1970."""
@@ -92,15 +92,16 @@ class People:
         event = PeopleEvent(round(at_s, 3), kind, session, user)
         self.events.append(event)
         if len(self.events) > MOST_EVENTS:
-            self.events, self.coarse = coarser(self.events, MOST_EVENTS // 2), True
-            self._write(self.events, "w")
+            self.events = coarser(self.events, MOST_EVENTS // 2)
+            self._write(self.events, "w", first=COARSE)
         else:
             self._write([event], "a")
 
-    def _write(self, events: Iterable[PeopleEvent], mode: str) -> None:
+    def _write(self, events: Iterable[PeopleEvent], mode: str, first: str = "") -> None:
         try:
             with self._path.open(mode, encoding="ascii") as file:
                 self._path.chmod(0o600)
+                file.write(first)
                 file.writelines(f"{json.dumps([one.at_s, one.kind, one.session, one.user])}\n" for one in events)
         except OSError as error:
             if not self._failing:
@@ -120,6 +121,13 @@ def read_events(path: Path) -> list[PeopleEvent]:
             if len(events) > MOST_EVENTS:
                 break
     return events
+
+
+def is_coarse(path: Path) -> bool:
+    """Tell whether some of the events in this file were given up."""
+    with contextlib.suppress(OSError), path.open(encoding="ascii", errors="replace") as file:
+        return file.readline(len(COARSE)) == COARSE
+    return False
 
 
 def coarser(events: Sequence[PeopleEvent], most: int) -> list[PeopleEvent]:

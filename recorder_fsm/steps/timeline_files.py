@@ -11,7 +11,7 @@ from pathlib import Path
 from loguru import logger
 
 from recorder_fsm.media.call_timeline import STEP_S, CallTimeline
-from recorder_fsm.media.people import MOST_EVENTS, PeopleEvent, read_events
+from recorder_fsm.media.people import PeopleEvent, is_coarse, read_events
 from recorder_fsm.steps.context import JobContext
 
 NAMES_LIMIT_S = 3.0
@@ -68,5 +68,5 @@ class TimelineFiles:
             logger.opt(exception=error).warning("the timeline could not be written")
 
     def _timeline(self, head_s: float, length_s: float) -> CallTimeline:
-        coarse = len(self._events) >= MOST_EVENTS // 2
+        coarse = is_coarse(self._job.directory.people)
         return CallTimeline.of(self._events, head_s=head_s, length_s=length_s, names=self._names, coarse=coarse)

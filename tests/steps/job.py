@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,10 @@ class FakeBot:
     async def posted(self, file_id: str | None, time_left: Callable[[], float]) -> Evidence:
         self.asked.append(f"posted {file_id}")
         return self.evidence
+
+    async def names(self, user_ids: Collection[str], limit_s: float) -> dict[str, str]:
+        assert limit_s > 0
+        return {}
 
     async def save(self, file_id: str, time_left: Callable[[], float], *, may_be_posted: bool = False) -> None:
         assert time_left() > 0

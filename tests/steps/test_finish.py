@@ -19,6 +19,7 @@ from recorder_fsm.errors import (
 from recorder_fsm.machine.lifecycle import Change, Event, State, Transition
 from recorder_fsm.mattermost.notice import Notice
 from recorder_fsm.media.join import Gap, Span
+from recorder_fsm.media.people import COARSE
 from recorder_fsm.steps.finish import REWRITE_RESERVE_BYTES
 from tests.steps.job import ANNOUNCED, NAME, NAMED, RECORDING_ID, StepJob
 
@@ -56,6 +57,24 @@ async def test_each_segment_is_waited_for_and_all_become_one_file(job: StepJob, 
     assert job.files.finalised == [["live.mp4", "live-2.mp4"]]
     assert (job.path / f"{NAME}.mp4").read_text() == "final part 1 + part 2"
     assert job.recordings == [f"{NAME}.mp4"]
+
+
+@pytest.mark.parametrize(("events", "first", "coarse"), [(6000, "", False), (4, COARSE, True)])
+async def test_timeline_says_whether_events_were_given_up(
+    tmp_path: Path, recorded: list[float], events: int, first: str, coarse: bool
+) -> None:
+    """Not of a call of many, but of one of which some are missing."""
+    job = StepJob(tmp_path, TIMELINE="files")
+    await job.take(State.INIT)
+    kinds = ("voice_on", "voice_off")
+    lines = [json.dumps([at / 8, kinds[at % 2], "a" * 26, "a" * 26]) for at in range(events)]
+    job.directory.people.write_text(first + "\n".join(lines) + "\n")
+    job.segment()
+    recorded[0] += 5.0
+    assert await job.take(State.STOPPING) is Event.FILE_READY
+    timeline = json.loads(job.directory.timeline[0].read_text())
+    assert len(timeline["spans"]) > 1
+    assert timeline["coarse"] is coarse
 
 
 async def test_report_adds_the_segments_up_and_names_the_gaps(job: StepJob, recorded: list[float]) -> None:
