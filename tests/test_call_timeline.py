@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder_fsm.mattermost.people_names import names_of
 from recorder_fsm.media.call_timeline import MOST_CHAPTERS, CallTimeline
 from recorder_fsm.media.people import MOST_EVENTS, People, PeopleEvent, coarser, is_coarse, read_events
 
@@ -219,3 +220,13 @@ def test_volume_that_takes_nothing_is_no_reason_to_fail(tmp_path: Path, log: lis
         people.take(told("voice_on", ANNA), None)
     assert len(people.events) == 3
     assert len([line for line in log if "written down" in line]) == 1
+
+
+async def test_answer_with_ids_that_are_none_costs_no_other_name() -> None:
+    """A server's answer may hold anything; whom it names rightly is named."""
+
+    class Routes:
+        async def users(self, ids: list[str]) -> list[dict[str, object]]:
+            return [{"id": []}, {"id": {}}, {"username": "nobody"}, {"id": ids[0], "username": "anna"}]
+
+    assert await names_of({ANNA}, Routes(), 5.0) == {ANNA: "anna"}  # type: ignore[arg-type]

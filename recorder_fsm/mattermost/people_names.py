@@ -23,8 +23,8 @@ async def names_of(user_ids: Collection[str], routes: PluginRoutes, limit_s: flo
         async with running_timeout(limit_s):
             for begin in range(0, len(wanted), AT_ONCE):
                 for user in await routes.users(wanted[begin : begin + AT_ONCE]):
-                    if user.get("id") in user_ids:
-                        found[user["id"]] = "" if user.get("is_bot") is True else _called(user)
+                    if (user_id := str(user.get("id"))) in user_ids:
+                        found[user_id] = "" if user.get("is_bot") is True else _called(user)
     except (MattermostError, TimeoutError) as error:
         words = reason(error) if isinstance(error, MattermostError) else f"no reply within {limit_s:g} s"
         logger.warning("the names of those in the call are not known: {}", words)
