@@ -8,6 +8,7 @@ the same (`steps.start`): the journal says that it is published.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -23,14 +24,20 @@ from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.hooks.message import Message, all_of, cause_of, make_message, rfc3339
 from recorder_fsm.hooks.notice import NO_FAILURES, failure_text
+from recorder_fsm.hooks.patience import within
 from recorder_fsm.machine.lifecycle import State
 from recorder_fsm.steps.context import GRACE_RESERVE_S, JobContext
 from recorder_fsm.storage.job_dir import recordings_in
+from recorder_fsm.system.clock import Stopwatch
 from recorder_fsm.system.signals import StopRequest
 
 LEAVING_S = 4.0
 """Kept of the launcher's grace behind the hooks: for what little is written then."""
 THREAD_LIMIT_S = 10.0
+POST_LIMIT_S = 10.0
+"""For the id of the post, which the message can do without."""
+HOOKS_S = 3.0
+"""Kept of the grace for the hooks themselves."""
 STOPPED_S = 3.0
 """How long hooks may take after a signal where the job never began."""
 FILE_FACTS = ("duration_s", "size_bytes", "width", "height", "frames")
@@ -92,9 +99,16 @@ async def tell_of_refusal(
     environment: Mapping[str, str], error: RecorderError, stop: StopRequest, began: float
 ) -> None:
     """Run the hooks of a job that could not begin, and so has no directory and no report. Never raises."""
-    hooks = usable_hooks(environment)
-    if not hooks:
-        return
+    try:
+        if hooks := usable_hooks(environment):
+            await _tell_of_refusal(hooks, environment, error, stop, began)
+    except Exception as failure:  # noqa: BLE001 - a defect of ours here is no reason to lose the exit code
+        logger.opt(exception=failure).error("telling others of the refusal failed unexpectedly")
+
+
+async def _tell_of_refusal(
+    hooks: Hooks, environment: Mapping[str, str], error: RecorderError, stop: StopRequest, began: float
+) -> None:
     from recorder_fsm.hooks.all_hooks import run_hooks  # noqa: PLC0415 - as above
 
     data = {
@@ -121,7 +135,7 @@ async def _message(job: JobContext, ended: Ended) -> Message:
     begun = job.timeline.segments
     data = {
         **_who(settings.site_url, ids),
-        "post_id": await job.bot.post_of(file_id) if done and file_id else None,
+        "post_id": await _post_of(job, file_id) if done and file_id else None,
         "file_id": file_id if done else None,
         "exit_code": ended.exit_code,
         "cause": _cause(ended.cause),
@@ -142,6 +156,16 @@ async def _message(job: JobContext, ended: Ended) -> Message:
     # A recording is published once; a job may fail at each of its starts.
     run = settings.recording_id if done else f"{settings.recording_id} {job.memory.starts}"
     return make_message(ended.state.value, data, run=run)
+
+
+async def _post_of(job: JobContext, file_id: str) -> str | None:
+    """Return the post that shows the recording; None where the server does not say it in time."""
+    watch = Stopwatch()
+    with contextlib.suppress(TimeoutError):
+        return await within(
+            lambda: min(POST_LIMIT_S - watch.elapsed_s(), _grace_left_s(job) - HOOKS_S), job.bot.post_of(file_id)
+        )
+    return None
 
 
 def _who(site_url: str, ids: Mapping[str, str]) -> dict[str, Any]:

@@ -46,7 +46,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 async def refuse(environment: Mapping[str, str], error: RecorderError) -> None:
-    """Tell the call that the job cannot begin, where the environment says enough to do so."""
+    """Tell the call that the job cannot begin, where the environment says enough to do so. Never raises."""
+    try:
+        await _refuse(environment, error)
+    except Exception as failure:  # noqa: BLE001 - the exit code, and what is told to others, do not depend on it
+        logger.opt(exception=failure).error("telling the call failed unexpectedly")
+
+
+async def _refuse(environment: Mapping[str, str], error: RecorderError) -> None:
     from recorder_fsm.mattermost.bot import CallsBot  # noqa: PLC0415 - a job that begins has no use for it here
 
     identity = usable_identity(environment)
