@@ -90,6 +90,19 @@ async def test_wrong_setting_is_a_line_of_its_own(tmp_path: Path) -> None:
     assert token not in str(found)
 
 
+async def test_page_that_the_plugin_would_have_to_post_is_bad(tmp_path: Path) -> None:
+    """No job starts with a setting that needs another one."""
+    found = await host.settings(machine(tmp_path, {"RECORD_URL": "https://example.com/"}))
+    assert "PUBLISH=post" in named(found, "RECORD_URL").value
+
+
+async def test_job_that_posts_needs_no_thread(tmp_path: Path) -> None:
+    """Without POST_ID the recording stands in the channel."""
+    ids = dict.fromkeys(("CALL_ID", "RECORDING_ID", "AUTH_TOKEN"), "a" * 26)
+    (found,) = await host.settings(machine(tmp_path, {"SITE_URL": "http://h", "PUBLISH": "post", **ids}))
+    assert found.mark is Mark.OK
+
+
 @pytest.mark.parametrize(
     ("environment", "mark"),
     [
@@ -345,6 +358,41 @@ async def test_small_max_file_size_is_bad(tmp_path: Path, standin: StandIn, ids:
     found = await server.server(machine(tmp_path, job(standin, ids)))
     assert named(found, "MaxFileSize").mark is Mark.BAD
     assert "5 MiB" in named(found, "MaxFileSize").cure
+
+
+def page_job(standin: StandIn, ids: CallIds, **more: str) -> dict[str, str]:
+    """A job that records a page, with the token of an ordinary bot."""
+    page = {"PUBLISH": "post", "RECORD_URL": "https://example.com/", "AUTH_TOKEN": standin.state.poster_token}
+    return job(standin, ids, **{**page, **more})
+
+
+async def test_bot_that_posts_a_page_needs_no_plugin(tmp_path: Path, standin: StandIn, ids: CallIds) -> None:
+    """Its token is no fault, and a small MaxFileSize none: the recording is cut. The plugin is not asked."""
+    standin.state.knobs = attrs.evolve(standin.state.knobs, max_file_size=4 * 2**20)
+    found = await server.server(machine(tmp_path, page_job(standin, ids)))
+    skipped = {"certificate", *server.OF_A_CALL}
+    assert {finding.name: finding.mark for finding in found} == {
+        name: Mark.SKIPPED if name in skipped else Mark.OK for name in server.STEPS
+    }
+    assert "posted in" in named(found, "MaxFileSize").value
+    assert not [entry.path for entry in standin.requests() if "/plugins/" in entry.path or entry.method != "GET"]
+
+
+async def test_limit_below_ten_seconds_cannot_be_cut_to(tmp_path: Path, standin: StandIn, ids: CallIds) -> None:
+    """A part begins with a key frame, and there is one in ten seconds."""
+    standin.state.knobs = attrs.evolve(standin.state.knobs, max_file_size=2**20)
+    found = named(await server.server(machine(tmp_path, page_job(standin, ids))), "MaxFileSize")
+    assert (found.mark, "MaxFileSize" in found.cure) == (Mark.BAD, True)
+
+
+@pytest.mark.parametrize("page", [True, False], ids=["a page", "a call"])
+async def test_bot_that_is_in_no_channel_is_bad(tmp_path: Path, standin: StandIn, ids: CallIds, page: bool) -> None:
+    """The job would say so at its start."""
+    standin.state.knobs = attrs.evolve(standin.state.knobs, forbidden=["member"])
+    environment = page_job(standin, ids) if page else job(standin, ids, PUBLISH="post")
+    found = named(await server.server(machine(tmp_path, environment)), "token")
+    assert (found.mark, found.data["code"]) == (Mark.BAD, "not_a_member")
+    assert "Add the bot" in found.cure
 
 
 @pytest.mark.parametrize(("off_s", "mark"), [(30.0, Mark.WARNING), (-600.0, Mark.BAD)])

@@ -199,7 +199,7 @@ class Settings:
             except SettingsError as error:
                 wrong.append(error)
         for variable in TABLE:
-            if variable.field in values and (refusal := _refusal(variable, values)):
+            if variable.field in values and (refusal := refused_value(variable, values)):
                 shown = variable.kind.shown(values[variable.field])
                 wrong.append(_refused(variable, f"invalid config: {variable.original_name} {refusal}", shown))
         if wrong:
@@ -295,7 +295,7 @@ def usable_hooks(environment: Mapping[str, str]) -> Hooks:
     return Hooks(**values)
 
 
-def _refusal(variable: Variable, values: Mapping[str, Any]) -> str:
+def refused_value(variable: Variable, values: Mapping[str, Any]) -> str:
     """Return what is wrong with a value, also beside the others."""
     value, posts = values[variable.field], values.get("publish") == "post"
     if variable.field == "post_id" and not value and posts:

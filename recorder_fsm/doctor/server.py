@@ -6,6 +6,7 @@ It is only asked: nothing is reported, uploaded or posted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,13 +16,16 @@ from recorder_fsm.doctor.findings import Finding, Findings, Machine
 from recorder_fsm.doctor.wishes import SERVER
 from recorder_fsm.error_catalogue import advice
 from recorder_fsm.errors import PLUGIN_OFF, AccessRefused, MattermostError, RecorderError
+from recorder_fsm.mattermost.channel import ChannelBot
 from recorder_fsm.mattermost.inspection import Inspection
+from recorder_fsm.media.encode import KEYFRAME_EVERY_S
 from recorder_fsm.system.threads import in_daemon_thread
 from recorder_fsm.terminal.screen import Mark, size
 
 STEP_LIMIT_S = 8.0
 WHOLE_LIMIT_S = 14.0
 STEPS = ("site", "certificate", "clock", "token", "calls plugin", "recording page", "MaxFileSize")
+OF_A_CALL = ("calls plugin", "recording page")
 SKEW_S, MUCH_SKEW_S = 5.0, 120.0
 SOON_DAYS = 14
 FIRST_PART_BYTES = 5 * 2**20
@@ -59,6 +63,8 @@ class _Examination:
     def __init__(self, machine: Machine, asked: Inspection) -> None:
         self._machine = machine
         self._asked = asked
+        self._posts = machine.wishes.posts
+        self._call = not machine.wishes.values["record_url"]
         self._found: list[Finding] = []
         self._until = time.monotonic() + WHOLE_LIMIT_S
 
@@ -74,7 +80,9 @@ class _Examination:
         let_in = wishes.has(*SERVER) and await self._step("token", self._token)
         if not wishes.has(*SERVER):
             self._found.append(Finding("token", Mark.SKIPPED, wishes.without(*SERVER)))
-        if await self._step("calls plugin", self._plugin):
+        if not self._call:
+            self._found += [Finding(name, Mark.SKIPPED, "RECORD_URL: no call is recorded") for name in OF_A_CALL]
+        elif await self._step("calls plugin", self._plugin):
             await self._step("recording page", self._page)
         else:
             self._found.append(Finding("recording page", Mark.SKIPPED, "the plugin does not answer"))
@@ -128,8 +136,12 @@ class _Examination:
         return Finding("clock", mark, f"{abs(skew_s):.1f} s {side} the server's", cure, {"skew_s": round(skew_s, 1)})
 
     async def _token(self) -> Finding:
+        if not self._call:
+            await self._look_at_channel()
         me = await in_daemon_thread(self._asked.me)
         name, is_bot = str(me.get("username", "")), bool(me.get("is_bot"))
+        if not self._call:
+            return Finding("token", Mark.OK, f"valid, of {name or 'a user'}", data={"username": name})
         try:
             await in_daemon_thread(self._asked.name_for, str(self._machine.wishes.values["call_id"]))
         except AccessRefused as error:
@@ -137,7 +149,27 @@ class _Examination:
                 value = f"it is the token of {'the bot' if is_bot else 'the user'} {name}, not of the Calls bot"
                 return Finding("token", Mark.BAD, value, _cure("token", error), {"username": name})
             raise
+        if self._posts:
+            await self._look_at_channel()
         return Finding("token", Mark.OK, f"valid, and the bot's ({name or 'unnamed'})", data={"username": name})
+
+    async def _look_at_channel(self) -> None:
+        """Look as the start of a job does whether its recording could be posted; raises what is in the way."""
+        values = self._machine.wishes.values
+        if not values["call_id"]:
+            return
+        channel = ChannelBot(
+            site_url=str(values["site_url"]),
+            token=str(values["auth_token"]),
+            channel_id=str(values["call_id"]),
+            root_id=str(values["post_id"]),
+            recording_id="",
+            ca_file=values["tls_ca_cert_file"],
+        )
+        try:
+            await channel.check(STEP_LIMIT_S)
+        finally:
+            channel.close()
 
     async def _plugin(self) -> Finding:
         try:
@@ -152,23 +184,25 @@ class _Examination:
 
     async def _file_size(self) -> Finding:
         """Compare with the longest recording that the plugin allows; one that is larger is sent in parts."""
-        limit = await in_daemon_thread(self._asked.max_file_size)
-        try:
-            config = await in_daemon_thread(self._asked.plugin_config)
-            minutes = int(config.get("MaxRecordingDuration") or USUAL_MINUTES)
-        except (MattermostError, TypeError, ValueError):
-            minutes = USUAL_MINUTES
+        limit, minutes = await in_daemon_thread(self._asked.max_file_size), USUAL_MINUTES
+        if self._call:
+            with contextlib.suppress(MattermostError, TypeError, ValueError):
+                config = await in_daemon_thread(self._asked.plugin_config)
+                minutes = int(config.get("MaxRecordingDuration") or USUAL_MINUTES)
         longest = self._machine.wishes.hour_bytes * minutes // 60
         whole = f"a recording of {minutes} minutes has {size(longest)} at most"
         data = {"max_file_size": limit, "longest_bytes": longest, "longest_minutes": minutes}
         if limit is None:
             cure = "Look at FileSettings.MaxFileSize: uploads begin with a part of 5 MiB."
             return Finding("MaxFileSize", Mark.WARNING, f"the server does not tell it; {whole}", cure, data)
-        if limit < FIRST_PART_BYTES:
-            cure = "Set FileSettings.MaxFileSize to 5 MiB or more: uploads begin with a part of that size."
+        least = FIRST_PART_BYTES
+        cure = "Set FileSettings.MaxFileSize to 5 MiB or more: uploads begin with a part of that size."
+        if self._posts:  # it is cut where a key frame is
+            least, cure = self._machine.wishes.hour_bytes * KEYFRAME_EVERY_S // 3600, advice("cut")
+        if limit < least:
             return Finding("MaxFileSize", Mark.BAD, f"{size(limit)}; {whole}", cure, data)
         parts = -(-longest // limit)
-        sent = f", sent in {parts} parts" if parts > 1 else ""
+        sent = f", {'posted' if self._posts else 'sent'} in {parts} parts" if parts > 1 else ""
         return Finding("MaxFileSize", Mark.OK, f"{size(limit)}; {whole}{sent}", data=data)
 
 
@@ -178,7 +212,8 @@ def _cure(name: str, error: MattermostError) -> str:
     if error.code == PLUGIN_OFF:
         return "Enable the Calls plugin in the System Console."
     if name == "token":
-        return "Use a present token of the Calls bot, as each job gets one. Recording needs an Enterprise licence."
+        usual = "Use a present token of the Calls bot, as each job gets one. Recording needs an Enterprise licence."
+        return usual if error.code == AccessRefused.code else advice(error.code) or usual
     if name == "recording page":
         return "A proxy may drop the header X-Calls-Recorder, or the plugin may be too old."
     if name == "site":

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from recorder_fsm.config.settings import TABLE
+from recorder_fsm.config.settings import TABLE, refused_value
 from recorder_fsm.plain_text import keep_secret
 
 SERVER = ("SITE_URL", "AUTH_TOKEN")
@@ -38,7 +38,7 @@ class Wishes:
             raw, kind = environment.get(variable.name, ""), variable.kind
             try:
                 value = kind.read(raw)
-                refusal = kind.refusal(value)
+                refusal = refused_value(variable, {**values, variable.field: value})
             except ValueError as error:
                 value, refusal = raw, str(error)
             if refusal:
@@ -52,6 +52,11 @@ class Wishes:
     def has(self, *names: str) -> bool:
         """Tell whether all of these are set, and right."""
         return all(name in self.given and name not in self.wrong for name in names)
+
+    @property
+    def posts(self) -> bool:
+        """Whether the recording is posted by Mattermost's own API."""
+        return bool(self.values["publish"] == "post")
 
     def without(self, *names: str) -> str:
         """Return why what needs these settings is skipped."""
