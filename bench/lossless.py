@@ -64,8 +64,7 @@ async def capture(name: str, scene: dict[str, Any], point: Point, path: Path, se
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         async with StandIn(data_dir=Path(folder), knobs={"start_limit_s": None}) as standin:
             ids = standin.create_call(scene=scene)
-            joined = lambda: standin.hub.in_call(ids.call_id)  # noqa: E731 - a name for one argument
-            async with stage(standin.url, ids, joined, width=point.width, height=point.height) as held:
+            async with stage(standin, ids, width=point.width, height=point.height) as held:
                 await _grab(held, point, path, seconds)
     stamps = tuple(round(at_s * 1e6) for at_s, _ in await packets(path))
     if not stamps:

@@ -157,9 +157,7 @@ async def reference_job(
     """Start the reference in a new call of its own."""
     ids = standin.create_call(scene=scene)
     before = {child.pid for child in psutil.Process().children()}
-    async with stage(
-        standin.url, ids, lambda: standin.hub.in_call(ids.call_id), width=point.width, height=point.height
-    ) as held:
+    async with stage(standin, ids, width=point.width, height=point.height) as held:
         mine = [
             child.pid
             for child in psutil.Process().children()

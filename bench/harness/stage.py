@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from recorder_fsm.browser.launch_options import chromium_args, insecure_origins,
 from recorder_fsm.browser.profile import prepare
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.display import Display
+from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.system.process import ChildProcess
 
@@ -52,10 +53,8 @@ def base_environment(runtime: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def stage(
-    url: str, ids: CallIds, joined: Callable[[], object], *, width: int, height: int
-) -> AsyncIterator[Stage]:
-    """Show the call `ids` of the stand-in at `url`; ready when `joined` says so, and the page is at rest."""
+async def stage(standin: StandIn, ids: CallIds, *, width: int, height: int) -> AsyncIterator[Stage]:
+    """Show the call `ids` of the stand-in; ready when the page has joined it, and is at rest."""
     with tempfile.TemporaryDirectory(prefix="stage-", ignore_cleanup_errors=True) as folder:
         runtime = Path(folder)  # short: a Unix socket's path is limited to 107 bytes
         (runtime / "tmp").mkdir()
@@ -67,20 +66,22 @@ async def stage(
             prepare(runtime)
             chromium = await ChildProcess.spawn(
                 "Chromium",
-                [*_command(url, ids, width, height), f"--user-data-dir={runtime / 'profile'}", _page(url, ids)],
+                [
+                    *_command(standin.url, width, height),
+                    f"--user-data-dir={runtime / 'profile'}",
+                    _page(standin.url, ids),
+                ],
                 env={**env, **display.env, **audio.env},
             )
             try:
-                async with asyncio.timeout(JOINED_LIMIT_S):
-                    while not joined():  # noqa: ASYNC110 - the page tells the stand-in, not us
-                        await asyncio.sleep(0.05)
+                await standin.wait_for(lambda: standin.hub.in_call(ids.call_id), JOINED_LIMIT_S)
                 await asyncio.sleep(SHOWN_S)
                 yield Stage(display, audio, chromium, runtime, width, height)
             finally:
                 await chromium.stop(wait_s=CLOSE_S)
 
 
-def _command(url: str, ids: CallIds, width: int, height: int) -> list[str]:
+def _command(url: str, width: int, height: int) -> list[str]:
     # One pixel more in each direction: without a window manager, Chromium's window is so much smaller than asked for.
     args = chromium_args(
         width=width + 1, height=height + 1, secure_anyway=insecure_origins(url, dev_mode=False), extra=()
