@@ -48,6 +48,16 @@ def listed_holes(holes: Sequence[Hole]) -> str:
     return ", ".join([*shown, *([f"and {len(holes) - SHOWN} more"] if len(holes) > SHOWN else [])])
 
 
+def total_s(spans: Sequence[Span]) -> float:
+    """Return how long all of them are together."""
+    return sum(end - begin for begin, end in spans)
+
+
+def longest_s(spans: Sequence[Span]) -> float:
+    """Return how long the longest of them is, 0 where there is none."""
+    return max((end - begin for begin, end in spans), default=0.0)
+
+
 def listed_spans(spans: Sequence[Span], count: int | None = None) -> str:
     """Return where the first of them are; `count`: how many there are, if these are not all."""
     more = (count or len(spans)) - len(spans[:SHOWN])

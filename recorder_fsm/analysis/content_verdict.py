@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recorder_fsm.analysis.check import SHOWN, Check, counted, listed_spans
+from recorder_fsm.analysis.check import SHOWN, Check, counted, listed_spans, longest_s, total_s
 from recorder_fsm.analysis.examination import Examination
 
 BLACK_WARN_S, BLACK_BAD_SHARE = 1.0, 0.5
@@ -22,14 +22,14 @@ def judge_black(found: Examination) -> Iterator[Check]:
     if not found.video:
         return
     spans = found.played.black
-    total = sum(end - begin for begin, end in spans)
+    total = total_s(spans)
     value = f"{total:.1f} s: {listed_spans(spans)}" if spans else "none"
     if _share_of(total, found) > BLACK_BAD_SHARE:
         yield Check(
             "black", value, "bad", "Most of the video is black: the call's page was not on the screen.",
             "Look at last-screen.png and the log of the job. A call's page is dark grey, never black.",
         )  # fmt: skip
-    elif max((end - begin for begin, end in spans), default=0.0) >= BLACK_WARN_S:
+    elif longest_s(spans) >= BLACK_WARN_S:
         yield Check(
             "black", value, "warning", "The screen was black. A call's page is dark grey, so something covered it.",
             "Nothing, if somebody shared a black screen then; else look in the job's log at these times.",
@@ -43,11 +43,11 @@ def judge_frozen(found: Examination) -> Iterator[Check]:
     if not found.video:
         return
     spans = found.played.frozen
-    longest = max((end - begin for begin, end in spans), default=0.0)
+    longest = longest_s(spans)
     value = "never for 2 s"
     if spans:
         by_length = sorted(sorted(spans, key=lambda span: span[0] - span[1])[:SHOWN])
-        total = sum(end - begin for begin, end in spans)
+        total = total_s(spans)
         listed = listed_spans(by_length, len(spans))
         value = f"{total:.1f} s in {counted(len(spans), 'span')}, longest {longest:.1f} s: {listed}"
     whole = _share_of(longest, found) > 0.99 and longest >= FROZEN_ALL_S
@@ -66,7 +66,7 @@ def judge_silent(found: Examination) -> Iterator[Check]:
     if not found.audio:
         return
     spans = found.played.silent
-    total = sum(end - begin for begin, end in spans)
+    total = total_s(spans)
     value = f"{total:.1f} s: {listed_spans(spans)}" if spans else "never for 2 s"
     if _share_of(total, found) > 0.99 and found.length_s >= SILENT_ALL_S:
         yield Check(
@@ -97,7 +97,7 @@ def judge_loudness(found: Examination) -> Iterator[Check]:
             "It is louder than full scale: it may crackle.",
             "Nothing, if it sounds well; else lower it: ffmpeg -i IN -c:v copy -af volume=-3dB OUT.mp4",
         )
-    elif integrated is not None and integrated < QUIET_LUFS and _share_of(_silence_s(found), found) < 0.99:
+    elif integrated is not None and integrated < QUIET_LUFS and _share_of(total_s(found.played.silent), found) < 0.99:
         yield Check(
             "loudness", value, "warning", "It is very quiet: many people will not understand it.",
             "Raise it: ffmpeg -i IN -c:v copy -af loudnorm=I=-18 OUT.mp4",
@@ -109,7 +109,3 @@ def judge_loudness(found: Examination) -> Iterator[Check]:
 def _share_of(total_s: float, found: Examination) -> float:
     """Return a time as a share (0 to 1) of the recording."""
     return total_s / found.length_s if found.length_s else 0.0
-
-
-def _silence_s(found: Examination) -> float:
-    return sum(end - begin for begin, end in found.played.silent)

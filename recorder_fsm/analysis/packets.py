@@ -38,6 +38,11 @@ class Track:
         return [Hole(at, end - at) for at, end in zip(self.times_s, ends, strict=False) if end - at > over_s]
 
     @property
+    def longest_hole_s(self) -> float:
+        """The longest time in which nothing new comes."""
+        return max((hole.duration_s for hole in self.holes(0.0)), default=0.0)
+
+    @property
     def usual_s(self) -> float:
         """The most usual time between two frames."""
         steps = sorted(later - at for at, later in pairwise(self.times_s))

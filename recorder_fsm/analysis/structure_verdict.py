@@ -119,16 +119,16 @@ def judge_gaps(found: Examination) -> Iterator[Check]:
     """Say where no frame or no audio came."""
     if found.video and found.video.times_s:
         holes = found.video.holes(HOLE_S)
-        longest = max((hole.duration_s for hole in found.video.holes(0.0)), default=0.0)
+        longest_s = found.video.longest_hole_s
         if holes:
             yield Check(
                 "frame gaps",
-                f"{counted(len(holes), 'gap')} over {HOLE_S:g} s, longest {longest:.3f} s: {listed_holes(holes)}",
+                f"{counted(len(holes), 'gap')} over {HOLE_S:g} s, longest {longest_s:.3f} s: {listed_holes(holes)}",
                 "warning", "No frame came for that long: the last one stands still. What happened there is not in it.",
                 "Compare with the gaps in the job's report: a restart of the capture leaves one.",
             )  # fmt: skip
         else:
-            yield Check("frame gaps", f"longest {longest:.3f} s")
+            yield Check("frame gaps", f"longest {longest_s:.3f} s")
     if found.audio and found.audio.times_s:
         holes = found.audio.holes(AUDIO_HOLE_S)
         if holes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,11 @@ def _shown(name: str, lines: Sequence[Check], columns: int) -> Iterator[Line]:
     width = max(len(line.name) for line in lines)
     for line in lines:
         indent = " " * (width + 11)
-        value = textwrap.fill(line.value, columns, initial_indent=indent, subsequent_indent=indent).strip()
-        yield line.rating, f"{line.name:{width}}  {value}"
+        fill = partial(textwrap.fill, width=columns, initial_indent=indent, subsequent_indent=indent)
+        yield line.rating, f"{line.name:{width}}  {fill(line.value).strip()}"
         for text in (line.meaning, f"What to do: {line.advice}" if line.advice else ""):
             if text:
-                yield (
-                    None,
-                    textwrap.fill(
-                        text, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False
-                    ),
-                )
+                yield None, fill(text, break_long_words=False)
     faults = [counted(sum(line.rating == rating for line in lines), name) for rating, name in
               (("bad", "fault"), ("warning", "warning"))]  # fmt: skip
     told = " and ".join(text for text in faults if not text.startswith("0 "))
@@ -117,7 +113,6 @@ def _shown(name: str, lines: Sequence[Check], columns: int) -> Iterator[Line]:
 def _measures(found: Examination) -> dict[str, object]:
     container, played = found.container, found.played
     loud = played.loudness
-    both = found.video is not None and found.audio is not None
     return {
         "container": {
             "format": container.kind,
@@ -129,9 +124,7 @@ def _measures(found: Examination) -> dict[str, object]:
         "length_s": found.length_s,
         "video": _video(found),
         "audio": _audio(found),
-        "av_length_difference_s": found.video.end_s - found.audio.end_s
-        if both and found.video and found.audio
-        else None,
+        "av_length_difference_s": found.video.end_s - found.audio.end_s if found.video and found.audio else None,
         "black": _spans(played.black),
         "frozen": _spans(played.frozen),
         "silent": _spans(played.silent),
@@ -158,7 +151,7 @@ def _video(found: Examination) -> dict[str, object] | None:
         "rotation_deg": stream.rotation_deg,
         "frames": len(track.times_s),
         **_times(track, HOLE_S),
-        "longest_gap_s": max((hole.duration_s for hole in track.holes(0.0)), default=0.0),
+        "longest_gap_s": track.longest_hole_s,
         "key_frames": len(track.keys_s),
         "key_interval_s": track.key_interval_s,
     }
