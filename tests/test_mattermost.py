@@ -8,7 +8,6 @@ import json
 import shutil
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ QUICK = RetryTiming(
     first_wait_s=0, settle_s=0, connect_s=1, read_s=1, save_read_s=1, call_limit_s=2, watch_s=0.02, post_settle_s=0
 )
 LIMIT_S = 5.0
+PATIENT = RetryTiming(first_wait_s=0, connect_s=60, read_s=60, call_limit_s=60)
+"""With this, only the limit that a caller gives ends a request that hangs."""
 
 
 @pytest.fixture
@@ -174,13 +175,14 @@ async def test_filename_of_nothing_is_a_failure(standin: StandIn, bot: CallsBot)
         await bot.filename(LIMIT_S)
 
 
-async def test_filename_gives_up_in_time_when_the_server_hangs(standin: StandIn, bot: CallsBot) -> None:
+async def test_filename_gives_up_in_time_when_the_server_hangs(standin: StandIn, ids: CallIds) -> None:
     """A server that never answers costs no more than the limit."""
     standin.set_faults({"route": "filename", "kind": "hang", "times": 0})
-    begun = time.monotonic()
-    with pytest.raises(ServerUnavailable):
-        await bot.filename(0.3)
-    assert time.monotonic() - begun < 1.5
+    bot = bot_for(standin.url, ids, PATIENT)
+    async with asyncio.timeout(10):
+        with pytest.raises(ServerUnavailable):
+            await bot.filename(0.3)
+    bot.close()
 
 
 async def test_started_goes_out_with_the_wire_keys(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
@@ -366,12 +368,13 @@ async def test_post_in_the_thread_is_tried_once_and_never_raises(
     assert len(standin.requests()) == 1
 
 
-async def test_post_in_the_thread_gives_up_in_time(standin: StandIn, bot: CallsBot) -> None:
+async def test_post_in_the_thread_gives_up_in_time(standin: StandIn, ids: CallIds) -> None:
     """A server that hangs keeps nobody beyond the limit."""
     standin.set_faults({"route": "any", "kind": "hang", "times": 0})
-    begun = time.monotonic()
-    assert await bot.post_in_thread("No audio.", 0.3) is False
-    assert time.monotonic() - begun < 1.5
+    bot = bot_for(standin.url, ids, PATIENT)
+    async with asyncio.timeout(10):
+        assert await bot.post_in_thread("No audio.", 0.3) is False
+    bot.close()
 
 
 async def test_failed_text_reaches_the_host(standin: StandIn, ids: CallIds, bot: CallsBot) -> None:
@@ -504,9 +507,8 @@ async def test_answer_that_dribbles_in_is_cut_off(ids: CallIds) -> None:
     timing = RetryTiming(first_wait_s=0, connect_s=0.2, read_s=0.2, call_limit_s=0.3)
     async with raw_server(dribble) as url:
         bot = bot_for(url, ids, timing)
-        begun = time.monotonic()
-        assert await bot.max_file_size() is None
-        assert time.monotonic() - begun < 2
+        async with asyncio.timeout(10):
+            assert await bot.max_file_size() is None
         bot.close()
 
 
