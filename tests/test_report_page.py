@@ -134,6 +134,17 @@ def test_killed_job_is_told_from_its_journal_and_its_log(tmp_path: Path) -> None
     assert nothing.of("h1") == ["The recorder ended without a report"]
 
 
+def test_moments_of_a_killed_job_have_their_place_in_the_recording(tmp_path: Path) -> None:
+    """A player finds there what the journal tells, though no report says where the recording begins."""
+    journal = [
+        {"at": left_jobs.at(0), "fact": "process_started"},
+        {"at": left_jobs.at(4), "fact": "announced", "notice": "given", "head_s": 0.1},
+        {"at": left_jobs.at(10.25), "fact": "moved", "event": "capture_lost", "to": "recording", "keeps": True},
+    ]
+    page = page_of(left_jobs.leave(tmp_path / RECORDING, journal=journal))
+    assert {"10.25 s", "6.25 s"} <= set(page.of("td"))
+
+
 ENDINGS: dict[str, tuple[dict[str, Any], str]] = {
     "ended by a fault": (
         {"outcome": "done", "published": {"file_id": "f"}, "cause": {"code": "browser", "sentence": "It broke."}},

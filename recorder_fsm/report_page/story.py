@@ -253,13 +253,16 @@ def _from_report(report: Mapping[str, Any]) -> tuple[Moment, ...]:
 
 
 def _from_journal(facts: Sequence[Mapping[str, Any]]) -> tuple[Moment, ...]:
+    return tuple(_moment(at_s, fact) for at_s, fact in _named(facts, "moved"))
+
+
+def _named(facts: Sequence[Mapping[str, Any]], name: str) -> Iterable[tuple[float, Mapping[str, Any]]]:
+    """Return the facts of this name, each behind the seconds from the first fact of all to it."""
     began_at = _first_moment(facts)
-    found = []
     for fact in facts:
         at = seconds_of(text(fact.get("at")))
-        if fact.get("fact") == "moved" and at is not None and began_at is not None:
-            found.append(_moment(max(0.0, at - began_at), fact))
-    return tuple(found)
+        if fact.get("fact") == name and at is not None and began_at is not None:
+            yield max(0.0, at - began_at), fact
 
 
 def _moment(at_s: float, fact: Mapping[str, Any]) -> Moment:
@@ -299,12 +302,7 @@ def _begin_s(report: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]) -> f
     after_s, lag_s = number(report.get("started_after_s")), number(report.get("started_lag_s"))
     if after_s is not None:
         return max(0.0, after_s - (lag_s or 0.0))
-    began_at = _first_moment(facts)
-    for fact in facts:
-        at = seconds_of(text(fact.get("at")))
-        if fact.get("fact") == "announced" and at is not None and began_at is not None:
-            return max(0.0, at - began_at)
-    return None
+    return next((at_s for at_s, _ in _named(facts, "announced")), None)
 
 
 def missing_s(gaps: Iterable[Gap]) -> Mapping[str, float]:
