@@ -136,7 +136,7 @@ def test_killed_job_is_told_from_its_journal_and_its_log(tmp_path: Path) -> None
 
 def test_moments_of_a_killed_job_have_their_place_in_the_recording(tmp_path: Path) -> None:
     """A player finds there what the journal tells, though no report says where the recording begins."""
-    journal = [
+    journal: list[left_jobs.Facts] = [
         {"at": left_jobs.at(0), "fact": "process_started"},
         {"at": left_jobs.at(4), "fact": "announced", "notice": "given", "head_s": 0.1},
         {"at": left_jobs.at(10.25), "fact": "moved", "event": "capture_lost", "to": "recording", "keeps": True},
