@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
@@ -39,5 +40,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PASSED:
         target = os.environ.get("FAULT_TABLE")
         some = os.environ.get("FAULT_ROWS") == "some"
-        for line in write_table(PASSED, Path(target) if target else None, keep=some):
+        for line in write_table(PASSED, Path(target) if target else None, on=datetime.now(UTC).date(), keep=some):
             terminalreporter.write_line(line)

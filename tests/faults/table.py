@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 from tests.faults.scene import Row
 
 BEGIN, END = "<!-- fault table: written by `make faults` -->", "<!-- end of the fault table -->"
-HEAD = "| Row | What was done | Noticed as | After (s) | Meeting lost (s) | Published | Exit code | Processes left |"
+HEAD = (
+    "| Row | What was done | Noticed as | After (s) | Meeting lost (s) | Published | Exit code | Processes left "
+    "| Played on |"
+)
 _NOTICE, _LOST = 3, 4
 """The columns that have a worst value."""
 
 
-def write_table(rows: Sequence[Row], target: Path | None, *, keep: bool = False) -> list[str]:
-    """Return the table's lines, and put them into `target` where one is given.
+def write_table(rows: Sequence[Row], target: Path | None, *, on: date, keep: bool = False) -> list[str]:
+    """Return the table's lines, and put them into `target` where one is given. `on`: the day of this run.
 
-    With `keep`, rows of the table in `target` that are not among `rows` stay: those were not played this time.
+    With `keep`, rows of the table in `target` that are not among `rows` stay, with their own day: those were not played
+    this time.
     """
-    shown = [_cells(row) for row in rows]
+    shown = [[*_cells(row), on.isoformat()] for row in rows]
     text = target.read_text(encoding="utf-8") if target else ""
     if keep:
         played = {tuple(cells[:2]) for cells in shown}
         shown += [cells for cells in _read(text) if tuple(cells[:2]) not in played]
     shown.sort(key=lambda cells: in_order(cells[0]))
-    lines = [HEAD, "|---" * 8 + "|", *("| " + " | ".join(cells) + " |" for cells in shown)]
+    lines = [HEAD, "|---" * HEAD.count(" | ") + "|---|", *("| " + " | ".join(cells) + " |" for cells in shown)]
     lines += ["", f"Worst notice {_worst(shown, _NOTICE):.1f} s, worst meeting lost {_worst(shown, _LOST):.1f} s."]
     if target is not None:
         table = "\n".join(lines)
