@@ -7,6 +7,8 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import psutil
+
 from bench.parts import cpu_s
 from bench.results import Row
 from bench.running import PATIENT, OurJob, our_job
@@ -40,6 +42,11 @@ async def measure(runs: int, jobs: int, point: Point = DEFAULT) -> list[Row]:
 
 
 async def _cpu_until_started(job: OurJob) -> float:
-    """Return the seconds of CPU of the job's programs, ended ones too, when the server has its `started`."""
+    """Return the seconds of CPU of the job's programs, ended ones too, when the server has its `started`.
+
+    One that is just ending has no command line any more, and counts nevertheless: the driver ends then.
+    """
     await job.started()
-    return sum(cpu_s(pid, with_ended=True) for pid in job.processes())
+    recorder = psutil.Process(job.child.pid)
+    everyone = (recorder, *recorder.children(recursive=True))
+    return sum(cpu_s(process.pid, with_ended=True) for process in everyone)
