@@ -122,6 +122,7 @@ class JobResources:
             subject=subject,
             ca_file=settings.tls_ca_cert_file,
             on_people=self._people.take if settings.timeline != "off" else None,
+            frame_rate=settings.frame_rate,
         )
         return Browser(launch, self._look_at_the_fault, self._report.note)
 

@@ -151,7 +151,12 @@ async def site() -> AsyncIterator[Site]:
 
 
 def launch(
-    runtime: Path, origin: str | None, *env: dict[str, str], extra: Sequence[str] = (), microphone: bool = True
+    runtime: Path,
+    origin: str | None,
+    *env: dict[str, str],
+    extra: Sequence[str] = (),
+    microphone: bool = True,
+    frame_rate: int | None = None,
 ) -> Launch:
     """Return how Chromium starts for the call page of a site, or, without one, for any page."""
     (runtime / "tmp").mkdir(exist_ok=True)
@@ -170,6 +175,7 @@ def launch(
             secure_anyway=(),
             page=CallPage if origin else WebPage,
         ),
+        frame_rate=frame_rate,
     )
 
 
@@ -301,7 +307,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], limit_s: float 
 
 
 @asynccontextmanager
-async def held(*switches: str, foreign: bool = False) -> AsyncIterator[Held]:
+async def held(*switches: str, foreign: bool = False, frame_rate: int | None = None) -> AsyncIterator[Held]:
     """Start all of it in a short path: a Unix socket's is limited to 107 bytes. `switches`: `{site}` is its address.
 
     `foreign`: as for a page that is no call's.
@@ -328,7 +334,9 @@ async def held(*switches: str, foreign: bool = False) -> AsyncIterator[Held]:
         ):
             extra = [one.format(site=there.origin.removeprefix("http://")) for one in switches]
             origin = None if foreign else there.origin
-            how = launch(runtime, origin, display.env, audio.env, extra=extra, microphone=not foreign)
+            how = launch(
+                runtime, origin, display.env, audio.env, extra=extra, microphone=not foreign, frame_rate=frame_rate
+            )
             async with Browser(how, no_look, no_note) as browser:
                 await browser.connect(driver.playwright)
                 yield Held(there, display, audio, driver, browser, runtime, told)

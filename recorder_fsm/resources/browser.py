@@ -59,7 +59,10 @@ PIPE_ARGS = ["--remote-debugging-pipe", "about:blank"]
 
 @attrs.frozen
 class Launch:
-    """How Chromium is to be started. `on_people` hears who talks (`people_hook.js`); None: nobody listens."""
+    """How Chromium is to be started. `on_people` hears who talks (`people_hook.js`); None: nobody listens.
+
+    `frame_rate`: of the recording; None: the page draws as often as it can.
+    """
 
     args: list[str]
     env: Mapping[str, str]
@@ -70,6 +73,7 @@ class Launch:
     subject: Subject
     ca_file: Path | None = None
     on_people: Callable[[object, object], None] | None = None
+    frame_rate: int | None = None
 
 
 class Browser:
@@ -191,7 +195,7 @@ class Browser:
 
     async def _start(self) -> None:
         launch = self._launch
-        prepare(launch.runtime)
+        prepare(launch.runtime, launch.frame_rate)
         devtools = self._devtools = DevTools()
         theirs = await devtools.open()
         with theirs:
