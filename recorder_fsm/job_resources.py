@@ -19,6 +19,7 @@ from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import Spec, Watch
 from recorder_fsm.media.encode import CaptureSettings
 from recorder_fsm.media.people import People
+from recorder_fsm.media.presets import PresetLadder
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.resources.audio import AudioServer
 from recorder_fsm.resources.browser import Browser, Launch
@@ -62,6 +63,7 @@ class JobResources:
         self._directory = directory
         self._report = report
         self._timeline = timeline
+        self._ladder = PresetLadder(settings.video_preset)
         self._people = People(directory.people, lambda: timeline.captured_s)
         self._proxies = proxies
         runtime = directory.runtime
@@ -150,6 +152,7 @@ class JobResources:
             self._directory.segment,
             {**self._env, **self._display.env, **self._audio.env},
             self._report.note,
+            ladder=self._ladder,
         )
 
 

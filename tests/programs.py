@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -34,7 +36,7 @@ class Stage:
     runtime: Path
     notes: list[str] = attrs.Factory(list)
 
-    def capture(self, folder: Path, timeline: Timeline, **more: str) -> Capture:
+    def capture(self, folder: Path, timeline: Timeline, *, preset: str = "ultrafast", **more: str) -> Capture:
         """Return a capture that writes its segment into `folder`; its programs have `more` in their environment."""
         settings = CaptureSettings(
             width=WIDTH,
@@ -42,7 +44,7 @@ class Stage:
             frame_rate=RATE,
             video_rate_kbps=500,
             audio_rate_kbps=64,
-            preset="ultrafast",
+            preset=preset,
             display=self.display.env["DISPLAY"],
             audio_server=self.audio.address,
             audio_source=self.audio.monitor,
@@ -80,6 +82,29 @@ async def moving_screen(up: Stage) -> AsyncIterator[None]:
         yield
     finally:
         await window.stop()
+
+
+def slow_encoder(width: int, height: int) -> str:
+    """Return an ffmpeg that takes its time for the preset `veryfast`: four frames of that size in a second."""
+    return f"""#!{sys.executable} -IS
+import os, sys, time
+arguments = sys.argv[1:]
+if "veryfast" in arguments:
+    at = next(n for n, word in enumerate(arguments) if word.startswith("pipe:"))
+    video, (read_end, write_end) = int(arguments[at][5:]), os.pipe()
+    arguments[at] = f"pipe:{{read_end}}"
+    if not os.fork():
+        os.close(read_end)
+        while data := os.read(video, {width * height * 3 // 2 // 16}):
+            while data:
+                data = data[os.write(write_end, data):]
+            time.sleep(1 / 64)
+        os._exit(0)
+    os.close(write_end)
+    os.close(video)
+    os.set_inheritable(read_end, True)
+os.execv({shutil.which("ffmpeg")!r}, ["ffmpeg", *arguments])
+"""
 
 
 async def ask(*command: str, env: Mapping[str, str]) -> Finished:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import math
+import os
+import socket
 import subprocess
 import sys
 import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import pytest
 
@@ -401,3 +404,105 @@ def test_relay_needs_the_standard_library_only() -> None:
             imported.add(str(node.module))
     assert "select" in imported
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+# --- two outputs --------------------------------------------------------------------------------------------------
+
+
+class Told(Running):
+    """A relay that is told of a second output; `second` is what is read of that."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        super().__init__(process)
+        self._control = control
+        read_end, self._write_end = os.pipe()
+        self.second = os.fdopen(read_end, "rb", buffering=0)
+
+    def tell(self, words: str) -> str:
+        """Send a message; returns the answer. `also` goes with the second output."""
+        also = words.startswith("also")
+        socket.send_fds(self._control, [words.encode()], [self._write_end] if also else [])
+        if also:
+            os.close(self._write_end)
+        return self.said()
+
+    def said(self) -> str:
+        """Return the next line that is about the second output."""
+        while True:
+            line = self.errors.readline().decode()
+            assert line, "it has ended"
+            if line.startswith("second="):
+                return line.strip()
+
+
+@contextmanager
+def told_relay(start_s: float) -> Iterator[Told]:
+    pipe, (ours, theirs) = subprocess.PIPE, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-I", "-S", str(RELAY), f"{start_s:.6f}", str(theirs.fileno())]
+    with (
+        ours,
+        subprocess.Popen(
+            command, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=(theirs.fileno(),)
+        ) as process,
+    ):
+        theirs.close()
+        try:
+            it = Told(process, ours)
+            with it.second:
+                yield it
+        finally:
+            process.kill()
+
+
+def all_of(stream: IO[bytes]) -> bytes:
+    """Return everything up to the end of a stream."""
+    data = b""
+    while more := stream.read(1 << 16):
+        data += more
+    return data
+
+
+def test_second_output_begins_at_its_frame_and_goes_on_alone_with_the_same_samples() -> None:
+    """Two encoders hear the same, to the sample; the first one's input ends, and no sample is lost between them."""
+    with told_relay(now_s()) as it:
+        it.input.write(frames(RATE_HZ))
+        begin = RATE_HZ // 2
+        assert it.tell(f"also {begin}") == "second=open"
+        first = it.read(begin + 5000)
+        assert it.tell("only") == "second=closed"
+        first += all_of(it.output)
+        it.input.write(frames(RATE_HZ, 9))
+        second = b""
+        while len(second) <= len(first):
+            second += it.second.read(1 << 16)
+        code, said = it.end()
+        second += all_of(it.second)
+    assert second[: len(first) - begin * FRAME_BYTES] == first[begin * FRAME_BYTES :]
+    assert (code, said.count("Error")) == (0, 0)
+
+
+def test_second_output_that_nobody_reads_is_given_up_and_the_first_one_goes_on() -> None:
+    """An encoder that is tried and hangs must not hold up the one that records."""
+    with told_relay(now_s()) as it:
+        assert it.tell("also 100") == "second=open"
+        kept = it.read(2 * RATE_HZ)
+        assert it.said() == "second=lost"
+        assert it.tell("not") == "second=closed"
+        assert kept + it.read(RATE_HZ) == silence(3 * RATE_HZ)
+
+
+def test_second_output_whose_frame_has_passed_is_refused() -> None:
+    """Its encoder would hear everything too early."""
+    with told_relay(now_s()) as it:
+        it.read(RATE_HZ)
+        assert it.tell("also 48") == "second=late"
+        assert all_of(it.second) == b""
+        assert it.read(100) == silence(100)
+
+
+def test_relay_without_a_second_output_does_not_take_one_for_the_first() -> None:
+    """It was lost while the encoder took over: the capture begins anew, and is not silent for ever."""
+    with told_relay(now_s()) as it:
+        with pytest.raises(AssertionError, match="it has ended"):
+            it.tell("only")
+        assert it.process.wait(10) == 0

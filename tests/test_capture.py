@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from recorder_fsm.errors import CaptureError
+from recorder_fsm.media import audio_feed, segment_writer
 from recorder_fsm.media import timeline as timeline_module
 from recorder_fsm.media.encode import SILENCE_DBFS
 from recorder_fsm.media.grab import LONGEST_STILL_S
@@ -207,13 +208,9 @@ async def test_frozen_program_is_noticed_and_can_be_ended(
     capture: Capture, timeline: Timeline, live: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     """A process that is stopped neither ends nor writes: that no frame comes is the sign."""
-    for name, seconds in [
-        ("STALL_LIMIT_S", 1.2),
-        ("CHECK_EVERY_S", 0.1),
-        ("GRABBER_STOP_S", 0.2),
-        ("ENCODER_DRAIN_S", 0.5),
-    ]:
+    for name, seconds in [("STALL_LIMIT_S", 1.2), ("CHECK_EVERY_S", 0.1), ("ENCODER_DRAIN_S", 0.5)]:
         monkeypatch.setattr(capture_module, name, seconds)
+    monkeypatch.setattr(segment_writer, "GRABBER_STOP_S", 0.2)
     async with capture:
         await reached(timeline, 1.2)
         child(*words).send_signal(signal.SIGSTOP)
@@ -234,7 +231,7 @@ async def test_audio_that_stops_costs_no_frame(
     number: signal.Signals,
 ) -> None:
     """Silence is recorded instead, for as long as it takes; neither stream has a gap."""
-    monkeypatch.setattr(capture_module, "AUDIO_RETRY_S", 60.0)
+    monkeypatch.setattr(audio_feed, "RETRY_S", 60.0)
     async with moving_screen(up), capture:
         lost = asyncio.create_task(capture.lost())
         await reached(timeline, 1.0)
@@ -254,7 +251,7 @@ async def test_audio_grabber_comes_back_when_the_sound_server_does(
     capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, and with all else as it was."""
-    monkeypatch.setattr(capture_module, "AUDIO_RETRY_S", 60.0)
+    monkeypatch.setattr(audio_feed, "RETRY_S", 60.0)
     async with capture:
         encoder = pids(ENCODER)
         await until(lambda: pids(AUDIO_GRABBER))
@@ -271,7 +268,7 @@ async def test_killed_audio_grabber_is_tried_again_by_itself(
     capture: Capture, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nobody tells of a restart: the server never died."""
-    monkeypatch.setattr(capture_module, "AUDIO_RETRY_S", 0.1)
+    monkeypatch.setattr(audio_feed, "RETRY_S", 0.1)
     async with capture:
         await until(lambda: pids(AUDIO_GRABBER))
         before = pids(AUDIO_GRABBER)
@@ -335,22 +332,24 @@ async def test_start_that_failed_leaves_no_descriptor(up: Stage, tmp_path: Path,
 async def test_machine_at_its_limit_is_noted_once_for_each_step(up: Stage, tmp_path: Path, timeline: Timeline) -> None:
     """However often the frame rate goes down and up again in a meeting of hours."""
     capture = up.capture(tmp_path, timeline)
-    capture._segment = timeline.open(tmp_path / "live.mp4", 0.0)
+    writer = capture._writer_of(timeline.open(tmp_path / "live.mp4", 0.0))
     before = len(up.notes)
     low, lower = RATE * 2 // 3, RATE // 2
     for rate in (low, RATE, low, RATE, low, lower, low, RATE, lower):
-        assert capture._hear_grabber(f"dropped=9 late_ms=40 still_ms=0 rate={rate}")
+        assert capture._hear_grabber(writer, f"dropped=9 late_ms=40 still_ms=0 rate={rate}")
     noted = up.notes[before:]
     assert [str(low) in noted[0], str(lower) in noted[1], len(noted)] == [True, True, 2]
 
 
-async def test_encoder_without_a_frame_is_not_ready(tmp_path: Path, timeline: Timeline) -> None:
+async def test_encoder_without_a_frame_is_not_ready(up: Stage, tmp_path: Path, timeline: Timeline) -> None:
     """It reports every half second from its start on, also while it still waits for its input."""
-    capture = Capture(None, timeline, lambda _: tmp_path / "live.mp4", {}, print)  # type: ignore[arg-type]
-    capture._segment = timeline.open(tmp_path / "live.mp4", 0.0)
-    for line in ("frame=0", "progress=continue"):
-        assert capture._hear_encoder(line)
-    assert not capture._running.is_set()
+    writer = up.capture(tmp_path, timeline)._writer_of(timeline.open(tmp_path / "live.mp4", 0.0))
+    for line in ("frame=0", "total_size=0", "progress=continue"):
+        assert writer._hear_encoder(line)
+    assert not writer.running.is_set()
     for line in ("frame=1", "progress=continue"):
-        assert capture._hear_encoder(line)
-    assert capture._running.is_set()
+        assert writer._hear_encoder(line)
+    assert (writer.running.is_set(), writer.written.is_set()) == (True, False)
+    for line in ("total_size=5000", "progress=continue"):
+        assert writer._hear_encoder(line)
+    assert writer.written.is_set()

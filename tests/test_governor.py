@@ -1,10 +1,20 @@
-"""The governor: fewer frames where the encoder does not keep up, the asked rate again when there is room."""
+"""The governor: a quicker preset, then fewer frames where an encoder does not keep up; all again when there is room."""
 
 from __future__ import annotations
 
 import pytest
 
-from recorder_fsm.media.governor import STEADY_WINDOWS, WINDOW_S, Governor, rates
+from recorder_fsm.media.governor import (
+    PATIENT_WINDOWS,
+    QUICKER,
+    ROOMY_WINDOWS,
+    SLOW_WINDOWS,
+    SLOWER,
+    STEADY_WINDOWS,
+    WINDOW_S,
+    Governor,
+    rates,
+)
 
 
 def play(governor: Governor, seconds: float, *, takes_s: float, begin_s: float = 100.0) -> float:
@@ -78,3 +88,68 @@ def test_rates_begin_with_the_one_asked_for_and_fall(asked: int) -> None:
     assert found[0] == asked
     assert found == sorted(set(found), reverse=True)
     assert found[-1] >= 5
+
+
+# --- another preset -----------------------------------------------------------------------------------------------
+
+
+def windows(governor: Governor, count: int, *, takes_s: float, at_s: float = 100.0) -> list[tuple[str, int]]:
+    """Return wish and rate after each of so many windows."""
+    governor.take(at_s, lost=0, waited_s=0)  # a window begins with it
+    seen = []
+    for _ in range(count):
+        at_s = play(governor, WINDOW_S, takes_s=takes_s, begin_s=at_s)
+        seen.append((governor.wish, governor.rate))
+    return seen
+
+
+def test_quicker_preset_is_wished_for_before_the_rate_falls() -> None:
+    """Not for one bad window; where nothing comes of it the rate falls, and the wish is not repeated."""
+    seen = windows(Governor(30, quicker=True), 12, takes_s=0.045)
+    begin = seen.index((QUICKER, 30))
+    assert begin >= SLOW_WINDOWS - 1
+    assert seen[:begin] == [("", 30)] * begin
+    assert seen[begin : begin + PATIENT_WINDOWS] == [(QUICKER, 30)] * PATIENT_WINDOWS
+    assert set(seen[begin + PATIENT_WINDOWS :]) == {("", 20)}
+
+
+def test_rate_falls_at_once_where_there_is_no_quicker_preset() -> None:
+    """As ever."""
+    assert ("", 20) in windows(Governor(30, slower=True), 3, takes_s=0.045)
+
+
+def test_wish_is_over_when_frames_are_lost_no_more() -> None:
+    """A machine that was busy for ten seconds keeps its preset, where nobody was quicker."""
+    governor = Governor(30, quicker=True)
+    assert windows(governor, 3, takes_s=0.045)[-1] == (QUICKER, 30)
+    assert windows(governor, 3, takes_s=0.005, at_s=200.0)[-1] == ("", 30)
+
+
+def test_slower_preset_is_wished_for_after_long_and_with_room() -> None:
+    """A minute without a lost frame, of which the encoder is waited for a little."""
+    seen = windows(Governor(30, slower=True), ROOMY_WINDOWS + 3, takes_s=0.004)
+    assert [wish for wish, _ in seen].index(SLOWER) in (ROOMY_WINDOWS - 1, ROOMY_WINDOWS)
+    assert seen[-1] == (SLOWER, 30)
+
+
+def test_slower_preset_is_not_wished_for_without_room() -> None:
+    """An encoder that is waited for half the time would not do with twice the work."""
+    assert set(windows(Governor(30, slower=True), 40, takes_s=0.016)) == {("", 30)}
+
+
+def test_rate_rises_before_a_slower_preset_is_wished_for() -> None:
+    """First what was given up last."""
+    governor = Governor(30, slower=True)
+    windows(governor, 3, takes_s=0.045)
+    assert governor.rate < 30
+    seen = windows(governor, 60, takes_s=0.002, at_s=200.0)
+    assert [rate for wish, rate in seen if wish] == [30] * sum(wish == SLOWER for wish, _ in seen)
+    assert seen[-1] == (SLOWER, 30)
+
+
+def test_slower_preset_is_not_wished_for_of_a_screen_that_hardly_changes() -> None:
+    """It proves nothing."""
+    governor = Governor(30, slower=True)
+    for step in range(400):
+        governor.take(100.0 + step, lost=0, waited_s=0.001)
+    assert governor.wish == ""

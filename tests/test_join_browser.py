@@ -126,6 +126,27 @@ def expected(at_s: float) -> int:
     return 119 if 4 <= at_s < 6 else int(at_s * 30)
 
 
+@pytest.mark.parametrize(("first", "second"), [(OTHER, ZEROLATENCY), (ZEROLATENCY, OTHER)], ids=["down", "up"])
+def test_recording_plays_through_a_change_of_the_preset_and_jumps_around_it(
+    player: Page, tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    """The two encoders overlap by more than a second; nobody sees where the one follows the other."""
+    paths = [
+        segment(tmp_path / "live.mp4", 0, 5.4, codec=first),
+        segment(tmp_path / "live-2.mp4", 4, 4, codec=second),
+    ]
+    report = join(paths, tmp_path / "joined.mp4")
+    assert report.gaps == ()
+    assert load(player) == pytest.approx(8, abs=0.03)
+    for at_s in (4.51, 3.51, 4.02, 3.97, 6.01, 0.51, 5.41, 7.51):
+        assert player.evaluate(f"jump({at_s})") == int(at_s * 30), at_s
+    seen = player.evaluate("play(3.0, 6.5)")
+    assert seen[-1][0] >= 6.5
+    for at_s, number in seen:
+        assert (at_s - DRAWN_LATE_S) * 30 - 1 <= number <= (at_s + DRAWN_EARLY_S) * 30, at_s
+    assert player.evaluate("window.problem") is None
+
+
 def test_recording_jumps_over_a_gap_of_minutes(player: Page, tmp_path: Path) -> None:
     """A frame that lasts for five minutes is one that Chromium can jump into, and plays to its end."""
     paths = [segment(tmp_path / "live.mp4", 0, 3), segment(tmp_path / "live-2.mp4", 303, 3)]

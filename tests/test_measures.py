@@ -47,6 +47,25 @@ def test_audio_that_flowed_before_the_begin_has_no_skew(clock: list[float]) -> N
     assert measures(timeline)["audio_start_skew_s"] == 0.0
 
 
+def test_presets_are_told_with_the_time_of_each(clock: list[float]) -> None:
+    """In seconds of the recording; a restart with the same preset is no change."""
+    timeline = Timeline()
+    timeline.open(Path("a"), 0.0, "fast")
+    clock[0] += 2.0
+    timeline.begin()
+    for at_s, preset in ((10.0, "veryfast"), (20.0, "veryfast"), (30.0, "fast")):
+        clock[0] = 1002.0 + at_s
+        timeline.take_over(timeline.planned(Path("b"), 0.0, preset))
+    found = measures(timeline)
+    assert found["presets"] == [
+        {"preset": "fast", "from_s": 0.0},
+        {"preset": "veryfast", "from_s": 10.0},
+        {"preset": "fast", "from_s": 30.0},
+    ]
+    assert (found["lowest_preset"], found["preset_changes"]) == ("veryfast", 2)
+    assert json.dumps(found, allow_nan=False)
+
+
 def test_recording_without_anything_has_measures_too(clock: list[float]) -> None:
     """No audio came, and nothing was measured."""
     found = measures(Timeline())

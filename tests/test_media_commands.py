@@ -39,7 +39,7 @@ def encoder(settings: CaptureSettings = SETTINGS, *, from_s: float = 0.0) -> lis
 COMMANDS = {
     "video grabber": video_grabber_command("python3", SETTINGS),
     "audio grabber": audio_grabber_command(SETTINGS),
-    "relay": relay_command("python3", 12.5),
+    "relay": relay_command("python3", 12.5, 7),
     "encoder": encoder(),
     "remux": remux_command(SOURCE, TARGET),
     "poster": poster_command(SOURCE, TARGET, at_s=1.5),
@@ -85,9 +85,9 @@ def test_audio_grabber_takes_what_the_call_plays() -> None:
 def test_relay_begins_where_it_is_told() -> None:
     """By the clock that nobody can set; it sees nothing of the environment of a job."""
     command = COMMANDS["relay"]
-    assert command[-1] == "12.500000"
+    assert command[-2:] == ["12.500000", "7"]
     assert "-I" in command
-    assert Path(command[-2]).is_file()
+    assert Path(command[-3]).is_file()
 
 
 def test_encoder_reads_the_pipes_that_it_is_given() -> None:

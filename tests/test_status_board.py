@@ -84,7 +84,9 @@ async def test_restarts_faults_and_gaps_are_counted(later: Callable[[float], Non
         assert stage.board.restarts == {Resource.CAPTURE: 1}
         assert stage.board.faults == {"capture_ended": 1}
         assert stage.board.gaps.count == 1
-        assert stage.board.gaps.length_s == 2.5
+        assert stage.board.gaps.length_s == pytest.approx(
+            2.5, abs=0.022
+        )  # a segment begins at the end of audio's frame
         stage.job.context.report.gap("video", 3.0, 2.75)  # what the file has counts, once there is one
         assert stage.board.gaps.length_s == 2.75
 

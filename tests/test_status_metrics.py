@@ -57,6 +57,7 @@ async def test_recording_is_measured() -> None:
         assert read["recorder_frames_total", ()] == 120
         assert read["recorder_written_bytes_total", ()] == 500000
         assert read["recorder_encoder_speed_ratio", ()] == 1.01
+        assert read["recorder_preset_info", ("fast",)] == 1
         assert read["recorder_audio_level_dbfs", ()] == -23.4
         assert read["recorder_restarts_total", ("capture",)] == 1
         assert read["recorder_restarts_total", ("audio",)] == 0, "what may happen is there before it happens"

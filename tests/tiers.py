@@ -17,6 +17,13 @@ LONG = (
     "test_report_browser.py",
     "test_scripts.py",
     "test_split.py",
+    "test_take_over.py::test_encoder_that_is_too_slow",
+    "test_take_over.py::test_encoder_that_took_over",
+    "test_take_over.py::test_first_encoder_that_hangs",
+    "test_take_over.py::test_first_programs",
+    "test_take_over.py::test_kill_of_everything",
+    "test_take_over.py::test_stop_does_not",
+    "test_take_over.py::test_stop_while",
 )
 """These are left to `make test-all`: each takes longer than a recording, and nobody changes them by chance."""
 PROGRAMS = (
@@ -53,6 +60,7 @@ PROGRAMS = (
     "test_standstill.py",
     "test_status_page.py",
     "test_surroundings.py",
+    "test_take_over.py",
     "test_traffic.py",
     "test_video_grabber.py",
     "test_web_page.py",

@@ -66,7 +66,7 @@ CA_FILE = File(limits="an existing file, PEM")
 LISTEN = Listen(limits="HOST:PORT, :PORT (of the loopback), [IPv6]:PORT; port 0 is any free one")
 SWITCHES = Text(limits="words that start with --")
 FLAG = Text("false", "only the exact text true counts")
-PRESETS = ("medium", "fast", "faster", "veryfast", "superfast", "ultrafast")
+PRESETS = ("medium", "fast", "faster", "veryfast", "superfast", "ultrafast")  # slowest first
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 # In the order in which values are checked. Numbers are parsed in the same order, before any check.

@@ -1,6 +1,6 @@
 """The audio relay: a small program between what reads the sound server and the encoder.
 
-    python -m recorder_fsm.media.audio_relay START
+    python -m recorder_fsm.media.audio_relay START [CONTROL]
 
 Reads raw samples (16 bit, 48 kHz, stereo) from standard input whenever there are some, and writes exactly 48 000 frames
 for each second since START to standard output. What does not come is silence: the sound server died, hangs, or is being
@@ -10,6 +10,9 @@ sound's clock has drifted where it had to be moved.
 
 A process of its own: it goes on while the recorder stands still. Only the standard library: it is small, and starts at
 once. START is in seconds of the clock that nobody can set (CLOCK_BOOTTIME). It ends at the end of its input.
+
+Another encoder can take over: by the socket CONTROL the relay is told to write to a second output as well, and then to
+that one alone, or not to it any more (`Outputs`). Both get the same samples.
 """
 
 from __future__ import annotations
@@ -110,6 +113,61 @@ class Relay:
         return smallest
 
 
+class Outputs:
+    """Where the stream goes: standard output, and for a while a second pipe beside it, for an encoder that is tried.
+
+    That one must never hold up the other: what it does not take at once is the end of it.
+    """
+
+    def __init__(self) -> None:
+        self._second: int | None = None
+        self._begin = 0
+
+    def told(self, message: bytes, descriptors: list[int], written: int) -> str:
+        """Do what a message says: `also FRAME` (with a pipe), `only` or `not`; returns a line on what came of it.
+
+        `also`: the second output begins with that frame, which must not be `written` yet.
+        """
+        word, _, frame = message.decode().partition(" ")
+        if word == "also":
+            self._close()
+            (self._second,) = descriptors
+            self._begin = int(frame)
+            os.set_blocking(self._second, False)
+            if written > self._begin:
+                self._close()
+                return "second=late"
+            return "second=open"
+        if word == "only":
+            if self._second is None:
+                raise BrokenPipeError
+            os.set_blocking(self._second, True)
+            os.dup2(self._second, 1, inheritable=False)
+        self._close()
+        return "second=closed"
+
+    def write(self, data: bytes, written: int) -> str | None:
+        """Write samples, `written` frames with these; returns a line where the second output was lost."""
+        line = None
+        if self._second is not None:
+            first = written - len(data) // FRAME_BYTES
+            part = data[max(0, self._begin - first) * FRAME_BYTES :]
+            try:
+                whole = not part or os.write(self._second, part) == len(part)
+            except OSError:  # nobody reads it, or not quickly enough
+                whole = False
+            if not whole:
+                self._close()
+                line = "second=lost"
+        _write(data)
+        return line
+
+    def _close(self) -> None:
+        if self._second is not None:
+            os.close(self._second)
+            self._second = None
+
+
 class Meter:
     """Measures the level of each second that is written."""
 
@@ -147,6 +205,17 @@ def _read() -> bytes | None:
     return (os.read(0, READ_BYTES) or None) if ready else b""
 
 
+def _heard(control: int) -> tuple[bytes, list[int]]:
+    """Return a message and its descriptors, where one is there; an empty one for none."""
+    if not select.select([control], [], [], 0)[0]:
+        return b"", []
+    import socket  # noqa: PLC0415 - most recordings need none, and this program starts at once
+
+    with socket.socket(fileno=os.dup(control)) as told:
+        message, descriptors, _, _ = socket.recv_fds(told, 64, 1)
+    return message, descriptors
+
+
 def _write(data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -158,11 +227,13 @@ def _say(*lines: str) -> None:
         os.write(2, f"{line}\n".encode())
 
 
-def main(start_s: float) -> None:
+def main(start_s: float, control: int | None = None) -> None:
     """Relay until the end of the input, or until nobody reads the output."""
-    relay, meter, rest = Relay(), Meter(), b""
+    relay, meter, outputs, rest = Relay(), Meter(), Outputs(), b""
     looked_s = _now_s()
     while True:
+        if control is not None and (told := _heard(control))[0]:
+            _say(outputs.told(*told, relay.written))
         data = _read()
         if data is None:
             return
@@ -180,10 +251,11 @@ def main(start_s: float) -> None:
         if relay.drift != drift:
             _say(f"drift_ms={relay.drift * 1000 / RATE_HZ:.1f}")
         if out:
-            _write(out)
+            if line := outputs.write(out, relay.written):
+                _say(line)
             _say(*meter.add(out))
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        main(float(sys.argv[1]))
+        main(float(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -42,7 +42,7 @@ TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
 (a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
-GRABBED = re.compile(r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+)")
+GRABBED = re.compile(r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+)(?: wish=(\w+))?")
 DRIFT = re.compile(r"drift_ms=(-?[0-9.]+)")
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
 SILENCE_DBFS = -80.0
@@ -124,8 +124,8 @@ class Progress:
     is black now; `black_s`, for how long others were.
 
     Of the grabber: `dropped` frames that it had no time to make, `late_s` that a change waited at most, `still_s` in
-    which nothing changed, `rate` of frames per second now, `lowest_rate` so far (0: it has said nothing). Of the relay:
-    `drift_s` by which the sound's clock ran behind ours.
+    which nothing changed, `rate` of frames per second now, `lowest_rate` so far (0: it has said nothing), `wish` of the
+    governor now. Of the relay: `drift_s` by which the sound's clock ran behind ours.
     """
 
     frames: int = 0
@@ -145,6 +145,7 @@ class Progress:
     still_s: float = 0.0
     rate: int = 0
     lowest_rate: int = 0
+    wish: str = ""
     drift_s: float = 0.0
     _black_from_s: float = 0.0
 
@@ -170,7 +171,8 @@ class Progress:
         match = GRABBED.fullmatch(line)
         if match is None:
             return False
-        self.dropped, late_ms, still_ms, self.rate = map(int, match.groups())
+        self.dropped, late_ms, still_ms, self.rate = map(int, match.groups()[:4])
+        self.wish = match[5] or ""
         self.late_s, self.still_s = late_ms / 1000, still_ms / 1000
         self.lowest_rate = min(self.lowest_rate or self.rate, self.rate)
         return True
@@ -229,8 +231,9 @@ class Progress:
             whole.heard_s += part.heard_s
             whole.measured_s += part.measured_s
             whole.loudest_dbfs = max(whole.loudest_dbfs, part.loudest_dbfs)
-            whole.position_s, whole.speed, whole.level_dbfs = part.position_s, part.speed, part.level_dbfs
-            whole.rate = part.rate
+            whole.position_s, whole.speed, whole.rate = part.position_s, part.speed, part.rate
+            if part.measured_s:  # the relay goes on where another encoder takes over
+                whole.level_dbfs = part.level_dbfs
         return whole
 
     def _take_position(self, key: str, value: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from recorder_fsm.media.encode import CaptureSettings
@@ -12,11 +13,14 @@ LONGEST_STILL_S = 0.5
 RELAY = Path(__file__).parent / "audio_relay.py"
 
 
-def video_grabber_command(python: str, settings: CaptureSettings) -> list[str]:
-    """Return the command that writes the screen as raw frames to its standard output, from a time on that it reads."""
+def video_grabber_command(python: str, settings: CaptureSettings, wishes: Sequence[str] = ()) -> list[str]:
+    """Return the command that writes the screen as raw frames to its standard output, from a time on that it reads.
+
+    `wishes`: those for another preset that may be followed (`governor`).
+    """
     # -I: nothing of the environment and of the working directory.
     numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S)
-    return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers)]
+    return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers), *wishes]
 
 
 def audio_grabber_command(settings: CaptureSettings) -> list[str]:
@@ -28,7 +32,10 @@ def audio_grabber_command(settings: CaptureSettings) -> list[str]:
     ]
 
 
-def relay_command(python: str, start_s: float) -> list[str]:
-    """Return the command of the audio relay; `start_s`: the segment's begin by `system.clock.now_s`."""
+def relay_command(python: str, start_s: float, told_fd: int) -> list[str]:
+    """Return the command of the audio relay; `start_s`: the segment's begin by `system.clock.now_s`.
+
+    `told_fd`: the socket by which it is told of another encoder.
+    """
     # -I: nothing of the environment; -S: nothing but the standard library. Both make it start sooner.
-    return [python, "-I", "-S", str(RELAY), f"{start_s:.6f}"]
+    return [python, "-I", "-S", str(RELAY), f"{start_s:.6f}", str(told_fd)]

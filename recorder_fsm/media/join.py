@@ -1,7 +1,8 @@
 """Join the segments of a recording into one MP4 with its index in front. Nothing is encoded anew.
 
 An encoder that died was replaced by one that wrote the next segment; all count their time from the begin of the
-recording. What is missing between them is filled, so that everything after it stays in its place:
+recording. One that was followed by another, with another preset, has no gap behind it: they overlap (`seams`). What is
+missing between segments is filled, so that everything after it stays in its place:
 
 - the last frame is held: it gets a longer duration;
 - audio is a chain of AAC frames of 1024 samples without a gap, as some players just play one after the other. Silent
@@ -28,6 +29,7 @@ import attrs
 
 from recorder_fsm.media.fragments import NOT_A_KEY, Run, Segment, Track, inspect
 from recorder_fsm.media.mp4_index import FRAME, RATE, Chapters, Samples, VideoSamples, head
+from recorder_fsm.media.seams import without_doubles
 from recorder_fsm.plain_text import plain_end
 from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run as run_program
@@ -118,7 +120,7 @@ def join(paths: Sequence[Path], target: Path, span: Span = ALL, chapters: Chapte
     `OSError` where a file cannot be read or written.
     """
     begin = _frames(span.begin_s)
-    segments = _from(begin, [inspect(path) for path in paths])
+    segments = _from(begin, without_doubles([inspect(path) for path in paths]))
     problems = [f"{segment.path.name}: {problem}" for segment in segments for problem in segment.problems]
     tracks = [track for segment in segments if (track := segment.track(is_video=True))]
     if not tracks:

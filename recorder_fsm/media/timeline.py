@@ -8,6 +8,7 @@ since everybody's clock of the recording does (contract 4.3); an encoder that wa
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from pathlib import Path
 
@@ -16,16 +17,21 @@ import attrs
 from recorder_fsm.media.encode import Progress
 from recorder_fsm.system.clock import now_s
 
+SAMPLES_IN_A_SECOND, SAMPLES_IN_A_FRAME = 48_000, 1024
+"""Of the audio, and of one frame of AAC."""
+
 
 @attrs.define(eq=False)
 class Segment:
     """What one encoder writes. `from_s`: where it begins; `ended` is set when nothing is added to it.
 
-    `stopped_at_s`: where the capture was told to stop, None until then. Both count from the origin.
+    `stopped_at_s`: where the capture was told to stop, None until then. Both count from the origin. Segments begin at
+    the end of a frame of audio: those of two encoders that hear the same can follow each other.
     """
 
     path: Path
     from_s: float
+    preset: str = ""
     progress: Progress = attrs.Factory(Progress)
     ended: asyncio.Event = attrs.Factory(asyncio.Event)
     stopped_at_s: float | None = None
@@ -99,14 +105,25 @@ class Timeline:
         """Have the recording begin now."""
         self.head_s = self.captured_s
 
-    def open(self, path: Path, settle_s: float) -> Segment:
+    def open(self, path: Path, settle_s: float, preset: str = "") -> Segment:
         """Add the segment that is written to `path`, and begins in `settle_s` seconds; the first one is the origin."""
         if not self.segments:
             self._origin_s = now_s() + settle_s
             self._lead_s = _clock_lead_s()
-        segment = Segment(path, from_s=max(0.0, now_s() + settle_s - self._origin_s) if self.segments else 0.0)
+        segment = self.planned(path, settle_s, preset) if self.segments else Segment(path, 0.0, preset)
         self.segments.append(segment)
         return segment
+
+    def planned(self, path: Path, settle_s: float, preset: str) -> Segment:
+        """Return a segment that begins in `settle_s` seconds, and is not on the timeline yet."""
+        grain_s = SAMPLES_IN_A_FRAME / SAMPLES_IN_A_SECOND
+        grains = math.ceil(max(0.0, now_s() + settle_s - self._origin_s) / grain_s)
+        return Segment(path, grains * SAMPLES_IN_A_FRAME / SAMPLES_IN_A_SECOND, preset)
+
+    def take_over(self, segment: Segment) -> None:
+        """Have a planned segment follow the last one, which is told to stop now."""
+        self.stopped(self.segments[-1])
+        self.segments.append(segment)
 
     def stopped(self, segment: Segment) -> None:
         """Note that the capture of `segment` was told to stop now."""

@@ -1,6 +1,6 @@
 """The video grabber: a small program that writes the screen whenever it has changed.
 
-    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL < START
+    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL [WISH...] < START
 
 Writes frames with their times to standard output (`raw_stream`): one at START, or as soon as it can, then one for
 each change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same
@@ -10,8 +10,9 @@ frame.
 
 It connects, writes the head of its stream, and waits for START, a line with seconds of that clock, on standard input.
 It ends at SIGINT, with the frame that it has. While the encoder does not read, no frame is made: time stays right,
-and memory flat; where that lasts, fewer are made (`governor`). On standard error it prints what it has measured
-(`Tally`). XAUTHORITY names the file with the display's cookie.
+and memory flat; where that lasts, another preset is wished for, of those WISHes that may be followed, or fewer are made
+(`governor`). On standard error it prints what it has measured (`Tally`). XAUTHORITY names the file with the display's
+cookie.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import signal
 import sys
 import time
 
-from recorder_fsm.media.governor import Governor
+from recorder_fsm.media.governor import QUICKER, SLOWER, Governor
 from recorder_fsm.media.pixels import Converter, PixelError, Planes
 from recorder_fsm.media.raw_stream import frame_head, stream_head
 from recorder_fsm.media.x11_screen import Screen, ScreenError
@@ -39,15 +40,17 @@ PIPE_BYTES = 1024 * 1024
 
 
 class Tally:
-    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 rate=30`.
+    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 rate=30`, and `wish=quicker` for one.
 
     `dropped`: frames that would have shown a change, and for which there was no time; `late_ms`: how long a change
-    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second now.
+    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second now;
+    `wish`: the governor's for another preset.
     """
 
     def __init__(self, rate: int) -> None:
         self.dropped = self.late_s = self.still_s = 0.0
         self.rate = rate
+        self.wish = ""
         self._told_s = _now_s()
 
     def tell(self, now_s: float, *, at_once: bool = False) -> None:
@@ -55,19 +58,20 @@ class Tally:
         if at_once or now_s - self._told_s >= TELL_EVERY_S:
             self._told_s = now_s
             line = f"dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f} still_ms={self.still_s * 1000:.0f}"
-            os.write(2, f"{line} rate={self.rate}\n".encode())
+            wish = f" wish={self.wish}" if self.wish else ""
+            os.write(2, f"{line} rate={self.rate}{wish}\n".encode())
 
 
 class Grabber:
     """Writes the frames of a screen to the descriptor `target`."""
 
-    def __init__(self, screen: Screen, frame: Planes, target: int, *, frame_rate: int, still_s: float) -> None:
+    def __init__(self, screen: Screen, frame: Planes, target: int, governor: Governor, *, still_s: float) -> None:
         self._screen = screen
         self._frame = frame
         self._converter = Converter(frame.width, frame.height)
         self._still_s = still_s
-        self._governor = Governor(frame_rate)
-        self._tally = Tally(frame_rate)
+        self._governor = governor
+        self._tally = Tally(governor.rate)
         self._target = target
         self._start_s = self._due_s = self._written_s = self._free_s = 0.0
         self._stamp_us = -1
@@ -135,7 +139,7 @@ class Grabber:
         tally.dropped += lost
         tally.late_s = max(tally.late_s, late_s)
         changed = self._governor.take(self._free_s, lost=lost, waited_s=waited_s)
-        tally.rate = self._governor.rate
+        tally.rate, tally.wish = self._governor.rate, self._governor.wish
         tally.tell(self._free_s, at_once=changed)
 
     def _write(self, at_s: float) -> None:
@@ -152,14 +156,16 @@ class Grabber:
 
 def main() -> int:
     """Run the program; returns its exit code."""
-    display, *numbers, still_s = sys.argv[1:]
+    display, *numbers = sys.argv[1:5]
+    still_s, *wishes = sys.argv[5:]
     width, height, frame_rate = map(int, numbers)
     target = sys.stdout.fileno()
     with contextlib.suppress(OSError):
         fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         screen = Screen(display, width, height)
-        grabber = Grabber(screen, Planes(width, height), target, frame_rate=frame_rate, still_s=float(still_s))
+        governor = Governor(frame_rate, quicker=QUICKER in wishes, slower=SLOWER in wishes)
+        grabber = Grabber(screen, Planes(width, height), target, governor, still_s=float(still_s))
         grabber.stop_at(signal.SIGINT)
         _write_all(target, stream_head(width, height, frame_rate))
         if start := sys.stdin.readline():

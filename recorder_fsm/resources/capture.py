@@ -1,100 +1,57 @@
-"""The capture: grabbers, relay and encoder (`media`), the pipes between them, one segment."""
+"""The capture: audio feed, video grabber and encoder (`media`), and the pipes between them.
+
+It writes one segment. Where the governor wishes for another preset, a second encoder with a grabber of its own begins
+beside the first one, and hears the same audio. Once it has written to the disk it takes over: the first one ends, and
+`join` finds the seam. Until then the first one has everything, and nothing that happens to the second one matters.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from loguru import logger
 
 from recorder_fsm.errors import CaptureError, ProgramError, RecorderError
-from recorder_fsm.media.encode import CaptureSettings, Progress, encoder_command
-from recorder_fsm.media.grab import audio_grabber_command, relay_command, video_grabber_command
-from recorder_fsm.media.timeline import Segment, Timeline
-from recorder_fsm.system.clock import Stopwatch, now_s
-from recorder_fsm.system.process import ChildProcess, describe_exit
+from recorder_fsm.media.audio_feed import AudioFeed, audio_pipe
+from recorder_fsm.media.encode import CaptureSettings
+from recorder_fsm.media.governor import SLOWER
+from recorder_fsm.media.presets import PresetLadder
+from recorder_fsm.media.segment_writer import SegmentWriter
+from recorder_fsm.media.timeline import SAMPLES_IN_A_SECOND, Segment, Timeline
+from recorder_fsm.system.clock import Stopwatch, now_s, running_timeout
+from recorder_fsm.system.process import describe_exit
 
 START_LIMIT_S = 10.0
 STALL_LIMIT_S = 10.0
 """An encoder that has written no frame for so long is frozen, or its grabber is."""
 SETTLE_S = 0.25
 """From the start of the programs to the begin of the segment: as long as they take on a machine with room."""
+TAKE_OVER_SETTLE_S = 1.0
+"""The same for a second encoder: the machine has no room, and nobody waits for it."""
+TAKE_OVER_LIMIT_S = 15.0
+"""A second encoder that has written nothing by then is given up."""
 ENCODER_DRAIN_S = 5.0
 """After so long in which nothing gets into the segment nothing more will come, when the capture is stopped. An encoder
 that is only slow encodes all that is queued: eight frames, and what is in the pipes."""
-GRABBER_STOP_S = 2.0
-"""The same for the video grabber, which waits for the encoder with the frame that it has."""
-DRAIN_LIMIT_S = 60.0
 BROKEN_DRAIN_S = 0.5
 """What an encoder may take to end when the capture is stopped for a fault: a new one waits."""
-DRAIN_LOOK_S = 0.25
-ENDED_S = 1.0
-"""How long a program may take to end when it is told to."""
 CHECK_EVERY_S = 0.5
-AUDIO_RETRY_S = 1.0
-"""When an audio grabber that ended is started again, unless the sound server's restart is told first."""
-AUDIO_PIPE_BYTES = 1024 * 1024
-"""Five seconds: an encoder that is busy with video must not hold up the relay."""
-
-
-class AudioGrabber:
-    """Keeps a reader of the sound server running, which writes to `pipe`; one that ends is started again.
-
-    That it ends is no fault of the capture: the relay writes silence until audio is back, and the video goes on.
-    """
-
-    def __init__(self, settings: CaptureSettings, env: Mapping[str, str], pipe: BinaryIO) -> None:
-        self._settings = settings
-        self._env = env
-        self._pipe = pipe
-        self._restored = asyncio.Event()
-        self._grabbing = asyncio.create_task(self._grab(), name="audio grabber")
-
-    def restored(self) -> None:
-        """Try again now: the sound server is back."""
-        self._restored.set()
-
-    async def stop(self) -> None:
-        """Stop the reader, and wait for its end."""
-        self._grabbing.cancel()
-        await asyncio.wait({self._grabbing})
-
-    async def _grab(self) -> None:
-        while True:
-            self._restored.clear()
-            try:
-                words = await self._read()
-            except ProgramError as error:
-                words = str(error)
-            logger.warning("the audio grabber {}", words)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(AUDIO_RETRY_S):
-                    await self._restored.wait()
-
-    async def _read(self) -> str:
-        """Run the reader until it ends by itself; returns how."""
-        command = audio_grabber_command(self._settings)
-        reader = await ChildProcess.spawn("audio grabber", command, env=self._env, stdout=self._pipe.fileno())
-        try:
-            return f"{describe_exit(await reader.wait())}: {reader.last_words()}"
-        finally:
-            await reader.stop(wait_s=ENDED_S)
+TOO_SLOW, ROOM = "this machine is too slow for more", "there is room again"
 
 
 class Capture:
-    """Holds grabbers, relay and encoder; ready when the first frame and the first audio are in the encoder.
+    """Holds audio feed, grabber and encoder; ready when the first frame and the first audio are in the encoder.
 
     Leaving stops the grabbers at once and lets the encoder finish what is in the pipes; the segment's `ended` is set
     then, and nothing that comes after can add to it or take from it. `segment_path` gives the path for a number;
-    `note` takes what a person should know of the recording.
+    `note` takes what a person should know of the recording; `ladder` is the recording's preset, and outlives us.
     """
 
     def __init__(
@@ -104,20 +61,22 @@ class Capture:
         segment_path: Callable[[int], Path],
         env: Mapping[str, str],
         note: Callable[[str], None],
+        *,
+        ladder: PresetLadder | None = None,
     ) -> None:
         self._settings = settings
         self._timeline = timeline
         self._segment_path = segment_path
         self._env = dict(env)
         self._note = note
-        self._running = asyncio.Event()
-        self._segment: Segment | None = None
-        self._encoder: ChildProcess | None = None
-        self._relay: ChildProcess | None = None
-        self._grabber: ChildProcess | None = None
-        self._audio: AudioGrabber | None = None
-        # Ours to keep: it ends when we close it, not when a reader of the sound server is replaced.
-        self._audio_pipe: BinaryIO | None = None
+        self._ladder = ladder or PresetLadder(settings.preset)
+        self._writer: SegmentWriter | None = None
+        self._audio: AudioFeed | None = None
+        self._heard: Segment | None = None
+        """The segment with which the audio feed began: what is measured of the audio belongs to it."""
+        self._changing: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        """Writers that make no part of the recording any more, until they have ended."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -139,13 +98,28 @@ class Capture:
 
         The audio grabber is not one of them: audio that is missing does not end the video.
         """
-        encoder, relay, grabber = self._programs()
-        progress = self._held_segment().progress
+        while True:
+            if cause := await self._lost(self._held()):
+                return cause
+
+    async def audio_restarted(self) -> None:
+        """Read the sound server again, which was restarted under its old address."""
+        if self._audio is not None:
+            self._audio.restored()
+
+    async def _lost(self, writer: SegmentWriter) -> RecorderError | None:
+        """Wait until the capture is lost, or another writer has taken over from this one: None."""
+        encoder, relay, grabber = writer.encoder, self._feed().relay, writer.grabber
+        if encoder is None or relay is None or grabber is None:
+            raise RuntimeError("the capture is not held")
+        progress = writer.segment.progress
         quiet, frames = Stopwatch(), progress.frames
         while True:
             looked_at = now_s()
             waited: list[asyncio.Future[Any]] = [encoder.exited, relay.exited, grabber.exited]
             await asyncio.wait(waited, timeout=CHECK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._writer is not writer:
+                return None
             # A broken encoder takes the others with it (broken pipe), so ask it first.
             for child in (encoder, relay, grabber):
                 if child.exited.done():
@@ -159,112 +133,113 @@ class Capture:
             elif quiet.elapsed_s() > STALL_LIMIT_S:
                 return CaptureError(detail=f"no frame was written for {STALL_LIMIT_S:g} s", code="video_stalled")
 
-    async def audio_restarted(self) -> None:
-        """Read the sound server again, which was restarted under its old address."""
-        if self._audio is not None:
-            self._audio.restored()
-
-    def _programs(self) -> tuple[ChildProcess, ChildProcess, ChildProcess]:
-        if self._encoder is None or self._relay is None or self._grabber is None:
+    def _held(self) -> SegmentWriter:
+        if self._writer is None:
             raise RuntimeError("the capture is not held")
-        return self._encoder, self._relay, self._grabber
-
-    def _held_segment(self) -> Segment:
-        if self._segment is None:
-            raise RuntimeError("the capture is not held")
-        return self._segment
+        return self._writer
 
     async def _start(self) -> None:
         # All start at once, and begin at a time that lies ahead: one that is late then is late alone.
-        number = len(self._timeline.segments) + 1
-        segment = self._segment = self._timeline.open(self._segment_path(number), SETTLE_S)
+        segment = self._heard = self._timeline.open(self._next_path(), SETTLE_S, self._ladder.preset)
+        writer = self._writer = self._writer_of(segment)
+        audio = self._audio = AudioFeed(self._settings, self._env, self._hear_relay)
         begin_s = self._timeline.at_s(segment.from_s)
         with contextlib.ExitStack() as handed_over:  # the children have them then
-            relay_fd, self._audio_pipe = _pipe()
-            handed_over.callback(os.close, relay_fd)
-            self._audio = AudioGrabber(self._settings, self._env, self._audio_pipe)
-            video_fd, frames = _pipe()
-            handed_over.callback(os.close, video_fd)
-            handed_over.callback(frames.close)
-            audio_fd, relayed = _pipe(AUDIO_PIPE_BYTES)
+            audio_fd, relayed = audio_pipe()
             handed_over.callback(os.close, audio_fd)
             handed_over.callback(relayed.close)
-            told_fd, start = _pipe()
-            handed_over.callback(os.close, told_fd)
-            handed_over.callback(start.close)
-            start.write(f"{begin_s:.6f}\n".encode())
-            grabber = self._grabber = await ChildProcess.spawn(
-                "video grabber",
-                video_grabber_command(sys.executable, self._settings),
-                env=self._env,
-                stdin=told_fd,
-                stdout=frames.fileno(),
-                on_line=self._hear_grabber,
-            )
-            self._relay = await ChildProcess.spawn(
-                "audio relay",
-                relay_command(sys.executable, begin_s),
-                env=self._env,
-                stdin=relay_fd,
-                stdout=relayed.fileno(),
-                on_line=self._hear_relay,
-            )
-            fds = (video_fd, audio_fd)
-            command = encoder_command(
-                self._settings, segment.path, video_fd=video_fd, audio_fd=audio_fd, from_s=segment.from_s
-            )
-            encoder = self._encoder = await ChildProcess.spawn(
-                "encoder", command, env=self._env, pass_fds=fds, on_line=self._hear_encoder
-            )
-        running = asyncio.ensure_future(self._running.wait())
-        try:
-            await encoder.ready(running, limit_s=START_LIMIT_S)
-        except ProgramError as error:
-            # The words of a grabber that failed say more than those of an encoder without input, but not those of one
-            # that merely lost its encoder.
-            if not grabber.running and "Broken pipe" not in grabber.last_words():
-                raise ProgramError(detail=f"{grabber.name}: {grabber.last_words()}") from error
-            raise
+            await writer.grab(begin_s)
+            await audio.start(begin_s, relayed)
+            await writer.encode(audio_fd)
+        await writer.ready(writer.running, START_LIMIT_S)
+
+    def _next_path(self) -> Path:
+        return self._segment_path(len(self._timeline.segments) + 1)
+
+    def _writer_of(self, segment: Segment) -> SegmentWriter:
+        return SegmentWriter(self._settings, segment, self._env, self._ladder.wishes, self._hear_grabber)
 
     async def _end(self, drain_s: float) -> None:
-        if self._segment is not None:
-            self._timeline.stopped(self._segment)
+        if self._writer is not None:
+            self._timeline.stopped(self._writer.segment)
+        ending: list[Coroutine[Any, Any, Any]] = []
+        if self._writer is not None:
+            ending.append(self._writer.finish(drain_s))
+        if self._audio is not None:
+            self._audio.end()
+            ending.append(self._audio.stop())
+            if self._audio.relay is not None and self._writer is not None:
+                ending.append(self._writer.drained(self._audio.relay, drain_s, signal.SIGINT))
+        if self._changing is not None:
+            self._changing.cancel()
+            ending.append(asyncio.wait({self._changing}))
+        await asyncio.gather(*ending)
+        await asyncio.gather(*self._ending)
+
+    # --- another preset -------------------------------------------------------------------------------------------
+
+    async def _change(self, preset: str, wish: str) -> None:
+        """Have another encoder take over. The one that runs is not touched before the other one has written."""
+        first = self._held()
+        second = self._writer_of(self._timeline.planned(self._next_path(), TAKE_OVER_SETTLE_S, preset))
+        logger.info("another encoder is started, with the preset {}", preset)
         try:
-            ending = [
-                self._finish(program, drain_s, signal.SIGINT) for program in (self._relay, self._encoder) if program
-            ]
-            if self._grabber is not None:
-                self._grabber.ask(signal.SIGINT)
-                ending.append(self._finish(self._grabber, min(GRABBER_STOP_S, drain_s), signal.SIGKILL))
-            if self._audio is not None:
-                ending.append(self._audio.stop())
-            if self._audio_pipe is not None:
-                self._audio_pipe.close()  # the reader has it, too: its end is the end of the pipe
-            await asyncio.gather(*ending)
-            if self._encoder is not None and self._encoder.returncode:
-                how = describe_exit(self._encoder.returncode)
-                logger.warning("the encoder {}; the segment holds all that was written", how)
+            async with running_timeout(TAKE_OVER_LIMIT_S):
+                await self._begin(second)
+                await second.ready(second.written, TAKE_OVER_LIMIT_S)
+            self._feed().follow_branch()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the first one goes on
+            self._give_up(preset, error)
+            self._leave(second.abandon())
+        except asyncio.CancelledError:
+            self._leave(second.abandon())
+            raise
+        else:
+            self._timeline.take_over(second.segment)
+            self._writer = second
+            self._leave(first.finish(ENCODER_DRAIN_S))
+            self._ladder.changed(preset, now_s())
+            self._say_preset(preset, wish)
         finally:
-            if self._segment is not None:
-                self._segment.ended.set()
+            self._changing = None
 
-    async def _finish(self, program: ChildProcess, quiet_s: float, ask: signal.Signals) -> None:
-        """Let a program end by itself while anything gets into the segment; after `quiet_s` seconds without, end it."""
-        progress = self._segment.progress if self._segment else Progress()
-        quiet, whole, seen = Stopwatch(), Stopwatch(), (0, 0)
-        while program.running and quiet.elapsed_s() < quiet_s and whole.elapsed_s() < DRAIN_LIMIT_S:
-            if seen != (now := (progress.frames, progress.size_bytes)):
-                quiet.restart()
-                seen = now
-            await asyncio.wait({program.exited}, timeout=min(DRAIN_LOOK_S, quiet_s))
-        await program.stop(ask=ask, wait_s=min(ENDED_S, quiet_s))
+    async def _begin(self, writer: SegmentWriter) -> None:
+        """Start a second writer, with the audio that the first one has; raises where anything of it does not start."""
+        begin_s = writer.segment.from_s
+        frame = round((begin_s - (self._heard.from_s if self._heard else 0.0)) * SAMPLES_IN_A_SECOND)
+        with contextlib.ExitStack() as handed_over:
+            audio_fd, relayed = audio_pipe()
+            handed_over.callback(os.close, audio_fd)
+            handed_over.callback(relayed.close)
+            await self._feed().branch(relayed, frame)
+            await writer.grab(self._timeline.at_s(begin_s))
+            await writer.encode(audio_fd)
 
-    def _hear_encoder(self, line: str) -> bool:
-        progress = self._held_segment().progress
-        taken = progress.take(line)
-        if progress.frames and line.startswith("progress="):  # it also reports while it waits for the first frame
-            self._running.set()
-        return taken
+    def _feed(self) -> AudioFeed:
+        if self._audio is None:
+            raise RuntimeError("the capture is not held")
+        return self._audio
+
+    def _leave(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Let a writer end by itself, within its own limits; the capture does not end before it."""
+        task = asyncio.create_task(ending, name="end of a segment")
+        self._ending.add(task)
+
+    def _give_up(self, preset: str, error: Exception) -> None:
+        self._feed().drop_branch()
+        self._ladder.give_up()
+        if isinstance(error, RecorderError):
+            words = error.detail or error.sentence
+        else:
+            words = "it wrote nothing in time" if isinstance(error, TimeoutError) else type(error).__name__
+        logger.warning("no encoder with the preset {} could take over, the one before goes on: {}", preset, words)
+        self._note(f"at {self._timeline.elapsed_s:.0f} s: the preset could not be changed to {preset}: {words}")
+
+    def _say_preset(self, preset: str, wish: str) -> None:
+        why = ROOM if wish == SLOWER else TOO_SLOW
+        logger.warning("the preset is {} from now on: {}", preset, why)
+        if all(one.preset != preset for one in self._timeline.segments[:-1]):  # once for each
+            self._note(f"at {self._timeline.elapsed_s:.0f} s: the preset is {preset}: {why}")
 
     def _hear_relay(self, line: str) -> bool:
         if line.startswith("audio "):
@@ -272,26 +247,21 @@ class Capture:
                 self._timeline.audio_from_s = self._timeline.captured_s
             logger.info("{} at {:.1f} s", line, self._timeline.elapsed_s)
             return True
-        return self._held_segment().progress.take_relayed(line)
+        return self._heard is not None and self._heard.progress.take_relayed(line)
 
-    def _hear_grabber(self, line: str) -> bool:
-        progress = self._held_segment().progress
-        asked = self._settings.frame_rate
+    def _hear_grabber(self, writer: SegmentWriter, line: str) -> bool:
+        """Take a tally, say what has changed, and follow the governor's wish."""
+        progress, asked = writer.segment.progress, self._settings.frame_rate
         before, lowest = progress.rate or asked, self._timeline.progress.lowest_rate or asked
-        taken = progress.take_grabbed(line)
-        if taken and progress.rate != before:
-            lower = progress.rate < before
-            why = "this machine is too slow for more" if lower else "there is room again"
+        if not progress.take_grabbed(line):
+            return False
+        if progress.rate != before:
+            why = TOO_SLOW if progress.rate < before else ROOM
             logger.warning("{} frames are captured in a second from now on: {}", progress.rate, why)
             if progress.lowest_rate < lowest:  # once for each step: a machine may be at its limit for hours
                 self._note(f"at {self._timeline.elapsed_s:.0f} s: {progress.rate} frames in a second: {why}")
-        return taken
-
-
-def _pipe(size_bytes: int | None = None) -> tuple[int, BinaryIO]:
-    """Return a pipe: the descriptor to read from, and the file to write into."""
-    read_end, write_end = os.pipe()
-    if size_bytes is not None:
-        with contextlib.suppress(OSError):  # a limit of the system; the usual size lasts for a third of a second
-            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, size_bytes)
-    return read_end, os.fdopen(write_end, "wb", buffering=0)
+        if progress.wish and writer is self._writer and self._changing is None:
+            preset = self._ladder.answer(progress.wish, now_s())
+            if preset is not None:
+                self._changing = asyncio.create_task(self._change(preset, progress.wish), name="another preset")
+        return True

@@ -130,8 +130,10 @@ class Board:
         else:
             segments = self.timeline.segments
             ends = [one.stopped_at_s if one.stopped_at_s is not None else one.from_s for one in segments]
-            lengths = [after.from_s - end for end, after in zip(ends, segments[1:], strict=False)]
-        return Gaps(len(lengths), sum(max(0.0, length_s) for length_s in lengths))
+            # Where another encoder has followed the two overlap.
+            between = (after.from_s - end for end, after in zip(ends, segments[1:], strict=False))
+            lengths = [length_s for length_s in between if length_s > 0]
+        return Gaps(len(lengths), sum(lengths))
 
     @property
     def notes(self) -> Sequence[str]:

@@ -127,6 +127,8 @@ METRICS: tuple[Declared, ...] = (
         _one(lambda board: board.progress.dropped)),
     Declared("recorder_encoder_speed_ratio", "Speed of the encoder against real time: 1 is as fast as the call.",
         _one(lambda board: board.progress.speed if board.captures else None)),
+    Declared("recorder_preset_info", "The preset that the encoder has now; always 1.",
+        lambda board: [((board.timeline.segments[-1].preset,), 1.0)] if board.captures else (), ("preset",)),
     Declared("recorder_encoder_behind_seconds", "How far what is written is behind the clock of the recording.",
         _one(lambda board: board.timeline.behind_s)),
     Declared("recorder_audio_level_dbfs", "Audio of the last second (root mean square); -120 is digital silence.",

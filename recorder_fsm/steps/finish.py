@@ -76,8 +76,9 @@ class Finish:
         """Return how much of the end holds nothing: from a second after something came last to the loss of the call."""
         if not self._job.quiet_s:
             return 0.0
-        last, head_s = self._job.timeline.segments[-1], self._job.timeline.head_s
-        heard_until_s = last.from_s + last.progress.heard_until_s - head_s
+        # What the relay hears counts for the segment with which it began, also where another encoder has followed.
+        segments, head_s = self._job.timeline.segments, self._job.timeline.head_s
+        heard_until_s = max(one.from_s + one.progress.heard_until_s for one in segments) - head_s
         tail_s = min(self._job.quiet_s, captured_s - heard_until_s) - KEPT_OF_TAIL_S
         return tail_s if tail_s >= SHORTEST_TAIL_S and captured_s - tail_s >= KEPT_OF_TAIL_S else 0.0
 

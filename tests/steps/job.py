@@ -272,7 +272,7 @@ class StepJob:
     def segment(self, text: str = "video", *, ended: bool = True) -> Segment:
         """Capture one more segment in this process."""
         number = len(self.context.timeline.segments) + 1
-        segment = self.context.timeline.open(self.directory.segment(number), 0.0)
+        segment = self.context.timeline.open(self.directory.segment(number), 0.0, "fast")
         segment.path.write_text(text)
         segment.progress.position_s = KEEPS_UP_S
         if ended:
