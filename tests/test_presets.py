@@ -11,10 +11,10 @@ from recorder_fsm.media.presets import MOST_CHANGES, REST_S, PresetLadder, prese
 @pytest.mark.parametrize(
     ("asked", "steps"),
     [
-        ("medium", ["medium", "veryfast", "ultrafast"]),
-        ("faster", ["faster", "veryfast", "ultrafast"]),
-        ("veryfast", ["veryfast", "ultrafast"]),
-        ("superfast", ["superfast", "ultrafast"]),
+        ("medium", ["medium", "veryfast", "superfast"]),
+        ("faster", ["faster", "veryfast", "superfast"]),
+        ("veryfast", ["veryfast", "superfast"]),
+        ("superfast", ["superfast"]),
         ("ultrafast", ["ultrafast"]),
     ],
 )
@@ -35,7 +35,7 @@ def test_quicker_preset_is_taken_at_once_down_to_the_last_one() -> None:
     while preset := ladder.answer(QUICKER, 1000.0):
         ladder.changed(preset, 1000.0)
         taken.append(preset)
-    assert taken == ["veryfast", "ultrafast"]
+    assert taken == ["veryfast", "superfast"]
     assert ladder.wishes == (SLOWER,)
 
 
@@ -49,14 +49,14 @@ def test_preset_that_was_asked_for_is_the_slowest() -> None:
 def test_way_up_rests_after_each_change_and_longer_after_one_that_led_down_again() -> None:
     """A machine that manages one preset and not the next would else go up and down for hours."""
     ladder, now_s, rests = PresetLadder("veryfast"), 0.0, []
-    ladder.changed("ultrafast", now_s)
+    ladder.changed("superfast", now_s)
     for _ in range(4):
         began_s = now_s
         while ladder.answer(SLOWER, now_s) is None:
             now_s += 5.0
         rests.append(now_s - began_s)
         ladder.changed("veryfast", now_s)
-        ladder.changed("ultrafast", now_s)
+        ladder.changed("superfast", now_s)
     assert rests == [REST_S, 2 * REST_S, 4 * REST_S, 8 * REST_S]
 
 
@@ -69,7 +69,7 @@ def test_number_of_changes_has_an_end_and_the_last_one_leads_down() -> None:
             if preset := ladder.answer(wish, now_s):
                 ladder.changed(preset, now_s)
                 now_s += 1e6
-    assert ladder.preset == "ultrafast"
+    assert ladder.preset == "superfast"
     assert ladder.wishes == ()
     assert ladder._changes == MOST_CHANGES - 1
 
