@@ -25,9 +25,9 @@ def test_measures_are_shares_of_what_was_captured(clock: list[float]) -> None:
     timeline = Timeline()
     progress = timeline.open(Path("a"), 0.0).progress
     timeline.audio_from_s = 0.25
-    for line in ("frame=380", "out_time_us=100000000", "lavfi.black_start=10.0", "lavfi.black_end=20.0"):
+    for line in ("frame=380", "out_time_us=100000000"):
         progress.take(line)
-    progress.take_grabbed("dropped=20 late_ms=120 still_ms=60000 rate=15")
+    progress.take_grabbed("dropped=20 late_ms=120 still_ms=60000 rate=15 black=0 black_ms=10000")
     progress.take_relayed("drift_ms=-5.0")
     clock[0] += 100.0
     found = measures(timeline)

@@ -8,8 +8,14 @@ from pathlib import Path
 import attrs
 import pytest
 
-from recorder_fsm.media.encode import BLACK_KEYS, CaptureSettings, encoder_command
-from recorder_fsm.media.grab import LONGEST_STILL_S, audio_grabber_command, relay_command, video_grabber_command
+from recorder_fsm.media.encode import CaptureSettings, encoder_command, frames_that_wait
+from recorder_fsm.media.grab import (
+    LONGEST_STILL_S,
+    LONGEST_WAIT_S,
+    audio_grabber_command,
+    relay_command,
+    video_grabber_command,
+)
 from recorder_fsm.media.probe import (
     decode_command,
     poster_command,
@@ -66,8 +72,10 @@ def test_command_reads_no_terminal_and_has_only_words(command: list[str]) -> Non
 def test_video_grabber_takes_the_screen_as_it_is_set() -> None:
     """Display, size, rate, and how often an unchanged frame comes; it sees nothing of the environment of a job."""
     command = COMMANDS["video grabber"]
-    assert command[-5:] == [":7", "1280", "720", "20", str(LONGEST_STILL_S)]
+    behind, push_s = frames_that_wait(SETTINGS), float(command[-1])
+    assert command[-7:-1] == [":7", "1280", "720", "20", str(LONGEST_STILL_S), str(behind)]
     assert "-I" in command
+    assert 1 / 20 <= push_s <= max(1 / 20, LONGEST_WAIT_S / behind + 0.001)
 
 
 def test_audio_grabber_takes_what_the_call_plays() -> None:
@@ -130,12 +138,10 @@ def test_constant_rate_has_a_frame_at_each_tick() -> None:
 
 
 def test_encoder_prints_what_the_capture_reads() -> None:
-    """Progress and black stretches, on standard output."""
+    """Progress, on standard output."""
     command = COMMANDS["encoder"]
     assert after(command, "-progress") == "pipe:1"
     assert float(after(command, "-stats_period")) <= 1
-    for key in BLACK_KEYS:
-        assert f"key={key}:" in after(command, "-vf")
 
 
 def test_remux_copies_both_streams_with_the_index_in_front() -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from recorder_fsm.media.encode import BLACK_KEYS, Progress
+from recorder_fsm.media.encode import Progress
 
 
 @pytest.fixture
@@ -59,29 +59,15 @@ def test_other_words_of_the_relay_are_left_to_the_log(progress: Progress, line: 
     assert progress == Progress()
 
 
-def test_black_is_read(progress: Progress) -> None:
-    """From the start of a black stretch to its end."""
-    start, end = BLACK_KEYS
-    read(progress, f"{start}=1.0")
-    assert progress.black
-    read(progress, f"{end}=5.0")
-    assert (progress.black, progress.black_s) == (False, 4.0)
-
-
-def test_black_that_goes_on_counts_to_where_the_encoder_is(progress: Progress) -> None:
-    """A recording that ends black has no end of it."""
-    read(progress, f"{BLACK_KEYS[0]}=2.0", "out_time_us=9000000")
-    assert Progress.total([progress]).black_s == 7.0
-
-
 def test_tally_of_the_grabber_is_read(progress: Progress) -> None:
     """What it says last counts, and the lowest rate so far."""
     for line in (
-        "dropped=0 late_ms=0 still_ms=500 rate=30",
-        "dropped=7 late_ms=81 still_ms=1500 rate=20",
+        "dropped=0 late_ms=0 still_ms=500 rate=30 black=0 black_ms=0",
+        "dropped=7 late_ms=81 still_ms=1500 rate=20 black=0 black_ms=0",
+        "dropped=7 late_ms=81 still_ms=2000 rate=30 black=1 black_ms=1500",
     ):
         assert progress.take_grabbed(line)
-    assert progress.take_grabbed("dropped=7 late_ms=81 still_ms=2000 rate=30")
+    assert (progress.black, progress.black_s) == (True, 1.5)
     assert (progress.dropped, progress.late_s, progress.still_s) == (7, 0.081, 2.0)
     assert (progress.rate, progress.lowest_rate) == (30, 20)
     assert not progress.take_grabbed("the display closed the connection")
@@ -112,10 +98,10 @@ def test_words_are_left_to_the_log(progress: Progress, line: str) -> None:
 def test_encoders_one_after_another_add_up() -> None:
     """Counts are summed, the loudest of all counts, and where it is and how fast is said by the last."""
     first, second = Progress(), Progress()
-    assert first.take_grabbed("dropped=1 late_ms=250 still_ms=1500 rate=15")
+    assert first.take_grabbed("dropped=1 late_ms=250 still_ms=1500 rate=15 black=1 black_ms=700")
     read(first, "frame=20", "total_size=1000", "out_time_us=2000000", "speed=1.0x")
     first.take_relayed("level=-20.0 peak=-3.0")
-    assert second.take_grabbed("dropped=2 late_ms=40 still_ms=500 rate=30")
+    assert second.take_grabbed("dropped=2 late_ms=40 still_ms=500 rate=30 black=0 black_ms=200")
     read(second, "frame=30", "total_size=500", "out_time_us=9000000", "speed=0.5x")
     second.take_relayed("level=-inf peak=-inf")
     whole = Progress.total([first, second])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
 from bench.figures import highest_rate_kbps, mean_rate_kbps
 from bench.programs import packets
-from recorder_fsm.media.encode import X264_PARAMS, rate_control
+from recorder_fsm.config.settings import PRESETS
+from recorder_fsm.media.encode import CaptureSettings, frames_that_wait, rate_control, x264_params
 from recorder_fsm.system.process import run
-from tests.programs import ENV
+from tests.programs import ENV, soon
 
 RATE_KBPS = 500
 SECONDS = 24
@@ -20,25 +23,76 @@ BURSTS = f"{NOISE},select='lt(mod(t,8),2)+not(mod(n,15))'"
 """Two seconds of noise in eight, two frames a second in between."""
 
 
-async def encode(picture: str, target: Path) -> Path:
-    """Encode a picture of ffmpeg's own as the recorder does, each frame at its own time."""
-    words = ["-x264-params", X264_PARAMS, *rate_control(RATE_KBPS), "-fps_mode", "passthrough", str(target)]
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-t", str(SECONDS), "-c:v", "libx264"]
-    done = await run(
-        "ffmpeg", [*command, "-preset", "ultrafast", "-enc_time_base", "1:90000", *words], env=ENV, limit_s=60
+def settings(preset: str, frame_rate: int = 30) -> CaptureSettings:
+    return CaptureSettings(
+        width=192,
+        height=108,
+        frame_rate=frame_rate,
+        video_rate_kbps=RATE_KBPS,
+        audio_rate_kbps=64,
+        preset=preset,
+        display="",
+        audio_server="",
+        audio_source="",
     )
+
+
+def words(preset: str) -> list[str]:
+    """Return what ffmpeg is told of x264."""
+    asked = settings(preset)
+    return ["-c:v", "libx264", "-preset", preset, "-x264-params", x264_params(asked), *rate_control(asked)]
+
+
+async def encode(picture: str, target: Path, preset: str) -> Path:
+    """Encode a picture of ffmpeg's own as the recorder does, each frame at its own time."""
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-t", str(SECONDS), *words(preset)]
+    command += ["-enc_time_base", "1:90000", "-fps_mode", "passthrough", str(target)]
+    done = await run("ffmpeg", command, env=ENV, limit_s=60)
     assert done.returncode == 0, done.stderr
     return target
 
 
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
 @pytest.mark.parametrize("picture", [NOISE, BURSTS], ids=["noise", "bursts"])
-async def test_rate_is_not_exceeded_over_any_ten_seconds(tmp_path: Path, picture: str) -> None:
+async def test_rate_is_not_exceeded_over_any_ten_seconds(tmp_path: Path, picture: str, preset: str) -> None:
     """Of a picture that would take many times as much; nor is what may be spent left unused."""
-    sent = await packets(await encode(picture, tmp_path / "file.mp4"))
+    sent = await packets(await encode(picture, tmp_path / "file.mp4", preset))
     assert RATE_KBPS / 4 < highest_rate_kbps(sent) <= RATE_KBPS
 
 
-async def test_still_picture_costs_next_to_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
+async def test_still_picture_costs_next_to_nothing(tmp_path: Path, preset: str) -> None:
     """Where an average rate would be spent on it."""
-    sent = await packets(await encode(STILL, tmp_path / "file.mp4"))
+    sent = await packets(await encode(STILL, tmp_path / "file.mp4", preset))
     assert mean_rate_kbps(sent, SECONDS) < RATE_KBPS / 50
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+async def test_no_frame_waits_for_more_than_it_is_said(preset: str) -> None:
+    """An encoder that has so many frames more has given the first one back: the grabber sends no others to push it."""
+    most = frames_that_wait(settings(preset))
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-s",
+        "192x108",
+        "-r",
+        "30",
+        "-i",
+        "pipe:0",
+    ]
+    command += [*words(preset), "-f", "h264", "-flush_packets", "1", "pipe:1"]
+    encoder = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    assert encoder.stdin
+    assert encoder.stdout
+    try:
+        encoder.stdin.write(bytes(192 * 108) * (most + 1))
+        assert await soon(encoder.stdout.read(1))
+    finally:
+        encoder.kill()
+        await encoder.communicate()

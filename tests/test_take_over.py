@@ -38,8 +38,8 @@ BITS = 16
 STEP_S = 0.1
 """Two frames: each number has room."""
 TONE_HZ, RATE_HZ, LOUD = 500, 48_000, 8000
-QUICKER = "dropped=9 late_ms=40 still_ms=0 rate=20 wish=quicker"
-SLOWER = "dropped=9 late_ms=40 still_ms=0 rate=20 wish=slower"
+QUICKER = "dropped=9 late_ms=40 still_ms=0 rate=20 black=0 black_ms=0 wish=quicker"
+SLOWER = "dropped=9 late_ms=40 still_ms=0 rate=20 black=0 black_ms=0 wish=slower"
 ASKED, QUICK = b" subme=2 ", b" subme=1 "
 """What x264 writes into a segment of `veryfast`, and of `superfast`."""
 ENCODER, GRABBER = ("ffmpeg", "libx264"), ("video_grabber",)

@@ -18,16 +18,19 @@ import pytest
 import xcffib
 import xcffib.xproto
 
+from recorder_fsm.media.encode import Progress
 from recorder_fsm.media.governor import WINDOW_S
 from recorder_fsm.media.raw_stream import frame_head, stream_head
 from recorder_fsm.resources.display import Display
 from recorder_fsm.system.clock import now_s
-from recorder_fsm.system.process import ChildProcess, run
+from recorder_fsm.system.process import ChildProcess, LineListener, run
 from tests import refusing
 from tests.programs import ENV, HEIGHT, WIDTH, soon, until
 
 FRAME_BYTES = WIDTH * HEIGHT * 3 // 2
 RATE, STILL_S = 20, 0.5
+NUMBERS = (WIDTH, HEIGHT, RATE, STILL_S, 0, 1.0)
+"""No encoder that looks ahead."""
 BLACK, WHITE, GREY = 0x000000, 0xFFFFFF, 0x808080
 LUMA = {BLACK: 16, WHITE: 235, GREY: 126}
 PAUSE_S = 2.0
@@ -119,16 +122,23 @@ def painter(display: Display, monkeypatch: pytest.MonkeyPatch) -> Painter:
 
 @asynccontextmanager
 async def grabbing(
-    display: Display, folder: Path, *, under: tuple[str, ...] = (), lead_s: float = LEAD_S
+    display: Display,
+    folder: Path,
+    *,
+    under: tuple[str, ...] = (),
+    lead_s: float = LEAD_S,
+    numbers: tuple[float, ...] = NUMBERS,
+    on_line: LineListener | None = None,
 ) -> AsyncIterator[Grabbing]:
     """Run a grabber that writes into a file; `under`: words before its command."""
-    numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
-    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
+    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *map(str, numbers)]
     output = folder / "frames.mkv"
     reader, writer = os.pipe()
     with output.open("wb") as file:
         env = {**ENV, **display.env}
-        program = await ChildProcess.spawn("grabber", [*under, *command], env=env, stdin=reader, stdout=file.fileno())
+        program = await ChildProcess.spawn(
+            "grabber", [*under, *command], env=env, stdin=reader, stdout=file.fileno(), on_line=on_line
+        )
     try:
         await until(lambda: output.stat().st_size)
         start_s = now_s() + lead_s
@@ -189,6 +199,41 @@ async def test_still_screen_is_repeated_and_no_more(display: Display, painter: P
     stamps = [frame.at_s for frame in frames[:-1]]  # the last one is that of the stop
     assert all(later - earlier >= STILL_S - 0.01 for earlier, later in pairwise(stamps))
     assert len({frame.data for frame in frames}) == 1
+
+
+async def test_change_is_pushed_through_an_encoder_that_looks_ahead(
+    display: Display, painter: Painter, tmp_path: Path
+) -> None:
+    """It comes again as often as that needs, at the pace that was asked for, and then every half second as before."""
+    behind, push_s = 5, 0.1
+    async with grabbing(display, tmp_path, numbers=(WIDTH, HEIGHT, RATE, STILL_S, behind, push_s)) as it:
+        await it.has(2)
+        painter.fill(WHITE)
+        await it.has_more()
+        white = it.output.stat().st_size // FRAME_BYTES
+        await it.has(white + behind + 2)
+        frames = await it.stop()
+    stamps = [frame.at_s for frame in frames[:-1] if frame.luma(0, 0) == LUMA[WHITE]]
+    pauses = [later - earlier for earlier, later in pairwise(stamps)]
+    assert all(pause >= push_s - 0.01 for pause in pauses[:behind])
+    assert all(pause >= STILL_S - 0.01 for pause in pauses[behind:])
+    assert len(pauses) > behind
+
+
+async def test_black_picture_is_told(display: Display, painter: Painter, tmp_path: Path) -> None:
+    """At once, and for how long it was; a page that is nearly all black is not."""
+    progress, white, dark = Progress(), (0, 0, WIDTH, HEIGHT // 50), 0x080808
+    async with grabbing(display, tmp_path, on_line=progress.take_grabbed) as it:
+        await until(lambda: progress.black)
+        seen_s = now_s()
+        await it.has(4)
+        passed_s = now_s() - seen_s
+        painter.fill(WHITE, white)
+        await until(lambda: not progress.black)
+        assert passed_s - STILL_S <= progress.black_s <= now_s() - it.start_s
+        painter.fill(dark)
+        await until(lambda: progress.black)
+        await it.stop()
 
 
 async def test_screen_that_changes_faster_gives_its_rate(display: Display, painter: Painter, tmp_path: Path) -> None:
@@ -267,6 +312,7 @@ async def test_display_that_goes_ends_the_grabber_in_plain_words(
     display: Display, painter: Painter, tmp_path: Path
 ) -> None:
     """It is a child that ends; the capture tells why."""
+    painter.fill(GREY)  # it says nothing of that
     async with grabbing(display, tmp_path) as it:
         await it.has(1)
         await display.__aexit__(None, None, None)
@@ -280,8 +326,7 @@ async def test_reader_that_pauses_costs_frames_and_no_memory(
     """While nobody reads, nothing is grabbed: what comes afterwards is new, and at its own time."""
     output, written = os.pipe()
     reader, writer = os.pipe()
-    numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
-    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
+    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *map(str, NUMBERS)]
     program = await ChildProcess.spawn("grabber", command, env={**ENV, **display.env}, stdin=reader, stdout=written)
     try:
         os.close(written)
@@ -310,8 +355,7 @@ async def test_encoder_that_is_too_slow_gets_fewer_frames(display: Display, pain
     """After five seconds of frames that it took late; and they stay fewer at first when it takes them at once again."""
     output, written = os.pipe()
     reader, writer = os.pipe()
-    numbers = map(str, (WIDTH, HEIGHT, RATE, STILL_S))
-    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *numbers]
+    command = [sys.executable, "-m", "recorder_fsm.media.video_grabber", display.env["DISPLAY"], *map(str, NUMBERS)]
     program = await ChildProcess.spawn("grabber", command, env={**ENV, **display.env}, stdin=reader, stdout=written)
     colours, stream = cycle((GREY, WHITE)), bytearray()
     try:

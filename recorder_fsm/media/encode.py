@@ -9,9 +9,11 @@ at the stop, and a starved encoder holds the video grabber back instead of filli
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import attrs
 
@@ -26,23 +28,36 @@ INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
 TIME_BASE = "1:90000"
 """MPEG's clock."""
-X264_PARAMS = "bframes=0:rc-lookahead=0:sync-lookahead=0:sliced-threads=1:threads=4:psy=0"
-"""No look-ahead, no reordering, no frame per thread: frames that wait for others live only in memory, up to 20 s of a
-still call, and a look-ahead costs as much again for each frame. Four slices, whatever the machine has: more make files
-larger. No `psy`: it spends bits to make noise look like noise, and a page has none."""
-QUALITY = 18
-"""The constant quality (x264's CRF) of whatever stays below the rate: docs/performance.md has the measurements."""
+LOOK_AHEAD_S, LOOK_AHEAD_FRAMES = 0.5, 15
+"""How far x264 looks ahead, in time and in frames: what waits for it lives only in memory."""
+NO_LOOK_AHEAD = ("ultrafast", "superfast")
+"""The presets that have none. Each other has one of ten frames or more, and B-frames."""
+B_FRAMES = 3
+MOST_THREADS = 4
+"""Each thread of x264 works on a frame of its own, so each but the first makes one more wait."""
 RATE_WINDOW_S = 10.0
 """Over no window of this length the rate that was asked for is exceeded."""
-BUFFER_S = 1.0
-"""What may be sent at once, in seconds of that rate: as much less is sent in the rest of a window."""
-BLACK_KEYS = ("lavfi.black_start", "lavfi.black_end")
-BLACK_AFTER_S = 2
+
+
+class RateControl(NamedTuple):
+    """A constant quality (x264's CRF), and what may be sent at once, in seconds of the rate that was asked for: as much
+    less is sent in the rest of a window. A slide that changes takes it; a film is the better for less of it.
+    """
+
+    quality: int
+    buffer_s: float
+
+
+AHEAD, AT_ONCE = RateControl(11, 2.5), RateControl(18, 1.0)
+"""With a look-ahead and without. The same number says different things: who looks ahead spends on what stays, and saves
+on what is gone in a moment. docs/performance.md measures both."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
 (a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
-GRABBED = re.compile(r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+)(?: wish=(\w+))?")
+GRABBED = re.compile(
+    r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+) black=([01]) black_ms=(\d+)(?: wish=(\w+))?"
+)
 DRIFT = re.compile(r"drift_ms=(-?[0-9.]+)")
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
 SILENCE_DBFS = -80.0
@@ -74,8 +89,6 @@ def encoder_command(
     segment begins, in seconds since the origin of the timeline; time stamps in every segment count from there.
     """
     frames = f"fps={settings.frame_rate}:start_time=0," if settings.constant_frame_rate else ""
-    # Dark grey, the page's own background, is not black.
-    black = f"blackdetect=d={BLACK_AFTER_S}:pic_th=0.995:pix_th=0.05," + _printed(BLACK_KEYS)
     return [
         *("ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-y"),
         "-copyts",  # what is late stays late
@@ -85,11 +98,11 @@ def encoder_command(
         *("-thread_queue_size", str(INPUT_QUEUE_AUDIO_PACKETS)),
         *("-probesize", "32", "-analyzeduration", "0"),
         *("-f", "s16le", "-ar", "48000", "-ac", "2", "-i", f"pipe:{audio_fd}"),
-        *("-map", "0:v", "-map", "1:a", "-vf", f"{frames}{black},{TAGGED}"),
+        *("-map", "0:v", "-map", "1:a", "-vf", f"{frames}{TAGGED}"),
         # Frames come when they come; by default their times are rounded to the frame rate.
         *("-fps_mode", "passthrough", "-enc_time_base", TIME_BASE),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
-        *("-x264-params", X264_PARAMS, *rate_control(settings.video_rate_kbps)),
+        *("-x264-params", x264_params(settings), *rate_control(settings)),
         *("-force_key_frames", f"expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{KEYFRAME_EVERY_S}))"),
         *("-c:a", "aac", "-b:a", f"{settings.audio_rate_kbps}k"),
         # The segment keeps its place in the recording, to the sample: the place stands in the edit lists.
@@ -103,15 +116,38 @@ def encoder_command(
     ]
 
 
-def rate_control(rate_kbps: int) -> list[str]:
-    """Return the words for a constant quality that over no `RATE_WINDOW_S` takes more than `rate_kbps`."""
-    most_kbps, buffer_kbit = round(rate_kbps * (1 - BUFFER_S / RATE_WINDOW_S)), round(rate_kbps * BUFFER_S)
-    return ["-crf", str(QUALITY), "-maxrate", f"{most_kbps}k", "-bufsize", f"{buffer_kbit}k"]
+def x264_params(settings: CaptureSettings) -> str:
+    """Return what is said to x264 beside its preset.
+
+    No `psy`: it spends bits to make noise look like noise, and a page has none. `sync-lookahead` would keep more frames
+    waiting, for a thread of its own.
+    """
+    frames, b_frames = _look_ahead(settings)
+    return f"rc-lookahead={frames}:bframes={b_frames}:threads={_threads()}:sync-lookahead=0:psy=0"
 
 
-def _printed(keys: tuple[str, ...]) -> str:
-    """Return the filters that print these measurements, one line each, beside the progress."""
-    return ",".join(f"metadata=mode=print:key={key}:file=pipe\\\\:1:direct=1" for key in keys)
+def frames_that_wait(settings: CaptureSettings) -> int:
+    """Return how many frames may wait in the encoder for later ones, at most."""
+    return sum(_look_ahead(settings)) + _threads()
+
+
+def rate_control(settings: CaptureSettings) -> list[str]:
+    """Return the words for a constant quality that over no `RATE_WINDOW_S` takes more than `video_rate_kbps`."""
+    control = AT_ONCE if settings.preset in NO_LOOK_AHEAD else AHEAD
+    most_kbps = round(settings.video_rate_kbps * (1 - control.buffer_s / RATE_WINDOW_S))
+    buffer_kbit = round(settings.video_rate_kbps * control.buffer_s)
+    return ["-crf", str(control.quality), "-maxrate", f"{most_kbps}k", "-bufsize", f"{buffer_kbit}k"]
+
+
+def _look_ahead(settings: CaptureSettings) -> tuple[int, int]:
+    """Return how many frames x264 looks ahead, and how many B-frames it may use in a row."""
+    if settings.preset in NO_LOOK_AHEAD:
+        return 0, 0
+    return min(LOOK_AHEAD_FRAMES, round(LOOK_AHEAD_S * settings.frame_rate)), B_FRAMES
+
+
+def _threads() -> int:
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
 @attrs.define
@@ -120,12 +156,12 @@ class Progress:
 
     `position_s` counts from the begin of its own segment. `level_dbfs` is the audio of the last second (root mean
     square), `loudest_dbfs` its highest peak so far, `heard_s` the number of seconds that were not silent, of
-    `measured_s`, `heard_until_s` the end of the last of them; `power` the sum of their mean squares. `black`: the frame
-    is black now; `black_s`, for how long others were.
+    `measured_s`, `heard_until_s` the end of the last of them; `power` the sum of their mean squares.
 
     Of the grabber: `dropped` frames that it had no time to make, `late_s` that a change waited at most, `still_s` in
     which nothing changed, `rate` of frames per second now, `lowest_rate` so far (0: it has said nothing), `wish` of the
-    governor now. Of the relay: `drift_s` by which the sound's clock ran behind ours.
+    governor now; whether the picture is `black` now, and `black_s`, for how long it was. Of the relay: `drift_s` by
+    which the sound's clock ran behind ours.
     """
 
     frames: int = 0
@@ -147,23 +183,13 @@ class Progress:
     lowest_rate: int = 0
     wish: str = ""
     drift_s: float = 0.0
-    _black_from_s: float = 0.0
 
     def take(self, line: str) -> bool:
         """Take one line of the encoder's standard output: `key=value`; returns False for any other line."""
         key, separator, value = line.partition("=")
-        if not separator:
-            return line.startswith("frame:")  # the head of a level, which says nothing new
-        if key in BLACK_KEYS:
-            self.black = key == BLACK_KEYS[0]
-            if self.black:
-                self._black_from_s = _number(value)
-            else:
-                self.black_s += max(0.0, _number(value) - self._black_from_s)
-        elif " " in key or " " in value.strip():  # ffmpeg's own last line: `frame=   99 fps= 20 q=...`
+        if not separator or " " in key or " " in value.strip():  # its own last line: `frame=   99 fps= 20 q=...`
             return False
-        else:
-            self._take_position(key, value.strip())
+        self._take_position(key, value.strip())
         return True
 
     def take_grabbed(self, line: str) -> bool:
@@ -171,9 +197,10 @@ class Progress:
         match = GRABBED.fullmatch(line)
         if match is None:
             return False
-        self.dropped, late_ms, still_ms, self.rate = map(int, match.groups()[:4])
-        self.wish = match[5] or ""
-        self.late_s, self.still_s = late_ms / 1000, still_ms / 1000
+        self.dropped, late_ms, still_ms, self.rate, black, black_ms = map(int, match.groups()[:6])
+        self.late_s, self.still_s, self.black_s = late_ms / 1000, still_ms / 1000, black_ms / 1000
+        self.black = bool(black)
+        self.wish = match[7] or ""
         self.lowest_rate = min(self.lowest_rate or self.rate, self.rate)
         return True
 
@@ -223,7 +250,7 @@ class Progress:
             whole.size_bytes += part.size_bytes
             whole.dropped += part.dropped
             whole.still_s += part.still_s
-            whole.black_s += part.black_s + (max(0.0, part.position_s - part._black_from_s) if part.black else 0.0)
+            whole.black_s += part.black_s
             whole.drift_s += part.drift_s
             whole.late_s = max(whole.late_s, part.late_s)
             whole.lowest_rate = min(filter(None, (whole.lowest_rate, part.lowest_rate)), default=0)

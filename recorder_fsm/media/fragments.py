@@ -121,7 +121,10 @@ class Run:
 
 @attrs.frozen
 class Segment:
-    """One file of the encoder: its samples in the order of the file, and what is wrong with it."""
+    """One file of the encoder: its samples in the order of their times, and what is wrong with it.
+
+    In the file, video comes later than the audio of its time: an encoder that looks ahead keeps it for a while.
+    """
 
     path: Path
     runs: tuple[Run, ...]
@@ -166,6 +169,7 @@ def inspect(path: Path) -> Segment:
         problems.append(str(error) if isinstance(error, UnreadableError) else "it is damaged")
     if not runs:
         problems.append("there is nothing in it")
+    runs.sort(key=lambda run: run.dts / run.track.timescale)
     return Segment(path, tuple(runs), tuple(problems))
 
 

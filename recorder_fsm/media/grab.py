@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from recorder_fsm.media.encode import CaptureSettings
+from recorder_fsm.media.encode import CaptureSettings, frames_that_wait
 
 AUDIO_LATENCY_MS = 20
 LONGEST_STILL_S = 0.5
-"""An unchanged frame is repeated this often: a player shows it, and a kill loses no more."""
+"""An unchanged frame is repeated this often: a player shows it."""
+LONGEST_WAIT_S = 1.2
+"""Within this time a change has left the encoder, and a kill cannot lose it: an unchanged frame is repeated more often
+as long as one that changed may wait in there for those behind it."""
 RELAY = Path(__file__).parent / "audio_relay.py"
 
 
@@ -19,7 +22,9 @@ def video_grabber_command(python: str, settings: CaptureSettings, wishes: Sequen
     `wishes`: those for another preset that may be followed (`governor`).
     """
     # -I: nothing of the environment and of the working directory.
-    numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S)
+    behind = frames_that_wait(settings)
+    push_s = max(1 / settings.frame_rate, LONGEST_WAIT_S / behind)
+    numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S, behind, f"{push_s:.3f}")
     return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers), *wishes]
 
 

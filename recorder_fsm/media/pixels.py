@@ -17,6 +17,12 @@ MARGIN_LINES = 4
 """How far the colours of a line reach."""
 CONTEXTS = 32
 """Pieces of so many heights have a converter ready: a call has few places that change."""
+DARK = bytes(range(16 + 219 * 5 // 100 + 1))
+"""Luma of what is called black: the first twentieth of its range. Dark grey, the page's own background, is lighter."""
+LIT_SHARE = 0.005
+"""A picture with less of its pixels lighter is black."""
+SAMPLE_EVERY = 61
+"""One pixel of so many is looked at; a prime, so that they lie in all columns."""
 _SWS_AREA, _SWS_FULL_CHR_H_INP = 0x20, 0x4000
 _SWS_CS_ITU709 = 1
 _FULL_RANGE, _LIMITED_RANGE = 1, 0
@@ -40,6 +46,11 @@ class Planes:
         at = ctypes.addressof(self._memory)
         self._planes = (at, at + luma, at + luma + luma // 4)
         self.strides = (width, width // 2, width // 2)
+
+    def is_black(self) -> bool:
+        """Tell whether nothing of the picture is lighter than `DARK`, but a few pixels."""
+        sample = self.data[: self.width * self.height : SAMPLE_EVERY]
+        return len(sample.translate(None, DARK)) < LIT_SHARE * len(sample)
 
     def at(self, line: int) -> tuple[int, int, int]:
         """Return where an even line begins in each plane."""

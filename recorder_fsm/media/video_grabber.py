@@ -1,10 +1,11 @@
 """The video grabber: a small program that writes the screen whenever it has changed.
 
-    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL [WISH...] < START
+    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL BEHIND PUSH [WISH...] < START
 
 Writes frames with their times to standard output (`raw_stream`): one at START, or as soon as it can, then one for
-each change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same
-nothing is grabbed, converted, or sent. The time of a frame is when the last of it was drawn, since START, by the clock
+each change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes; but BEHIND frames, one
+every PUSH seconds, behind one that changed: an encoder that looks ahead gives it back after so many. For what stays the
+same nothing is grabbed or converted. The time of a frame is when the last of it was drawn, since START, by the clock
 that nobody can set (CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second
 frame.
 
@@ -24,6 +25,7 @@ import select
 import signal
 import sys
 import time
+from typing import NamedTuple
 
 from recorder_fsm.media.governor import QUICKER, SLOWER, Governor
 from recorder_fsm.media.pixels import Converter, PixelError, Planes
@@ -40,40 +42,65 @@ PIPE_BYTES = 1024 * 1024
 
 
 class Tally:
-    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 rate=30`, and `wish=quicker` for one.
+    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 rate=30 black=0 black_ms=0`, and
+    `wish=quicker` for one.
 
     `dropped`: frames that would have shown a change, and for which there was no time; `late_ms`: how long a change
     waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second now;
-    `wish`: the governor's for another preset.
+    `black`: whether the picture is black now; `black_ms`: for how long it was; `wish`: the governor's for another
+    preset.
     """
 
     def __init__(self, rate: int) -> None:
-        self.dropped = self.late_s = self.still_s = 0.0
+        self.dropped = self.late_s = self.still_s = self.black_s = 0.0
         self.rate = rate
         self.wish = ""
-        self._told_s = _now_s()
+        self.black = False
+        self._told_s = self._looked_s = _now_s()
+
+    def see(self, black: bool, now_s: float) -> None:
+        """Note whether the picture is black from now on."""
+        if self.black:
+            self.black_s += now_s - self._looked_s
+        self._looked_s = now_s
+        if black is not self.black:
+            self.black = black
+            self.tell(now_s, at_once=True)
 
     def tell(self, now_s: float, *, at_once: bool = False) -> None:
         """Print the line, every few seconds at most."""
         if at_once or now_s - self._told_s >= TELL_EVERY_S:
             self._told_s = now_s
+            self.see(self.black, now_s)
             line = f"dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f} still_ms={self.still_s * 1000:.0f}"
+            black = f"black={self.black:d} black_ms={self.black_s * 1000:.0f}"
             wish = f" wish={self.wish}" if self.wish else ""
-            os.write(2, f"{line} rate={self.rate}{wish}\n".encode())
+            os.write(2, f"{line} rate={self.rate} {black}{wish}\n".encode())
+
+
+class Pauses(NamedTuple):
+    """How often a frame is repeated where nothing changes, in seconds: first `behind` times every `push_s`, so that an
+    encoder that looks ahead lets the last change go; then every `still_s`.
+    """
+
+    still_s: float
+    behind: int
+    push_s: float
 
 
 class Grabber:
-    """Writes the frames of a screen to the descriptor `target`."""
+    """Writes the frames of a screen to the descriptor `target`, with these `pauses` where it does not change."""
 
-    def __init__(self, screen: Screen, frame: Planes, target: int, governor: Governor, *, still_s: float) -> None:
+    def __init__(self, screen: Screen, frame: Planes, target: int, governor: Governor, pauses: Pauses) -> None:
         self._screen = screen
         self._frame = frame
         self._converter = Converter(frame.width, frame.height)
-        self._still_s = still_s
+        self._pauses = pauses
+        self._repeats = 0
         self._governor = governor
         self._tally = Tally(governor.rate)
         self._target = target
-        self._start_s = self._due_s = self._written_s = self._free_s = 0.0
+        self._start_s = self._due_s = self._taken_s = self._written_s = self._free_s = 0.0
         self._stamp_us = -1
         self._changes = select.poll()
         self._changes.register(screen.fileno(), select.POLLIN)
@@ -101,11 +128,10 @@ class Grabber:
             if self._screen.changed():
                 self._wait_until(self._due_s)
                 self._take(self._follow_the_beat())
-            elif (left_s := self._written_s + self._still_s - _now_s()) > 0:
+            elif (left_s := self._written_s + self._pause_s() - _now_s()) > 0:
                 self._changes.poll(left_s * 1000 + 1)
             else:
-                self._tally.still_s += _now_s() - self._written_s
-                self._write(_now_s())
+                self._repeat(_now_s())
         self._write(_now_s())  # the end; what the page shows from here on is not the call
         self._tally.tell(_now_s(), at_once=True)
 
@@ -119,6 +145,20 @@ class Grabber:
         self._screen.changed()
         return min(self._screen.drawn_s, _now_s())
 
+    def _pause_s(self) -> float:
+        """Return how long after the last frame it is repeated."""
+        if self._repeats >= self._pauses.behind:
+            return self._pauses.still_s
+        return max(self._pauses.push_s, 1 / self._governor.rate)
+
+    def _repeat(self, at_s: float) -> None:
+        """Write the same frame again, at `at_s`; nothing counts as still until an encoder has let the last one go."""
+        self._repeats += 1
+        if self._repeats >= self._pauses.behind:
+            begin_s = self._taken_s if self._repeats == self._pauses.behind else self._written_s
+            self._tally.still_s += at_s - begin_s
+        self._write(at_s)
+
     def _take(self, drawn_s: float) -> None:
         """Write the screen, last drawn then. The first frame is that of the begin, unless it is late."""
         period_s = 1 / self._governor.rate
@@ -126,6 +166,8 @@ class Grabber:
         if self._screen.changed():
             top, bottom = self._screen.fetch()
             self._converter.convert(self._screen.address, top, bottom, self._frame)
+            self._tally.see(self._frame.is_black(), _now_s())
+        self._repeats, self._taken_s = 0, drawn_s
         # A frame that is late does not make the next one late, but nothing is made up for.
         due_s = max(self._due_s, drawn_s - period_s) + period_s
         self._due_s = max(due_s, drawn_s + period_s - GATHER_S)
@@ -156,18 +198,18 @@ class Grabber:
 
 def main() -> int:
     """Run the program; returns its exit code."""
-    display, *numbers = sys.argv[1:5]
-    still_s, *wishes = sys.argv[5:]
-    width, height, frame_rate = map(int, numbers)
+    display, width, height, frame_rate, still_s, behind, push_s, *wishes = sys.argv[1:]
+    size = (int(width), int(height))
     target = sys.stdout.fileno()
     with contextlib.suppress(OSError):
         fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
-        screen = Screen(display, width, height)
-        governor = Governor(frame_rate, quicker=QUICKER in wishes, slower=SLOWER in wishes)
-        grabber = Grabber(screen, Planes(width, height), target, governor, still_s=float(still_s))
+        screen = Screen(display, *size)
+        pauses = Pauses(still_s=float(still_s), behind=int(behind), push_s=float(push_s))
+        governor = Governor(int(frame_rate), quicker=QUICKER in wishes, slower=SLOWER in wishes)
+        grabber = Grabber(screen, Planes(*size), target, governor, pauses)
         grabber.stop_at(signal.SIGINT)
-        _write_all(target, stream_head(width, height, frame_rate))
+        _write_all(target, stream_head(*size, int(frame_rate)))
         if start := sys.stdin.readline():
             grabber.run(float(start))
     except (ScreenError, PixelError, BrokenPipeError) as error:
