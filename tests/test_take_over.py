@@ -40,6 +40,8 @@ STEP_S = 0.1
 TONE_HZ, RATE_HZ, LOUD = 500, 48_000, 8000
 QUICKER = "dropped=9 late_ms=40 still_ms=0 rate=20 black=0 black_ms=0 wish=quicker"
 SLOWER = "dropped=9 late_ms=40 still_ms=0 rate=20 black=0 black_ms=0 wish=slower"
+UNSEEN_S = 0.001
+"""Frames are shown for so short a time where others need them that come before the seam (`media.seams`)."""
 ASKED, QUICK = b" subme=2 ", b" subme=1 "
 """What x264 writes into a segment of `veryfast`, and of `superfast`."""
 ENCODER, GRABBER = ("ffmpeg", "libx264"), ("video_grabber",)
@@ -142,14 +144,15 @@ async def change(capture: Capture, line: str = QUICKER) -> None:
 
 
 def numbers(path: Path) -> list[tuple[float, int]]:
-    """Return when each frame is shown, and its number."""
+    """Return when each frame is shown, and its number; without those that nobody sees, as they are gone at once."""
     call = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time", "-of", "csv=p=0"]
-    times = [float(line.strip(",")) for line in subprocess.check_output([*call, path], text=True).split()]
+    times = sorted(float(line.strip(",")) for line in subprocess.check_output([*call, path], text=True).split())
     scaled = f"scale={BITS}:1:flags=area,format=gray"
     call = ["ffmpeg", "-v", "error", "-i", str(path), "-vf", scaled, "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
     bars = subprocess.check_output(call)
     assert len(bars) == BITS * len(times)
-    return [(at_s, _number(bars[BITS * n : BITS * (n + 1)])) for n, at_s in enumerate(times)]
+    shown = [(at_s, _number(bars[BITS * n : BITS * (n + 1)])) for n, at_s in enumerate(times)]
+    return [frame for frame, (next_s, _) in pairwise([*shown, (math.inf, 0)]) if next_s - frame[0] > UNSEEN_S]
 
 
 def _number(bars: bytes) -> int:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-import xcffib
-import xcffib.xproto
 
 from recorder_fsm.media.encode import Progress
 from recorder_fsm.media.governor import WINDOW_S
@@ -25,6 +23,7 @@ from recorder_fsm.resources.display import Display
 from recorder_fsm.system.clock import now_s
 from recorder_fsm.system.process import ChildProcess, LineListener, run
 from tests import refusing
+from tests.painter import Painter
 from tests.programs import ENV, HEIGHT, WIDTH, soon, until
 
 FRAME_BYTES = WIDTH * HEIGHT * 3 // 2
@@ -38,25 +37,6 @@ CLOCK_S = 0.002
 """Two clocks that count milliseconds."""
 LEAD_S = 0.3
 """From the start of a grabber's connection to its first frame."""
-
-
-class Painter:
-    """Paints rectangles on a display."""
-
-    def __init__(self, display: str) -> None:
-        self._connection = xcffib.connect(display)  # type: ignore[no-untyped-call]
-        self._root = self._connection.get_setup().roots[0].root
-        self._pen = self._connection.generate_id()
-        self._core = self._connection.core  # type: ignore[has-type]
-        self._core.CreateGCChecked(self._pen, self._root, 0, []).check()
-
-    def fill(self, colour: int, area: tuple[int, int, int, int] = (0, 0, WIDTH, HEIGHT)) -> float:
-        """Fill an area (left, top, width, height); returns when it was on the screen."""
-        self._core.ChangeGC(self._pen, xcffib.xproto.GC.Foreground, [colour])
-        rectangle = xcffib.xproto.RECTANGLE.synthetic(*area)  # type: ignore[no-untyped-call]
-        self._core.PolyFillRectangle(self._root, self._pen, 1, [rectangle])
-        self._core.GetInputFocus().reply()  # the server has done all before it
-        return now_s()
 
 
 @attrs.frozen

@@ -28,11 +28,11 @@ INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
 TIME_BASE = "1:90000"
 """MPEG's clock."""
-LOOK_AHEAD_S, LOOK_AHEAD_FRAMES = 0.5, 15
+LOOK_AHEAD_S, LOOK_AHEAD_FRAMES = 0.4, 8
 """How far x264 looks ahead, in time and in frames: what waits for it lives only in memory."""
 NO_LOOK_AHEAD = ("ultrafast", "superfast")
 """The presets that have none. Each other has one of ten frames or more, and B-frames."""
-B_FRAMES = 3
+B_FRAMES = 2
 MOST_THREADS = 4
 """Each thread of x264 works on a frame of its own, so each but the first makes one more wait."""
 RATE_WINDOW_S = 10.0

@@ -29,7 +29,7 @@ import attrs
 
 from recorder_fsm.media.fragments import NOT_A_KEY, Run, Segment, Track, inspect
 from recorder_fsm.media.mp4_index import FRAME, RATE, Chapters, Samples, VideoSamples, head
-from recorder_fsm.media.seams import without_doubles
+from recorder_fsm.media.seams import shown_before, without_doubles
 from recorder_fsm.plain_text import plain_end
 from recorder_fsm.system.disk import sync
 from recorder_fsm.system.process import run as run_program
@@ -176,19 +176,16 @@ class _Plan:
         audio = next((run for run in segment.runs if not run.track.is_video), None)
         if audio:
             self._silence(_place(audio) - self.audio.count)  # in front of the video, for who reads in order
-        begun = over = False
-        for run in segment.runs:
+        begun = False
+        for run in shown_before(segment, until_s).runs:
             if not run.track.is_video:
                 self._add_audio(number, run)
-            elif not over:
-                until = until_s * run.track.timescale
-                stop = next((n for n, (_, shown, _) in enumerate(run.stamps()) if shown >= until), run.count)
-                keys = (n for n, flags in enumerate(run.flags) if not flags & NOT_A_KEY)
-                begin = 0 if begun else next(keys, run.count)
-                over = stop < run.count
-                if begin < stop:
-                    self._add_video(number, run.part(begin, stop), begins=not begun)
-                    begun = True
+                continue
+            keys = (n for n, flags in enumerate(run.flags) if not flags & NOT_A_KEY)
+            begin = 0 if begun else next(keys, run.count)
+            if begin < run.count:
+                self._add_video(number, run.part(begin, run.count), begins=not begun)
+                begun = True
 
     def end(self) -> None:
         """Let video and audio end together, at the end of a frame of audio."""

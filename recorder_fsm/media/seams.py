@@ -10,6 +10,8 @@ the first one has not.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -27,6 +29,32 @@ def without_doubles(segments: Sequence[Segment]) -> list[Segment]:
     left = _without_covered(segments, lambda run: not run.track.is_video, lambda run: run.end)
     left = _without_covered(left, lambda run: run.track.is_video, _last_shown)
     return _with_audio_seams(left)
+
+
+def shown_before(segment: Segment, until_s: float) -> Segment:
+    """Return the segment with only the frames that are shown before `until_s`.
+
+    A frame behind that time stays where one in front of it needs it (a B-frame is decoded after what follows it): it is
+    shown in the last ticks before it.
+    """
+    track = segment.track(is_video=True)
+    if track is None or until_s == math.inf:
+        return segment
+    until = math.ceil(until_s * track.timescale)
+    shown = [stamp for run in segment.runs_of(is_video=True) for _, stamp, _ in run.stamps()]
+    taken = max((number for number, stamp in enumerate(shown, 1) if stamp < until), default=0)
+    late = sorted(stamp for stamp in shown[:taken] if stamp >= until)
+    places = dict(zip(late, range(until - len(late), until), strict=True))
+    runs = []
+    for run in segment.runs:
+        if run.track.is_video:
+            one = run.part(0, min(taken, run.count))
+            taken -= one.count
+            shifts = (places.get(stamp, stamp) - decoded for decoded, stamp, _ in one.stamps())
+            runs.append(attrs.evolve(one, shifts=array("i", shifts)))
+        else:
+            runs.append(run)
+    return attrs.evolve(segment, runs=tuple(run for run in runs if run.count))
 
 
 def _without_covered(
