@@ -178,7 +178,7 @@ async def test_kill_loses_no_change_of_a_still_call_that_is_two_seconds_old(
         await reached(timeline, 4.0)
         progress = timeline.segments[-1].progress
         painter.fill(0xFFFFFF)
-        until_s = progress.position_s + 2.0
+        until_s = timeline.elapsed_s + 2.0
         await until(lambda: progress.position_s >= until_s)
         for pid in programs():
             os.kill(pid, signal.SIGKILL)

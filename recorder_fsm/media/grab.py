@@ -23,7 +23,7 @@ def video_grabber_command(python: str, settings: CaptureSettings, wishes: Sequen
     """
     # -I: nothing of the environment and of the working directory.
     behind = frames_that_wait(settings)
-    push_s = max(1 / settings.frame_rate, LONGEST_WAIT_S / behind)
+    push_s = min(LONGEST_STILL_S, max(1 / settings.frame_rate, LONGEST_WAIT_S / behind))
     numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S, behind, f"{push_s:.3f}")
     return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers), *wishes]
 
