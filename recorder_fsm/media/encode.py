@@ -28,13 +28,16 @@ INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
 TIME_BASE = "1:90000"
 """MPEG's clock."""
-LOOK_AHEAD_S, LOOK_AHEAD_FRAMES = 0.4, 8
-"""How far x264 looks ahead, in time and in frames: what waits for it lives only in memory."""
+LOOK_AHEAD_S, LOOK_AHEAD_FRAMES = 0.4, 5
+"""How far x264 looks ahead, in time and in frames. What waits for it lives only in memory, and each change of a still
+call is followed by so many frames that push it out: more of them make smaller files for more CPU
+(docs/performance.md)."""
 NO_LOOK_AHEAD = ("ultrafast", "superfast")
 """The presets that have none. Each other has one of ten frames or more, and B-frames."""
-B_FRAMES = 2
+B_FRAMES = 1
 MOST_THREADS = 4
-"""Each thread of x264 works on a frame of its own, so each but the first makes one more wait."""
+"""Each thread of x264 works on a frame of its own, so each but the first makes one more wait; and one waits for the
+time of the next."""
 RATE_WINDOW_S = 10.0
 """Over no window of this length the rate that was asked for is exceeded."""
 
@@ -44,11 +47,11 @@ class RateControl(NamedTuple):
     less is sent in the rest of a window. A slide that changes takes it; a film is the better for less of it.
     """
 
-    quality: int
+    quality: float
     buffer_s: float
 
 
-AHEAD, AT_ONCE = RateControl(11, 2.5), RateControl(18, 1.0)
+AHEAD, AT_ONCE = RateControl(11.5, 2.5), RateControl(18, 1.0)
 """With a look-ahead and without. The same number says different things: who looks ahead spends on what stays, and saves
 on what is gone in a moment. docs/performance.md measures both."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
@@ -128,7 +131,7 @@ def x264_params(settings: CaptureSettings) -> str:
 
 def frames_that_wait(settings: CaptureSettings) -> int:
     """Return how many frames may wait in the encoder for later ones, at most."""
-    return sum(_look_ahead(settings)) + _threads()
+    return max(_look_ahead(settings)) + _threads()
 
 
 def rate_control(settings: CaptureSettings) -> list[str]:
