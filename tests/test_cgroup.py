@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder_fsm.system.cgroup import RECENTLY_S, GroupWatch, Trouble
+from recorder_fsm.system.cgroup import RECENTLY_S, GroupWatch, Trouble, memory_room_bytes
 
 GIB = 2**30
 
@@ -180,3 +180,32 @@ def test_real_group_counts_what_it_refuses(real_group: Path) -> None:
     """By a kernel: one process too many."""
     done = subprocess.run([sys.executable, "-c", REAL, str(real_group)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["11", "False", "True", "3"]
+
+
+def test_room_is_what_is_left_below_the_nearest_limit(machine: Machine) -> None:
+    """What the kernel would give up first is room; a group above may have less of it."""
+    machine.of("0::/jobs/job\n", ("cgroup2", "", "/"))
+    machine.write("v2/jobs/job/memory.max", f"{2 * GIB}\n")
+    machine.write("v2/jobs/job/memory.current", f"{GIB}\n")
+    machine.write("v2/jobs/job/memory.stat", f"anon 5\ninactive_file {GIB // 4}\n")
+    assert memory_room_bytes(machine.proc) == GIB + GIB // 4
+    machine.write("v2/jobs/memory.max", f"{3 * GIB}\n")
+    machine.write("v2/jobs/memory.current", f"{3 * GIB - 1000}\n")
+    assert memory_room_bytes(machine.proc) == 1000
+
+
+def test_room_of_the_first_version(machine: Machine) -> None:
+    machine.of("4:memory:/\n", ("cgroup", "memory", "/"))
+    machine.write("memory/memory.limit_in_bytes", f"{GIB}\n")
+    machine.write("memory/memory.usage_in_bytes", f"{GIB // 2}\n")
+    machine.write("memory/memory.stat", f"inactive_file 1\ntotal_inactive_file {GIB // 8}\n")
+    assert memory_room_bytes(machine.proc) == GIB // 2 + GIB // 8
+
+
+def test_no_limit_is_no_room_to_tell(machine: Machine) -> None:
+    """Nor is a machine without control groups."""
+    machine.of("0::/\n", ("cgroup2", "", "/"))
+    machine.write("v2/memory.max", "max\n")
+    machine.write("v2/memory.current", "5\n")
+    assert memory_room_bytes(machine.proc) is None
+    assert memory_room_bytes(machine.proc / "nowhere") is None

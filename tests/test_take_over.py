@@ -196,6 +196,20 @@ def seam_s(earlier: Segment, later: Segment) -> tuple[float, float]:
 # --- a take-over --------------------------------------------------------------------------------------------------
 
 
+async def test_no_second_encoder_is_started_without_memory_for_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near the limit of the control group it would have the kernel kill the recording; the rate may fall instead."""
+    monkeypatch.setattr(capture_module, "memory_room_bytes", lambda: capture_module.TAKE_OVER_BYTES - 1)
+    async with scene.capture() as capture:
+        await scene.goes_on()
+        await change(capture)
+        assert len(children(*ENCODER)) == 1
+        await scene.goes_on()
+    assert len(scene.timeline.segments) == 1
+    assert len([note for note in scene.up.notes if "memory" in note]) == 1
+
+
 async def test_nothing_is_lost_where_another_encoder_takes_over(scene: Scene) -> None:
     """Down and up again: each number is in the file once, the tone has no step, and x264 says both presets in it."""
     async with scene.capture() as capture:

@@ -25,6 +25,7 @@ from recorder_fsm.media.governor import SLOWER
 from recorder_fsm.media.presets import PresetLadder
 from recorder_fsm.media.segment_writer import SegmentWriter
 from recorder_fsm.media.timeline import SAMPLES_IN_A_SECOND, Segment, Timeline
+from recorder_fsm.system.cgroup import memory_room_bytes
 from recorder_fsm.system.clock import Stopwatch, now_s, running_timeout
 from recorder_fsm.system.process import describe_exit
 
@@ -35,6 +36,8 @@ SETTLE_S = 0.25
 """From the start of the programs to the begin of the segment: as long as they take on a machine with room."""
 TAKE_OVER_SETTLE_S = 1.0
 """The same for a second encoder: the machine has no room, and nobody waits for it."""
+TAKE_OVER_BYTES = 256 * 2**20
+"""What a second grabber and encoder take at 1080p, while the first ones still run (docs/performance.md)."""
 TAKE_OVER_LIMIT_S = 15.0
 """A second encoder that has written nothing by then is given up."""
 ENCODER_DRAIN_S = 5.0
@@ -180,6 +183,11 @@ class Capture:
 
     async def _change(self, preset: str, wish: str) -> None:
         """Have another encoder take over. The one that runs is not touched before the other one has written."""
+        room = memory_room_bytes()
+        if room is not None and room < TAKE_OVER_BYTES:
+            self._changing = None
+            self._give_up(preset, CaptureError(detail=f"it needs memory, and {round(room / 2**20)} MiB are left"))
+            return
         first = self._held()
         second = self._writer_of(self._timeline.planned(self._next_path(), TAKE_OVER_SETTLE_S, preset))
         logger.info("another encoder is started, with the preset {}", preset)

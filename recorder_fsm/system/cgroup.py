@@ -17,6 +17,11 @@ RECENTLY_S = 10.0
 """One kill may be noticed as several faults, one after the other."""
 UNLIMITED_BYTES = 2**60
 """The first version says so by a number that no machine has."""
+MEMORY = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""For both versions: the limit, what is used, and what of that the kernel gives up before it kills."""
 PROC = Path("/proc/self")
 
 
@@ -34,6 +39,16 @@ class _Group:
     def limit(self, *files: str) -> int | None:
         """Return the lowest limit of this group and those above it, None where there is none."""
         found = [number for folder in self.folders for file in files if (number := _number(folder / file)) is not None]
+        return min(found, default=None)
+
+    def room(self) -> int | None:
+        """Return how many bytes of memory are left below the nearest limit, None where there is none."""
+        found = []
+        for folder in self.folders:
+            for limit, used, cached in MEMORY:
+                most, now = _number(folder / limit), _number(folder / used)
+                if most is not None and now is not None:
+                    found.append(most - now + _counted(folder / "memory.stat", cached))
         return min(found, default=None)
 
     def cpus(self) -> float | None:
@@ -70,6 +85,12 @@ def group_limits(proc: Path = PROC) -> Limits:
         groups.get("pids", unified).limit("pids.max"),
         groups.get("cpu", unified).cpus(),
     )
+
+
+def memory_room_bytes(proc: Path = PROC) -> int | None:
+    """Return how much memory our control group may still take, None where it has no limit."""
+    groups = dict(_groups(proc))
+    return groups.get("memory", groups.get("", _Group())).room()
 
 
 class GroupWatch:
