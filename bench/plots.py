@@ -57,6 +57,10 @@ def figure(path: Path, columns: int = 1, *, width: float = 8.0, height: float = 
         plt.close(made)
 
 
+LEAST_SPAN_DB = 4.0
+"""A difference that nobody sees should not fill a plot."""
+
+
 def below(axes: Any, columns: int) -> None:
     """Put the legend under the axes, where it covers nothing."""
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, fontsize=9)
@@ -145,6 +149,9 @@ def quality(rows: Sequence[Row], path: Path, point: str = "default") -> None:
             axes.set_title(SCENE_WORDS[scene].split(",")[0].capitalize(), fontsize=10)
             axes.set_xlabel("kbit/s (fewer is better)")
             axes.set_xlim(left=0)
+            low, high = axes.get_ylim()
+            room_db = max(0.0, LEAST_SPAN_DB - (high - low)) / 2
+            axes.set_ylim(low - room_db, high + room_db)
         found[0].set_ylabel("SSIM of luma, dB (more is better)")
         below(found[0], 2)
 
