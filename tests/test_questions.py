@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -153,12 +154,12 @@ def launch_named(
     origin: str,
     *env: dict[str, str],
     extra: list[str],
-    microphone: bool,
+    **asked: Any,
 ) -> Launch:
     """Launch for the same site under a name, which over http counts as secure by a switch only."""
     named = origin.replace("127.0.0.1", name)
     rules = [f"--host-resolver-rules=MAP {name} 127.0.0.1", f"--unsafely-treat-insecure-origin-as-secure={named}"]
-    return launch(runtime, named, *env, extra=[*extra, *rules], microphone=microphone)
+    return launch(runtime, named, *env, extra=[*extra, *rules], **asked)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
