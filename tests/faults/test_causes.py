@@ -185,13 +185,26 @@ async def test_processes_that_were_refused_are_said(standin: StandIn, data: Path
             await told_and_last(fault, "pids", "the limit is 60", "--pids-limit")
 
 
+READ_ONLY = """
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/data /mnt/code
+mount --bind "$DATA_DIR" /mnt/data
+mount --bind "$0" /mnt/code
+for place in /tmp /var/tmp /dev/shm; do mount -t tmpfs tmpfs "$place"; done
+# The project itself may lie in one of them.
+if ! [ -e "$0" ]; then mkdir -p "$0" && mount --bind /mnt/code "$0"; fi
+for place in /tmp /var/tmp /dev/shm; do mount -o remount,ro "$place"; done
+cd /
+DATA_DIR=/mnt/data exec "$@"
+"""
+"""Nothing can be written to but the volume; `$0` is where the project lies."""
+
+
 async def test_read_only_places_are_said_with_their_cure(standin: StandIn, data: Path, row: MakeRow) -> None:
     """A container with a read-only file system and nothing of its own to write to but the volume."""
     made = row("S2", "a container that is read-only but for its volume")
     ids = standin.create_call()
-    places = " && ".join(f"mount -t tmpfs -o ro tmpfs {place}" for place in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108
-    volume = f'mount -t tmpfs tmpfs /mnt && mkdir /mnt/data && mount --bind "$DATA_DIR" /mnt/data && {places}'
-    prefix = ("unshare", "--mount", "--", "sh", "-c", f'{volume} && DATA_DIR=/mnt/data exec "$@"', "sh")
+    prefix = ("unshare", "--mount", "--", "sh", "-ec", READ_ONLY, str(Path(__file__).parents[2]))
     async with launched(job_environment(standin.url, ids, data), ids, data, prefix=prefix) as run:
         made.exit_code = await run.exit_code()
     assert made.exit_code == 1, run.text
