@@ -31,6 +31,8 @@ GROUPS = {
 }
 """All parts but Chromium, as the plot of CPU and memory shows them. The reference's encoder also grabs."""
 GROUP_COLOURS = ("#2f9e75", "#1c58d9", "#e8a13c", "#8b5cf6", "#c9ced6")
+LEAST_SPAN_DB = 4.0
+"""A difference that nobody sees should not fill a plot."""
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -55,10 +57,6 @@ def figure(path: Path, columns: int = 1, *, width: float = 8.0, height: float = 
         path.parent.mkdir(parents=True, exist_ok=True)
         made.savefig(path, dpi=110, metadata={"Software": None})
         plt.close(made)
-
-
-LEAST_SPAN_DB = 4.0
-"""A difference that nobody sees should not fill a plot."""
 
 
 def below(axes: Any, columns: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from recorder_fsm.media.fragments import inspect
 from recorder_fsm.media.join import join
-from recorder_fsm.media.seams import without_doubles
+from recorder_fsm.media.seams import shown_before, without_doubles
 from tests.test_join import FPS, RATE, Seen, look, segment
 
 QUICKER, ASKED = ("-preset", "ultrafast", "-bf", "0"), ("-preset", "medium", "-bf", "0")
@@ -37,6 +37,22 @@ def step(samples: Sequence[int]) -> float:
     both = 2 * math.cos(2 * math.pi * TONE_HZ / RATE)
     steps = (abs(a + c - both * b) for a, b, c in zip(samples, samples[1:], samples[2:], strict=False))
     return max(steps) / max(map(abs, samples))
+
+
+@pytest.mark.parametrize("until_s", [BEGIN_S, BEGIN_S + 1 / FPS, BEGIN_S + 2 / FPS, BEGIN_S + 3 / FPS])
+def test_frame_that_another_one_needs_stays_in_front_of_the_seam(tmp_path: Path, until_s: float) -> None:
+    """Wherever the cut goes through a group with B-frames: all in front of it are there, with what they are made of."""
+    reordered = ("-preset", "medium", "-bf", "3", "-x264-params", "b-adapt=0")
+    whole = inspect(segment(tmp_path / "live.mp4", 0, 4, tracks="va", codec=reordered))
+    runs = shown_before(whole, until_s).runs_of(is_video=True)
+    before = [stamp for run in whole.runs_of(is_video=True) for stamp in run.stamps()]
+    left = [stamp for run in runs for stamp in run.stamps()]
+    until = round(until_s * runs[0].track.timescale)
+    assert [decoded for decoded, _, _ in left] == [decoded for decoded, _, _ in before[: len(left)]]
+    shown = {stamp for _, stamp, _ in left}
+    assert len(shown) == len(left)
+    assert max(shown) < until
+    assert shown >= {stamp for _, stamp, _ in before if stamp < until}
 
 
 def test_encoder_that_follows_another_continues_its_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ PLACE = """[innerWidth, innerHeight, screenX, screenY].map((length) => Math.roun
 """In pixels of the display, which are not those of a page that was enlarged."""
 LIT = 14
 LIT_SHARE = 0.01
-"""A page is lit where twice as many pixels as the encoder's measure of black forgives (`media.pixels`) are lighter."""
+"""A page is lit where twice as many pixels as the grabber's measure of black forgives (`media.pixels`) are lighter."""
 COUNT_LIT = """(async (picture) => {
   const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
   const bitmap = await createImageBitmap(new Blob([bytes], {type: "image/png"}));

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import count, filterfalse, pairwise
 
 import attrs
 
@@ -40,11 +40,12 @@ def shown_before(segment: Segment, until_s: float) -> Segment:
     track = segment.track(is_video=True)
     if track is None or until_s == math.inf:
         return segment
-    until = math.ceil(until_s * track.timescale)
+    until = math.ceil(round(until_s * track.timescale, 3))  # a whole number of ticks need not look like one
     shown = [stamp for run in segment.runs_of(is_video=True) for _, stamp, _ in run.stamps()]
     taken = max((number for number, stamp in enumerate(shown, 1) if stamp < until), default=0)
     late = sorted(stamp for stamp in shown[:taken] if stamp >= until)
-    places = dict(zip(late, range(until - len(late), until), strict=True))
+    free = filterfalse(set(shown[:taken]).__contains__, count(until - 1, -1))
+    places = dict(zip(reversed(late), free, strict=False))
     runs = []
     for run in segment.runs:
         if run.track.is_video:

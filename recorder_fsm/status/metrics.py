@@ -139,7 +139,7 @@ METRICS: tuple[Declared, ...] = (
         _one(lambda board: board.progress.measured_s)),
     Declared("recorder_audio_heard_seconds_total", "Seconds of audio in which anything was heard (above -80 dBFS).",
         _one(lambda board: board.progress.heard_s)),
-    Declared("recorder_video_black", "1 while the picture is black, for two seconds at least.",
+    Declared("recorder_video_black", "1 while the picture is black.",
         _one(lambda board: board.timeline.segments[-1].progress.black if board.captures else None)),
     Declared("recorder_gaps", "Stretches of the recording in which nothing could be captured.",
         _one(lambda board: board.gaps.count)),
