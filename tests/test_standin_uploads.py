@@ -261,6 +261,22 @@ async def test_way_that_breaks_in_mid_body_is_a_knob(
     assert await offset(bot_client, upload_id) == kept
 
 
+async def test_part_that_stands_keeps_what_was_read_and_no_more(
+    standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
+) -> None:
+    """`stand_at` reads so far and no further, however much has come, until the faults are others; then it is a RST."""
+    standin.set_faults({"route": "upload_data", "kind": "stand_at", "at_byte": FIRST_PART_BYTES + 1})
+    upload_id = await opened(bot_client, ids, 6 * 1024 * 1024)
+    session = session_of(standin, upload_id)
+    part = asyncio.create_task(bot_client.post(f"{UPLOADS}/{upload_id}", data=b"x" * 6 * 1024 * 1024))
+    await standin.wait_for(lambda: session.bytes_received == FIRST_PART_BYTES + 1)
+    assert (session.busy, part.done()) == (True, False)
+    standin.set_faults()
+    with pytest.raises(aiohttp.ClientError):
+        await part
+    assert await offset(bot_client, upload_id) == FIRST_PART_BYTES + 1
+
+
 async def test_second_part_at_once_is_refused(
     standin: StandIn, bot_client: aiohttp.ClientSession, ids: CallIds
 ) -> None:

@@ -1,7 +1,7 @@
 """Faults applied to requests: those that need no knowledge of what the request does.
 
-The others (`cut_at`, `ends_at`, `no_progress`, `stale_offset`, `lie_offset`, `busy`, `post_only`, a slow reader) are
-left in `request[FAULT]` for the routes that play them.
+The others (`cut_at`, `ends_at`, `stand_at`, `no_progress`, `stale_offset`, `lie_offset`, `busy`, `post_only`, a slow
+reader) are left in `request[FAULT]` for the routes that play them.
 """
 
 from __future__ import annotations

@@ -50,13 +50,14 @@ NOT_OF_THE_PLUGIN = frozenset(
 )
 KINDS = frozenset(
     {"status", "hang", "slow", "reset", "drop_reply", "cut_at", "no_progress", "stale_offset", "busy"}
-    | {"redirect", "endless", "lie_offset", "ends_at", "spoil_reply", "late_reply", "post_only"}
+    | {"redirect", "endless", "lie_offset", "ends_at", "stand_at", "spoil_reply", "late_reply", "post_only"}
 )
 # Kinds that only some routes can play, since they change what these do and not whether they are asked.
 _DATA, _LOOK = ("upload_data", "core_upload_data"), ("upload_get", "core_upload_get")
 KIND_ROUTES = {
     "cut_at": _DATA,
     "ends_at": _DATA,
+    "stand_at": _DATA,
     "post_only": ("save",),
     "no_progress": _DATA,
     "busy": _DATA,

@@ -116,6 +116,7 @@ class StandIn:
         # Recorders first: they still want to publish here.
         await self.launcher.stop_all()
         self.state.closing.set()
+        self.state.changed()
         self._forget_timers()
         await self.hub.close_all()
         if self._listener is not None:
@@ -146,6 +147,7 @@ class StandIn:
     def set_faults(self, *faults: Fault | Mapping[str, Any]) -> None:
         """Replace all faults; raises `KnobError` for one that cannot be read."""
         self.state.knobs.faults = [one if isinstance(one, Fault) else Fault.from_json(one) for one in faults]
+        self.state.changed()
 
     def stop_recording(self, recording_id: str) -> None:
         """Stop a recording as its host does; raises `NoSuchCallError`."""

@@ -124,7 +124,8 @@ class Uploads:
                 longer = await self._take(request, session, fault)
             written = session.file_offset - before
             session.previous_offset, session.moved_at_s = before, time.monotonic()
-            if fault is not None and fault.kind == "cut_at":
+            if fault is not None and fault.kind in {"cut_at", "stand_at"}:
+                await self._stand(fault)
                 reset(request)
             rule = self._state.knobs.five_mib_rule
             if rule and before == 0 and written < FIRST_PART_BYTES and written != session.file_size:
@@ -159,7 +160,7 @@ class Uploads:
         was sent, a RST throws away what was not read yet (contract 2.5).
         """
         room = min(self._cap(), session.file_size - session.file_offset)
-        cut = fault.at_byte if fault is not None and fault.kind in {"cut_at", "ends_at"} else room
+        cut = fault.at_byte if fault is not None and fault.kind in {"cut_at", "ends_at", "stand_at"} else room
         room = min(room, cut)
         rate = fault.bytes_per_s if fault is not None else 0
         try:
@@ -178,6 +179,14 @@ class Uploads:
         except (ConnectionError, web.RequestPayloadError):
             return False
         return False
+
+    async def _stand(self, fault: Fault) -> None:
+        """Where it is `stand_at`, read no more until the faults are others, or the server closes."""
+        state = self._state
+        while (
+            fault.kind == "stand_at" and any(one is fault for one in state.knobs.faults) and not state.closing.is_set()
+        ):
+            await state.next_change()
 
     def _require(self, request: web.Request) -> None:
         require_bot(request, self._state)

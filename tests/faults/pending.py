@@ -134,6 +134,20 @@ async def delivered(fault: Fault, clip: Clip) -> None:
     fault.row.published = "all of it, once"
 
 
+STANDS_AT = 6 * 2**20
+"""The byte at which the part of an upload that `standing` orders stands: more than a first part must have."""
+
+
+def standing(standin: StandIn) -> None:
+    """Let the next part stand at `STANDS_AT` until the faults are others; what was read of it is kept."""
+    standin.set_faults({"route": "upload_data", "kind": "stand_at", "at_byte": STANDS_AT})
+
+
+async def stands(standin: StandIn) -> None:
+    """Wait until the upload stands there."""
+    await standin.wait_for(lambda: [one.bytes_received for one in standin.state.sessions.values()] == [STANDS_AT], 30)
+
+
 def posted_once(standin: StandIn, ids: CallIds, clip: Clip) -> None:
     """There must be one post of the job, with a file that has exactly the clip's bytes."""
     assert published(standin, ids).read_bytes() == clip.bytes

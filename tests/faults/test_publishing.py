@@ -17,7 +17,19 @@ from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from tests.answers import OFF, OWN
 from tests.faults.often import slow_but
-from tests.faults.pending import FINISHED, NAME, Clip, delivered, kept, leave, posted_once, recovering, restarted
+from tests.faults.pending import (
+    FINISHED,
+    NAME,
+    Clip,
+    delivered,
+    kept,
+    leave,
+    posted_once,
+    recovering,
+    restarted,
+    standing,
+    stands,
+)
 from tests.faults.scene import Fault, Row, published, recording
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -238,11 +250,12 @@ async def test_plugin_that_crashes_is_awaited(
 ) -> None:
     """Its routes answer 404 for 8 s, the token and the session are as before afterwards: nothing is sent twice."""
     made = row("U5", "plugin crashed for 8 s in the middle of the upload")
-    standin.set_faults({"route": "upload_data", "kind": "cut_at", "at_byte": 6_000_000})
+    standing(standin)
     killed_while_uploading(standin, ids, data, large_clip)
     async with restarted(made, standin, ids, data) as fault:
-        await standin.wait_for(lambda: any(one.bytes_received for one in standin.state.sessions.values()), 20)
+        await stands(standin)
         fault.inject(lambda: standin.crash_plugin(8))
+        standin.set_faults()
         await delivered(fault, large_clip)
     made.noticed = "retried"
     (session,) = standin.state.sessions.values()
@@ -314,12 +327,12 @@ async def test_server_that_restarts_is_awaited(
 ) -> None:
     """A network that is away in the middle of the upload costs time, and no byte twice."""
     made = row("U5", "network away for 5 s in the middle of a part")
-    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 3 * MIB})
+    standing(standin)
     killed_while_uploading(standin, ids, data, large_clip)
     async with restarted(made, standin, ids, data) as fault:
-        await standin.wait_for(lambda: standin.requests("upload_data"), 20)
-        await fault.run.seen(lambda line: line["message"].startswith("uploaded "))
+        await stands(standin)
         fault.inject(lambda: standin.drop_network(5))
+        standin.set_faults()
         await delivered(fault, large_clip)
         made.noticed = "retried"
 

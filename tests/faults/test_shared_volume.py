@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,18 @@ from recorder_fsm.standin.server import StandIn
 from recorder_fsm.standin.state import CallIds
 from recorder_fsm.storage.lease import NAME as LEASE
 from recorder_fsm.storage.lease import Holder, Lease
-from tests.faults.pending import FINISHED, NAME, Clip, delivered, leave, posted_once, recovering, restarted
+from tests.faults.pending import (
+    FINISHED,
+    NAME,
+    Clip,
+    delivered,
+    leave,
+    posted_once,
+    recovering,
+    restarted,
+    standing,
+    stands,
+)
 from tests.faults.scene import Row
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault]
@@ -50,12 +60,13 @@ async def test_recorder_that_stood_still_and_was_replaced_publishes_nothing(
 ) -> None:
     """It uploads, stands still, and another host takes over: one post, by that one, whatever the first does then."""
     made = row("S10", "stood still while it uploaded, and another host took over")
-    standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 3 * MIB})
+    standing(standin)
     folder = leave(data, ids, standin.url, {f"{NAME}.mp4": large_clip.bytes}, *FINISHED)
     async with restarted(made, standin, ids, data) as fault:
-        await fault.run.seen(lambda line: re.match(r"uploaded [1-9]", line["message"]))
+        await stands(standin)
         fault.run.signal(signal.SIGSTOP)
         async with Lease(folder, me=ELSEWHERE, expires_s=3.0):
+            standin.set_faults({"route": "upload_data", "kind": "slow", "bytes_per_s": 3 * MIB})
             fault.run.signal(signal.SIGCONT)
             await fault.ends(1)
             fault.nothing_published()
