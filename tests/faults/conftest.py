@@ -17,9 +17,11 @@ def row(request: pytest.FixtureRequest) -> Callable[[str, str], Row]:
 
     def make(name: str, done: str) -> Row:
         row = Row(name, done)
-        request.node.stash.setdefault(rows.MADE, []).append(row)
+        made.append(row)
         return row
 
+    made: list[Row] = []
+    request.node.stash[rows.MADE] = made  # anew for each try of a test
     return make
 
 
