@@ -13,6 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from loguru import logger
 
@@ -50,9 +51,9 @@ async def _quality(options: argparse.Namespace) -> list[Row]:
 
 
 async def _start(options: argparse.Namespace) -> list[Row]:
-    rows = await starting.measure(options.runs, 1) if "one" in options.kinds else []
+    rows = await starting.measure(options.runs, 1, earlier=options.earlier) if "one" in options.kinds else []
     if "five" in options.kinds:
-        rows += await starting.measure(max(1, options.runs // 2), starting.AT_ONCE)
+        rows += await starting.measure(max(1, options.runs // 2), starting.AT_ONCE, earlier=options.earlier)
     return rows
 
 
@@ -101,6 +102,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=3.0, help="memory")
     parser.add_argument("--hours", type=float, default=3.0, help="finish")
     parser.add_argument("--first", type=int, default=3, help="density: the number of jobs to begin with")
+    parser.add_argument("--earlier", type=Path, help="start: another checkout, to measure its recorder too")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
     parser.add_argument("--no-page", action="store_true", help="measure, and leave the page alone")
     return parser.parse_args(words)

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -124,9 +124,15 @@ class ReferenceJob:
 
 @asynccontextmanager
 async def our_job(
-    standin: StandIn, folder: Path, scene: dict[str, Any], point: Point, *, wait: bool = True
+    standin: StandIn,
+    folder: Path,
+    scene: dict[str, Any],
+    point: Point,
+    *,
+    wait: bool = True,
+    recorder: Sequence[str] = RECORDER,
 ) -> AsyncIterator[OurJob]:
-    """Start a recorder in a new call, and wait until it records, or do not."""
+    """Start a recorder in a new call, and wait until it records, or do not. `recorder`: the command, of any version."""
     ids = standin.create_call(scene=scene)
     job = standin.state.find_job(ids.recording_id)
     if job is None:
@@ -138,7 +144,7 @@ async def our_job(
         "DEV_MODE": "true" if os.geteuid() == 0 else "false",
     }
     began_at = time.time()
-    child = await ChildProcess.spawn("recorder", RECORDER, env=environment)
+    child = await ChildProcess.spawn("recorder", list(recorder), env=environment)
     held = OurJob(child, standin, ids, job, folder / "jobs" / ids.recording_id, began_at)
     try:
         if wait:

@@ -133,11 +133,11 @@ def quality(rows: Sequence[Row]) -> str:
 def start(rows: Sequence[Row]) -> str:
     """Return the times to `started`, and the CPU until then."""
     lines = []
-    for jobs in sorted({row["jobs"] for row in rows}):
-        those = [row for row in rows if row["jobs"] == jobs]
+    for jobs, who in sorted({(row["jobs"], row["who"]) for row in rows}):
+        those = [row for row in rows if (row["jobs"], row["who"]) == (jobs, who)]
         times, spent = (_spread([row[key] for row in those], 1) for key in ("started_s", "cpu_s"))
-        lines.append([f"{jobs} in the same second" if jobs > 1 else "one", str(len(those)), times, spent])
-    return table(["Recorders", "Starts", "To `started`, s", "CPU until `started`, s"], lines)
+        lines.append([f"{jobs} in the same second" if jobs > 1 else "one", who, str(len(those)), times, spent])
+    return table(["Recorders", "Version", "Starts", "To `started`, s", "CPU until `started`, s"], lines)
 
 
 def memory(rows: Sequence[Row]) -> str:

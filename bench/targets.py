@@ -81,7 +81,7 @@ def _bytes(rows: Rows) -> Found | None:
 
 def _start(jobs: int, key: str, least: float, goal: float) -> Callable[[Rows], Found | None]:
     def find(rows: Rows) -> Found | None:
-        values = pick(rows["start"], lambda row: row[key], jobs=jobs)
+        values = pick(rows["start"], lambda row: row[key], jobs=jobs, who="ours")
         if not values:
             return None
         found = Spread.of(values)
