@@ -12,6 +12,7 @@ from bench.figures import highest_rate_kbps, mean_rate_kbps
 from bench.programs import packets
 from recorder_fsm.config.settings import PRESETS
 from recorder_fsm.media.encode import CaptureSettings, frames_that_wait, rate_control, x264_params
+from recorder_fsm.media.grab import LONGEST_WAIT_S
 from recorder_fsm.system.process import run
 from tests.programs import ENV, soon
 
@@ -37,26 +38,29 @@ def settings(preset: str, frame_rate: int = 30) -> CaptureSettings:
     )
 
 
-def words(preset: str) -> list[str]:
+def words(preset: str, frame_rate: int = 30) -> list[str]:
     """Return what ffmpeg is told of x264."""
-    asked = settings(preset)
+    asked = settings(preset, frame_rate)
     return ["-c:v", "libx264", "-preset", preset, "-x264-params", x264_params(asked), *rate_control(asked)]
 
 
-async def encode(picture: str, target: Path, preset: str) -> Path:
+async def encode(picture: str, target: Path, preset: str, frame_rate: int = 30) -> Path:
     """Encode a picture of ffmpeg's own as the recorder does, each frame at its own time."""
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-t", str(SECONDS), *words(preset)]
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", picture, "-t", str(SECONDS), *words(preset, frame_rate)]
     command += ["-enc_time_base", "1:90000", "-fps_mode", "passthrough", str(target)]
     done = await run("ffmpeg", command, env=ENV, limit_s=60)
     assert done.returncode == 0, done.stderr
     return target
 
 
-@pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
+@pytest.mark.parametrize(("preset", "frame_rate"), [("ultrafast", 30), ("veryfast", 30), ("veryfast", 20)])
 @pytest.mark.parametrize("picture", [NOISE, BURSTS], ids=["noise", "bursts"])
-async def test_rate_is_not_exceeded_over_any_ten_seconds(tmp_path: Path, picture: str, preset: str) -> None:
+async def test_rate_is_not_exceeded_over_any_ten_seconds(
+    tmp_path: Path, picture: str, preset: str, frame_rate: int
+) -> None:
     """Of a picture that would take many times as much; nor is what may be spent left unused."""
-    sent = await packets(await encode(picture, tmp_path / "file.mp4", preset))
+    picture = picture.replace("r=30", f"r={frame_rate}")
+    sent = await packets(await encode(picture, tmp_path / "file.mp4", preset, frame_rate))
     assert RATE_KBPS / 4 < highest_rate_kbps(sent) <= RATE_KBPS
 
 
@@ -67,10 +71,12 @@ async def test_still_picture_costs_next_to_nothing(tmp_path: Path, preset: str) 
     assert mean_rate_kbps(sent, SECONDS) < RATE_KBPS / 50
 
 
+@pytest.mark.parametrize("frame_rate", [10, 20, 30])
 @pytest.mark.parametrize("preset", PRESETS)
-async def test_no_frame_waits_for_more_than_it_is_said(preset: str) -> None:
+async def test_no_frame_waits_for_more_than_it_is_said(preset: str, frame_rate: int) -> None:
     """An encoder that has so many frames more has given the first one back: the grabber sends no others to push it."""
-    most = frames_that_wait(settings(preset))
+    most = frames_that_wait(settings(preset, frame_rate))
+    assert most / frame_rate <= LONGEST_WAIT_S
     command = [
         "ffmpeg",
         "-v",
@@ -86,7 +92,7 @@ async def test_no_frame_waits_for_more_than_it_is_said(preset: str) -> None:
         "-i",
         "pipe:0",
     ]
-    command += [*words(preset), "-f", "h264", "-flush_packets", "1", "pipe:1"]
+    command += [*words(preset, frame_rate), "-f", "h264", "-flush_packets", "1", "pipe:1"]
     encoder = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert encoder.stdin
     assert encoder.stdout

@@ -65,6 +65,18 @@ def test_encoder_that_follows_another_continues_its_file(tmp_path: Path) -> None
     assert step(seen.samples[RATE : 5 * RATE]) < 0.05
 
 
+@pytest.mark.parametrize("frames", [75, 76])
+def test_frame_that_stands_until_another_encoder_follows_is_no_gap(tmp_path: Path, frames: int) -> None:
+    """On a machine that is too slow, or where nothing moves; with B-frames a length is that of the decoding."""
+    wide = ("-vf", f"select='lt(n,{frames})+gte(t,3.6)'", "-fps_mode", "passthrough")
+    codec = ("-preset", "medium", "-bf", "1", "-x264-params", "b-adapt=0", *wide)
+    paths = [
+        segment(tmp_path / "live-1.mp4", 0, 5, codec=codec),
+        segment(tmp_path / "live-2.mp4", BEGIN_S, 3, codec=QUICKER),
+    ]
+    assert join(paths, tmp_path / "joined.mp4").gaps == ()
+
+
 def test_both_encoders_have_their_part_of_the_audio(tmp_path: Path) -> None:
     """The seam is where neither of them begins or ends."""
     paths = [segment(tmp_path / "a.mp4", 0, 4), segment(tmp_path / "b.mp4", BEGIN_S, 3)]

@@ -28,13 +28,10 @@ INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
 TIME_BASE = "1:90000"
 """MPEG's clock."""
-LOOK_AHEAD_S, LOOK_AHEAD_FRAMES = 0.4, 5
-"""How far x264 looks ahead, in time and in frames. What waits for it lives only in memory, and each change of a still
-call is followed by so many frames that push it out: more of them make smaller files for more CPU
-(docs/performance.md)."""
+LOOK_AHEAD_S = 0.6
+"""How far x264 looks ahead at most: what waits for it lives only in memory."""
 NO_LOOK_AHEAD = ("ultrafast", "superfast")
 """The presets that have none. Each other has one of ten frames or more, and B-frames."""
-B_FRAMES = 1
 MOST_THREADS = 4
 """Each thread of x264 works on a frame of its own, so each but the first makes one more wait; and one waits for the
 time of the next."""
@@ -42,18 +39,26 @@ RATE_WINDOW_S = 10.0
 """Over no window of this length the rate that was asked for is exceeded."""
 
 
-class RateControl(NamedTuple):
-    """A constant quality (x264's CRF), and what may be sent at once, in seconds of the rate that was asked for: as much
-    less is sent in the rest of a window. A slide that changes takes it; a film is the better for less of it.
+class Effort(NamedTuple):
+    """How many frames x264 looks ahead, and how many B-frames it may use in a row; the constant quality that it aims at
+    (its CRF); and what may be sent at once, in seconds of the rate that was asked for.
+
+    Each change of a still call is followed by so many frames that push it out of the encoder: more of them make better
+    files for more CPU. What may be sent at once is missing in the rest of a window: a slide that changes takes it, a
+    film is the better for less of it. The same CRF says different things: who looks ahead spends on what stays, and
+    saves on what is gone in a moment. docs/performance.md measures all three.
     """
 
+    frames: int
+    b_frames: int
     quality: float
     buffer_s: float
 
 
-AHEAD, AT_ONCE = RateControl(11.5, 2.5), RateControl(18, 1.0)
-"""With a look-ahead and without. The same number says different things: who looks ahead spends on what stays, and saves
-on what is gone in a moment. docs/performance.md measures both."""
+AT_ONCE = Effort(0, 0, 18, 1.0)
+FEW_FRAMES, MANY_FRAMES = Effort(12, 2, 11.5, 1.5), Effort(5, 1, 11.5, 2.5)
+FEW_PER_S = 20
+"""Up to this frame rate the frames are few, and those that push others out cost less."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
@@ -125,28 +130,29 @@ def x264_params(settings: CaptureSettings) -> str:
     No `psy`: it spends bits to make noise look like noise, and a page has none. `sync-lookahead` would keep more frames
     waiting, for a thread of its own.
     """
-    frames, b_frames = _look_ahead(settings)
-    return f"rc-lookahead={frames}:bframes={b_frames}:threads={_threads()}:sync-lookahead=0:psy=0"
+    effort = _effort(settings)
+    return f"rc-lookahead={effort.frames}:bframes={effort.b_frames}:threads={_threads()}:sync-lookahead=0:psy=0"
 
 
 def frames_that_wait(settings: CaptureSettings) -> int:
     """Return how many frames may wait in the encoder for later ones, at most."""
-    return max(_look_ahead(settings)) + _threads()
+    effort = _effort(settings)
+    return max(effort.frames, effort.b_frames) + _threads()
 
 
 def rate_control(settings: CaptureSettings) -> list[str]:
     """Return the words for a constant quality that over no `RATE_WINDOW_S` takes more than `video_rate_kbps`."""
-    control = AT_ONCE if settings.preset in NO_LOOK_AHEAD else AHEAD
-    most_kbps = round(settings.video_rate_kbps * (1 - control.buffer_s / RATE_WINDOW_S))
-    buffer_kbit = round(settings.video_rate_kbps * control.buffer_s)
-    return ["-crf", str(control.quality), "-maxrate", f"{most_kbps}k", "-bufsize", f"{buffer_kbit}k"]
+    effort = _effort(settings)
+    most_kbps = round(settings.video_rate_kbps * (1 - effort.buffer_s / RATE_WINDOW_S))
+    buffer_kbit = round(settings.video_rate_kbps * effort.buffer_s)
+    return ["-crf", str(effort.quality), "-maxrate", f"{most_kbps}k", "-bufsize", f"{buffer_kbit}k"]
 
 
-def _look_ahead(settings: CaptureSettings) -> tuple[int, int]:
-    """Return how many frames x264 looks ahead, and how many B-frames it may use in a row."""
+def _effort(settings: CaptureSettings) -> Effort:
     if settings.preset in NO_LOOK_AHEAD:
-        return 0, 0
-    return min(LOOK_AHEAD_FRAMES, round(LOOK_AHEAD_S * settings.frame_rate)), B_FRAMES
+        return AT_ONCE
+    effort = FEW_FRAMES if settings.frame_rate <= FEW_PER_S else MANY_FRAMES
+    return effort._replace(frames=min(effort.frames, round(LOOK_AHEAD_S * settings.frame_rate)))
 
 
 def _threads() -> int:

@@ -186,6 +186,10 @@ class _Plan:
             if begin < run.count:
                 self._add_video(number, run.part(begin, run.count), begins=not begun)
                 begun = True
+        if begun and (segment.span_s(is_video=True) or (0.0, 0.0))[1] >= until_s:
+            # It went on behind the cut, so its last frame in front of that stood until then. Lengths do not tell: where
+            # frames are decoded in another order than they are shown, they are those of the decoding.
+            self.video.stands_until(until_s)
 
     def end(self) -> None:
         """Let video and audio end together, at the end of a frame of audio."""

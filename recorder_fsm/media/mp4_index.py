@@ -81,6 +81,10 @@ class VideoSamples(Samples):
         if is_key:
             self.keys.append(len(self.decoded))
 
+    def stands_until(self, at_s: float) -> None:
+        """Say that the last frame so far is shown until then, whatever its length."""
+        self.end = max(self.end, round(at_s * self.timescale))
+
     def settle(self) -> None:
         """Put the frames that are shown before 0 into the last ticks before it.
 

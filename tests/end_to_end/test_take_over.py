@@ -60,7 +60,7 @@ async def test_call_on_a_machine_that_is_too_slow_gets_a_quicker_preset(
     facts = await probe(file)
     assert facts.duration_s == pytest.approx(report["capture"]["clock_s"], abs=0.6)
     readings = [one for one in (await pattern.counters(file)).readings if one.value is not None]
-    assert all(one.value <= other.value for one, other in pairwise(readings))  # type: ignore[operator]
+    assert [(one, other) for one, other in pairwise(readings) if one.value > other.value] == []  # type: ignore[operator]
     assert len(await tones.beeps(file, 1000)) >= facts.duration_s - 2
     assert abs((await pattern.av_offsets(file)).median_ms) < 150
 
