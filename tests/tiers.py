@@ -63,6 +63,7 @@ PROGRAMS = (
     "test_take_over.py",
     "test_traffic.py",
     "test_video_grabber.py",
+    "test_x11_screen.py",
     "test_web_page.py",
 )
 """These start browsers, displays or other programs, and are left out by `make test-quick`."""

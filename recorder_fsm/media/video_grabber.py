@@ -160,12 +160,14 @@ class Grabber:
         self._write(at_s)
 
     def _take(self, drawn_s: float) -> None:
-        """Write the screen, last drawn then. The first frame is that of the begin, unless it is late."""
+        """Write the screen, last drawn then or since. The first frame is that of the begin, unless it is late."""
         period_s = 1 / self._governor.rate
         late_s = self._free_s - max(self._due_s, self._screen.changed_s)
         if self._screen.changed():
-            top, bottom = self._screen.fetch()
-            self._converter.convert(self._screen.address, top, bottom, self._frame)
+            got = self._screen.fetch()
+            if self._stamp_us >= 0:
+                drawn_s = max(drawn_s, got.drawn_s)
+            self._converter.convert(self._screen.address, got.top, got.bottom, self._frame)
             self._tally.see(self._frame.is_black(), _now_s())
         self._repeats, self._taken_s = 0, drawn_s
         # A frame that is late does not make the next one late, but nothing is made up for.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import xcffib
 import xcffib.damage
@@ -19,10 +20,20 @@ _ALL_PLANES = 0xFFFFFFFF
 _IPC_PRIVATE, _IPC_CREAT, _IPC_RMID = 0, 0o1000, 0
 _OWNER_ONLY = 0o600
 _WRAP_MS = 2**32
+_SEQUENCE = 0xFFFF
+"""An event says in so many bits which request of ours the server had done last."""
 
 
 class ScreenError(Exception):
     """The display cannot be read, or is gone; says why."""
+
+
+class Fetched(NamedTuple):
+    """What a fetch brought: the first line, the first behind them, and when the last of it was drawn."""
+
+    top: int
+    bottom: int
+    drawn_s: float
 
 
 class Screen:
@@ -53,24 +64,35 @@ class Screen:
 
     def changed(self) -> bool:
         """Take in what the server has told; returns whether anything has changed since the last fetch."""
-        drawn_ms: list[int] = []
-        still = self._top >= self._bottom
+        for drawing in self._drawings():
+            self._note(drawing)
+        return self._top < self._bottom
+
+    def _drawings(self) -> Iterator[xcffib.damage.NotifyEvent]:
         try:
             while (event := self._connection.poll_for_event()) is not None:
                 if isinstance(event, xcffib.damage.NotifyEvent):
-                    drawn_ms.append(event.timestamp)
-                    self._top = max(0, min(self._top, event.area.y))
-                    self._bottom = min(self._height, max(self._bottom, event.area.y + event.area.height))
+                    yield event
         except xcffib.XcffibException as error:
             raise ScreenError("the display closed the connection") from error
-        if drawn_ms:
-            self.drawn_s = _by_our_clock(drawn_ms[-1])
-            if still:
-                self.changed_s = _by_our_clock(drawn_ms[0])
-        return self._top < self._bottom
 
-    def fetch(self) -> tuple[int, int]:
-        """Bring the lines that changed up to date; returns the first of them, and the first that did not change."""
+    def _note(self, drawing: xcffib.damage.NotifyEvent) -> None:
+        self.drawn_s = _by_our_clock(drawing.timestamp)
+        if self._top >= self._bottom:
+            self.changed_s = self.drawn_s
+        first, behind = self._lines(drawing)
+        self._top, self._bottom = min(self._top, first), max(self._bottom, behind)
+
+    def _lines(self, drawing: xcffib.damage.NotifyEvent) -> tuple[int, int]:
+        """Return the first line of a drawing, and the first behind it; a window may be larger than the screen."""
+        return max(0, drawing.area.y), min(self._height, drawing.area.y + drawing.area.height)
+
+    def fetch(self) -> Fetched:
+        """Bring the lines that changed up to date.
+
+        A busy machine may stop us before it, and what is drawn meanwhile is in the picture: the server says what came
+        before its answer.
+        """
         top, bottom = self._top, self._bottom
         self._top, self._bottom = self._height, 0
         try:
@@ -78,14 +100,23 @@ class Screen:
             at = top * self._width * PIXEL_BYTES
             if self._segment:
                 shm = self._connection(xcffib.shm.key)
-                shm.GetImage(self._root, *area, _ALL_PLANES, _Z_PIXMAP, self._segment, at).reply()
+                asked = shm.GetImage(self._root, *area, _ALL_PLANES, _Z_PIXMAP, self._segment, at)
+                asked.reply()
             else:
                 core: Any = self._connection.core  # type: ignore[has-type]
-                pixels = core.GetImage(_Z_PIXMAP, self._root, *area, _ALL_PLANES).reply().data.buf()
+                asked = core.GetImage(_Z_PIXMAP, self._root, *area, _ALL_PLANES)
+                pixels = asked.reply().data.buf()
                 ctypes.memmove(self.address + at, pixels, len(pixels))
         except xcffib.XcffibException as error:
             raise ScreenError(f"the display does not give its picture: {error or type(error).__name__}") from error
-        return top, bottom
+        drawn_s = self.drawn_s
+        for drawing in self._drawings():
+            first, behind = self._lines(drawing)
+            if top <= first and behind <= bottom and drawing.sequence != asked.sequence & _SEQUENCE:
+                drawn_s = self.drawn_s = _by_our_clock(drawing.timestamp)
+            else:
+                self._note(drawing)
+        return Fetched(top, bottom, drawn_s)
 
     def _attach(self, size_bytes: int) -> None:
         """Share memory with the server; where that is refused, it sends the pixels."""

@@ -21,6 +21,9 @@ pytestmark = pytest.mark.e2e
 
 SIZE = (1280, 720)
 WITHIN_S = 60.0
+STAMP_COUNTS = 20
+"""A third of a second of the pattern's counter: a display server that is stopped between a look at its clock and a
+drawing says of that one that it is older than it is, and at the seam another grabber's picture follows."""
 
 
 @pytest.fixture
@@ -60,7 +63,9 @@ async def test_call_on_a_machine_that_is_too_slow_gets_a_quicker_preset(
     facts = await probe(file)
     assert facts.duration_s == pytest.approx(report["capture"]["clock_s"], abs=0.6)
     readings = [one for one in (await pattern.counters(file)).readings if one.value is not None]
-    assert [(one, other) for one, other in pairwise(readings) if one.value > other.value] == []  # type: ignore[operator]
+    back = [step for one, other in pairwise(readings) if (step := one.value - other.value) > 0]  # type: ignore[operator]
+    assert len(back) <= 1
+    assert max(back, default=0) <= STAMP_COUNTS
     assert len(await tones.beeps(file, 1000)) >= facts.duration_s - 2
     assert abs((await pattern.av_offsets(file)).median_ms) < 150
 
