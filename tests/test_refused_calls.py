@@ -102,7 +102,7 @@ async def test_nothing_is_said_where_children_die_with_us() -> None:
 @needs_filter
 async def test_driver_starts_though_it_cannot_die_with_us(tmp_path: Path) -> None:
     """Its launcher is a script of its own; both ways."""
-    words = ("--max-semi-space-size=1", "run-driver")
+    words = ("--v8-pool-size=1", "run-driver")
     for refused in ((), (sys.executable, "-m", "tests.refusing", "EPERM", "dying with a parent", "--")):
         said = await output_of(*refused, str(LAUNCHER), "run-driver", RECORDER_FSM_NODE="echo")
         assert all(word in said for word in words)
