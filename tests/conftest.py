@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -24,9 +23,6 @@ from tests.tiers import is_long, starts_programs
 pytest_plugins = ["tests.faults.rows"]
 
 RECORDINGS = ("end_to_end", "faults")
-SECOND_TRY = pytest.mark.flaky(reruns=1, rerun_except="from pytest-timeout")
-"""In CI alone, for tests that start programs: one that fails is played once more, and named at the end (`RERUN`). A
-machine that is shared may stop a program for seconds; what is broken fails twice."""
 PUBLISHING = ("test_publishing.py", "test_recovery.py", "test_shared_volume.py")
 
 
@@ -45,8 +41,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.rest)
         if starts_programs(whole):
             item.add_marker(pytest.mark.programs)
-            if os.environ.get("CI"):
-                item.add_marker(SECOND_TRY)
         if folder in RECORDINGS and any(item.get_closest_marker(mark) for mark in ("e2e", "fault")):
             item.add_marker(pytest.mark.xdist_group("publishing" if item.path.name in PUBLISHING else "recordings"))
             if f"{folder}/{name}" not in kinds:
