@@ -8,12 +8,14 @@ from pathlib import Path
 import attrs
 import pytest
 
+from recorder_fsm.config.settings import PRESETS
 from recorder_fsm.media.encode import CaptureSettings, encoder_command, frames_that_wait
 from recorder_fsm.media.grab import (
     LONGEST_STILL_S,
     LONGEST_WAIT_S,
     audio_grabber_command,
     relay_command,
+    repeated_every_s,
     video_grabber_command,
 )
 from recorder_fsm.media.probe import (
@@ -72,10 +74,18 @@ def test_command_reads_no_terminal_and_has_only_words(command: list[str]) -> Non
 def test_video_grabber_takes_the_screen_as_it_is_set() -> None:
     """Display, size, rate, and how often an unchanged frame comes; it sees nothing of the environment of a job."""
     command = COMMANDS["video grabber"]
-    behind, push_s = frames_that_wait(SETTINGS), float(command[-1])
-    assert command[-7:-1] == [":7", "1280", "720", "20", str(LONGEST_STILL_S), str(behind)]
+    every_s = float(command[-1])
+    assert command[-5:-1] == [":7", "1280", "720", "20"]
     assert "-I" in command
-    assert 1 / 20 <= push_s <= max(1 / 20, LONGEST_WAIT_S / behind + 0.001)
+    assert 1 / 20 <= every_s <= LONGEST_STILL_S
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("frame_rate", [10, 15, 20, 30, 60])
+def test_frame_leaves_the_encoder_in_time_where_nothing_changes(preset: str, frame_rate: int) -> None:
+    """So many frames come behind it, and the next one; the audio of its time waits for it."""
+    settings = attrs.evolve(SETTINGS, preset=preset, frame_rate=frame_rate)
+    assert (frames_that_wait(settings) + 1) * repeated_every_s(settings) <= LONGEST_WAIT_S
 
 
 def test_audio_grabber_takes_what_the_call_plays() -> None:
@@ -117,7 +127,7 @@ def test_encoder_writes_what_was_asked_for() -> None:
 def test_live_file_can_be_cut_anywhere() -> None:
     """Fragments of half a second, written at once."""
     command = COMMANDS["encoder"]
-    assert after(command, "-frag_duration") == "500000"
+    assert after(command, "-frag_duration") == "250000"
     assert "delay_moov" in after(command, "-movflags")
     assert "faststart" not in after(command, "-movflags")
     assert after(command, "-flush_packets") == "1"

@@ -12,7 +12,6 @@ from bench.figures import highest_rate_kbps, mean_rate_kbps
 from bench.programs import packets
 from recorder_fsm.config.settings import PRESETS
 from recorder_fsm.media.encode import CaptureSettings, frames_that_wait, rate_control, x264_params
-from recorder_fsm.media.grab import LONGEST_WAIT_S
 from recorder_fsm.system.process import run
 from tests.programs import ENV, soon
 
@@ -74,9 +73,8 @@ async def test_still_picture_costs_next_to_nothing(tmp_path: Path, preset: str) 
 @pytest.mark.parametrize("frame_rate", [10, 20, 30])
 @pytest.mark.parametrize("preset", PRESETS)
 async def test_no_frame_waits_for_more_than_it_is_said(preset: str, frame_rate: int) -> None:
-    """An encoder that has so many frames more has given the first one back: the grabber sends no others to push it."""
+    """An encoder that has so many frames more has given the first one back."""
     most = frames_that_wait(settings(preset, frame_rate))
-    assert most / frame_rate <= LONGEST_WAIT_S
     command = [
         "ffmpeg",
         "-v",

@@ -28,8 +28,7 @@ from tests.programs import ENV, HEIGHT, WIDTH, soon, until
 
 FRAME_BYTES = WIDTH * HEIGHT * 3 // 2
 RATE, STILL_S = 20, 0.5
-NUMBERS = (WIDTH, HEIGHT, RATE, STILL_S, 0, 1.0)
-"""No encoder that looks ahead."""
+NUMBERS = (WIDTH, HEIGHT, RATE, STILL_S)
 BLACK, WHITE, GREY = 0x000000, 0xFFFFFF, 0x808080
 LUMA = {BLACK: 16, WHITE: 235, GREY: 126}
 PAUSE_S = 2.0
@@ -179,25 +178,6 @@ async def test_still_screen_is_repeated_and_no_more(display: Display, painter: P
     stamps = [frame.at_s for frame in frames[:-1]]  # the last one is that of the stop
     assert all(later - earlier >= STILL_S - 0.01 for earlier, later in pairwise(stamps))
     assert len({frame.data for frame in frames}) == 1
-
-
-async def test_change_is_pushed_through_an_encoder_that_looks_ahead(
-    display: Display, painter: Painter, tmp_path: Path
-) -> None:
-    """It comes again as often as that needs, at the pace that was asked for, and then every half second as before."""
-    behind, push_s = 5, 0.1
-    async with grabbing(display, tmp_path, numbers=(WIDTH, HEIGHT, RATE, STILL_S, behind, push_s)) as it:
-        await it.has(2)
-        painter.fill(WHITE)
-        await it.has_more()
-        white = it.output.stat().st_size // FRAME_BYTES
-        await it.has(white + behind + 2)
-        frames = await it.stop()
-    stamps = [frame.at_s for frame in frames[:-1] if frame.luma(0, 0) == LUMA[WHITE]]
-    pauses = [later - earlier for earlier, later in pairwise(stamps)]
-    assert all(pause >= push_s - 0.01 for pause in pauses[:behind])
-    assert all(pause >= STILL_S - 0.01 for pause in pauses[behind:])
-    assert len(pauses) > behind
 
 
 async def test_black_picture_is_told(display: Display, painter: Painter, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ INPUT_QUEUE_FRAMES = 8
 INPUT_QUEUE_AUDIO_PACKETS = 512
 KEYFRAME_EVERY_S = 10
 """How finely a player can seek."""
-FRAGMENT_US = 500_000
+FRAGMENT_US = 250_000
 """What a kill may lose."""
 INTERLEAVE_US = 200_000
 """Audio does not wait for a frame that does not come."""
@@ -43,10 +43,11 @@ class Effort(NamedTuple):
     """How many frames x264 looks ahead, and how many B-frames it may use in a row; the constant quality that it aims at
     (its CRF); and what may be sent at once, in seconds of the rate that was asked for.
 
-    Each change of a still call is followed by so many frames that push it out of the encoder: more of them make better
-    files for more CPU. What may be sent at once is missing in the rest of a window: a slide that changes takes it, a
-    film is the better for less of it. The same CRF says different things: who looks ahead spends on what stays, and
-    saves on what is gone in a moment. docs/performance.md measures all three.
+    What waits in the encoder must get out in time, in a still call too, so an unchanged frame comes again the more
+    often the further it looks ahead (`grab`): that makes better files for more CPU. What may be sent at once is missing
+    in the rest of a window: a slide that changes takes it, a film is the better for less of it. The same CRF says
+    different things: who looks ahead spends on what stays, and saves on what is gone in a moment. docs/performance.md
+    measures all three.
     """
 
     frames: int
@@ -56,9 +57,9 @@ class Effort(NamedTuple):
 
 
 AT_ONCE = Effort(0, 0, 18, 1.0)
-FEW_FRAMES, MANY_FRAMES = Effort(12, 2, 11.5, 1.5), Effort(5, 1, 11.5, 2.5)
+FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 11.5, 1.5), Effort(4, 1, 11.3, 2.5)
 FEW_PER_S = 20
-"""Up to this frame rate the frames are few, and those that push others out cost less."""
+"""Up to this frame rate the frames are few, and looking further ahead costs less."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference

@@ -9,10 +9,10 @@ from recorder_fsm.media.encode import CaptureSettings, frames_that_wait
 
 AUDIO_LATENCY_MS = 20
 LONGEST_STILL_S = 0.5
-"""An unchanged frame is repeated this often: a player shows it."""
-LONGEST_WAIT_S = 1.2
-"""Within this time a change has left the encoder, and a kill cannot lose it: an unchanged frame is repeated more often
-as long as one that changed may wait in there for those behind it."""
+"""An unchanged frame is repeated this often at least: a player shows it."""
+LONGEST_WAIT_S = 1.4
+"""Within this time a frame has left the encoder, and a kill cannot lose it; nor the audio of its time. ffmpeg reads the
+input whose output is furthest behind, so where frames wait in x264 for those behind them, audio waits with them."""
 RELAY = Path(__file__).parent / "audio_relay.py"
 
 
@@ -22,10 +22,16 @@ def video_grabber_command(python: str, settings: CaptureSettings, wishes: Sequen
     `wishes`: those for another preset that may be followed (`governor`).
     """
     # -I: nothing of the environment and of the working directory.
-    behind = frames_that_wait(settings)
-    push_s = min(LONGEST_STILL_S, max(1 / settings.frame_rate, LONGEST_WAIT_S / behind))
-    numbers = (settings.width, settings.height, settings.frame_rate, LONGEST_STILL_S, behind, f"{push_s:.3f}")
+    numbers = (settings.width, settings.height, settings.frame_rate, f"{repeated_every_s(settings):.3f}")
     return [python, "-I", "-m", "recorder_fsm.media.video_grabber", settings.display, *map(str, numbers), *wishes]
+
+
+def repeated_every_s(settings: CaptureSettings) -> float:
+    """Return how often a frame is repeated where nothing changes, in seconds.
+
+    What comes after those that wait lets the first of them go.
+    """
+    return max(1 / settings.frame_rate, min(LONGEST_STILL_S, LONGEST_WAIT_S / (frames_that_wait(settings) + 1)))
 
 
 def audio_grabber_command(settings: CaptureSettings) -> list[str]:

@@ -1,11 +1,10 @@
 """The video grabber: a small program that writes the screen whenever it has changed.
 
-    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL BEHIND PUSH [WISH...] < START
+    python -m recorder_fsm.media.video_grabber DISPLAY WIDTH HEIGHT FRAME_RATE STILL [WISH...] < START
 
 Writes frames with their times to standard output (`raw_stream`): one at START, or as soon as it can, then one for
-each change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes; but BEHIND frames, one
-every PUSH seconds, behind one that changed: an encoder that looks ahead gives it back after so many. For what stays the
-same nothing is grabbed or converted. The time of a frame is when the last of it was drawn, since START, by the clock
+each change, at most FRAME_RATE in a second, and one every STILL seconds where nothing changes. For what stays the same
+nothing is grabbed or converted. The time of a frame is when the last of it was drawn, since START, by the clock
 that nobody can set (CLOCK_BOOTTIME); grabs follow the beat of what is drawn, so that a page at 60 Hz gives every second
 frame.
 
@@ -25,7 +24,6 @@ import select
 import signal
 import sys
 import time
-from typing import NamedTuple
 
 from recorder_fsm.media.governor import QUICKER, SLOWER, Governor
 from recorder_fsm.media.pixels import Converter, PixelError, Planes
@@ -36,6 +34,8 @@ GATHER_S = 0.002
 """A change is drawn in several pieces; they come within this time. So much before the next one a frame is due."""
 AWAIT_S = 0.008
 """How long a frame that is due waits for a drawing that may be about to come: half a beat of a page at 60 Hz."""
+STANDS_S = 0.5
+"""What stays the same for so long counts as still."""
 TELL_EVERY_S = 5.0
 PIPE_BYTES = 1024 * 1024
 """Fewer changes between writer and reader for each frame; a limit of the system may forbid it."""
@@ -78,25 +78,14 @@ class Tally:
             os.write(2, f"{line} rate={self.rate} {black}{wish}\n".encode())
 
 
-class Pauses(NamedTuple):
-    """How often a frame is repeated where nothing changes, in seconds: first `behind` times every `push_s`, so that an
-    encoder that looks ahead lets the last change go; then every `still_s`.
-    """
-
-    still_s: float
-    behind: int
-    push_s: float
-
-
 class Grabber:
-    """Writes the frames of a screen to the descriptor `target`, with these `pauses` where it does not change."""
+    """Writes the frames of a screen to the descriptor `target`, one every `still_s` where it does not change."""
 
-    def __init__(self, screen: Screen, frame: Planes, target: int, governor: Governor, pauses: Pauses) -> None:
+    def __init__(self, screen: Screen, frame: Planes, target: int, governor: Governor, still_s: float) -> None:
         self._screen = screen
         self._frame = frame
         self._converter = Converter(frame.width, frame.height)
-        self._pauses = pauses
-        self._repeats = 0
+        self._still_s = still_s
         self._governor = governor
         self._tally = Tally(governor.rate)
         self._target = target
@@ -147,16 +136,13 @@ class Grabber:
 
     def _pause_s(self) -> float:
         """Return how long after the last frame it is repeated."""
-        if self._repeats >= self._pauses.behind:
-            return self._pauses.still_s
-        return max(self._pauses.push_s, 1 / self._governor.rate)
+        return max(self._still_s, 1 / self._governor.rate)
 
     def _repeat(self, at_s: float) -> None:
-        """Write the same frame again, at `at_s`; nothing counts as still until an encoder has let the last one go."""
-        self._repeats += 1
-        if self._repeats >= self._pauses.behind:
-            begin_s = self._taken_s if self._repeats == self._pauses.behind else self._written_s
-            self._tally.still_s += at_s - begin_s
+        """Write the same frame again, at `at_s`."""
+        if at_s - self._taken_s >= STANDS_S:
+            stood = self._written_s - self._taken_s >= STANDS_S
+            self._tally.still_s += at_s - (self._written_s if stood else self._taken_s)
         self._write(at_s)
 
     def _take(self, drawn_s: float) -> None:
@@ -169,7 +155,7 @@ class Grabber:
                 drawn_s = max(drawn_s, got.drawn_s)
             self._converter.convert(self._screen.address, got.top, got.bottom, self._frame)
             self._tally.see(self._frame.is_black(), _now_s())
-        self._repeats, self._taken_s = 0, drawn_s
+        self._taken_s = drawn_s
         # A frame that is late does not make the next one late, but nothing is made up for.
         due_s = max(self._due_s, drawn_s - period_s) + period_s
         self._due_s = max(due_s, drawn_s + period_s - GATHER_S)
@@ -200,16 +186,15 @@ class Grabber:
 
 def main() -> int:
     """Run the program; returns its exit code."""
-    display, width, height, frame_rate, still_s, behind, push_s, *wishes = sys.argv[1:]
+    display, width, height, frame_rate, still_s, *wishes = sys.argv[1:]
     size = (int(width), int(height))
     target = sys.stdout.fileno()
     with contextlib.suppress(OSError):
         fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         screen = Screen(display, *size)
-        pauses = Pauses(still_s=float(still_s), behind=int(behind), push_s=float(push_s))
         governor = Governor(int(frame_rate), quicker=QUICKER in wishes, slower=SLOWER in wishes)
-        grabber = Grabber(screen, Planes(*size), target, governor, pauses)
+        grabber = Grabber(screen, Planes(*size), target, governor, float(still_s))
         grabber.stop_at(signal.SIGINT)
         _write_all(target, stream_head(*size, int(frame_rate)))
         if start := sys.stdin.readline():

@@ -15,7 +15,6 @@ from recorder_fsm.machine.lifecycle import Event, Resource
 from recorder_fsm.machine.resources import ResourceStack
 from recorder_fsm.machine.runner import Ahead, Happened
 from recorder_fsm.mattermost.notice import Notice
-from recorder_fsm.media.grab import LONGEST_STILL_S
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.steps.plugin_watch import PluginWatch
 from recorder_fsm.steps.quality import BLACK, UNSEEN, Monitor, Signs
@@ -123,7 +122,8 @@ class Record:
         page: PageSigns | None = await call_page.signs()
         if page is None:
             return None
-        progress, black = self._job.timeline.progress, self._job.timeline.segments[-1].progress.black
+        progress, segment = self._job.timeline.progress, self._job.timeline.segments[-1]
+        black = segment.progress.black
         return Signs(
             at_s=self._job.timeline.elapsed_s,
             level_dbfs=progress.level_dbfs,
@@ -134,5 +134,5 @@ class Record:
             energy=page.energy,
             changes=page.changes,
             packets=page.packets,
-            stills_per_s=1 / LONGEST_STILL_S,
+            stills_per_s=segment.stills_per_s,
         )
