@@ -10,7 +10,7 @@ from recorder_fsm.media.encode import CaptureSettings, frames_that_wait
 AUDIO_LATENCY_MS = 20
 LONGEST_STILL_S = 0.5
 """An unchanged frame is repeated this often at least: a player shows it."""
-LONGEST_WAIT_S = 1.4
+LONGEST_WAIT_S = 1.2
 """Within this time a frame has left the encoder, and a kill cannot lose it; nor the audio of its time. ffmpeg reads the
 input whose output is furthest behind, so where frames wait in x264 for those behind them, audio waits with them."""
 RELAY = Path(__file__).parent / "audio_relay.py"
