@@ -1,7 +1,7 @@
 """The encoder: its settings, its command line, and what it says of its progress.
 
 One ffmpeg reads raw video and raw audio from two pipes and writes a segment: a fragmented MP4 that plays up to its last
-half second whatever happens. The audio has no stamps of its own: the relay writes it without a gap
+fragment whatever happens. The audio has no stamps of its own: the relay writes it without a gap
 (`audio_relay`). The encoder is never interrupted: it ends at the end of its input, so nothing that was grabbed is lost
 at the stop, and a starved encoder holds the video grabber back instead of filling memory.
 """

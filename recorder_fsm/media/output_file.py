@@ -33,7 +33,7 @@ REWRITE_BYTES_PER_S = 8_000_000
 SAMPLE_S = 1.5
 """Decoded at the beginning, in the middle and at the end: a whole decode of three hours takes minutes."""
 STREAMS_DIFFER_S = 1.0
-"""Video and audio may differ by this much in length: an unchanged frame is repeated every half second."""
+"""Video and audio may differ by this much in length: an unchanged frame is repeated every half second at least."""
 CLOCK_DIFFERS_S = 0.2
 
 

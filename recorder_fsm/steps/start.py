@@ -19,7 +19,7 @@ from recorder_fsm.system.clock import Stopwatch
 from recorder_fsm.system.threads import in_daemon_thread
 
 SEEN_LIMIT_S = 4.0
-"""How long the picture may be black at first while the page is not: an unchanged one comes twice a second."""
+"""How long the picture may be black at first while the page is not: an unchanged one comes twice a second at least."""
 SEEN_POLL_S = 0.25
 CLIENT = "recorder_fsm.mattermost.routes"
 """Loads the HTTP client, which nothing else needs before."""
