@@ -367,7 +367,9 @@ async def test_machine_at_its_limit_is_noted_once_for_each_step(up: Stage, tmp_p
     before = len(up.notes)
     low, lower = RATE * 2 // 3, RATE // 2
     for rate in (low, RATE, low, RATE, low, lower, low, RATE, lower):
-        assert capture._hear_grabber(writer, f"dropped=9 late_ms=40 still_ms=0 rate={rate} black=0 black_ms=0")
+        assert capture._hear_grabber(
+            writer, f"dropped=9 late_ms=40 still_ms=0 changes=0 rate={rate} black=0 black_ms=0"
+        )
     noted = up.notes[before:]
     assert [str(low) in noted[0], str(lower) in noted[1], len(noted)] == [True, True, 2]
 

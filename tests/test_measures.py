@@ -27,7 +27,7 @@ def test_measures_are_shares_of_what_was_captured(clock: list[float]) -> None:
     timeline.audio_from_s = 0.25
     for line in ("frame=380", "out_time_us=100000000"):
         progress.take(line)
-    progress.take_grabbed("dropped=20 late_ms=120 still_ms=60000 rate=15 black=0 black_ms=10000")
+    progress.take_grabbed("dropped=20 late_ms=120 still_ms=60000 changes=0 rate=15 black=0 black_ms=10000")
     progress.take_relayed("drift_ms=-5.0")
     clock[0] += 100.0
     found = measures(timeline)

@@ -62,9 +62,9 @@ def test_other_words_of_the_relay_are_left_to_the_log(progress: Progress, line: 
 def test_tally_of_the_grabber_is_read(progress: Progress) -> None:
     """What it says last counts, and the lowest rate so far."""
     for line in (
-        "dropped=0 late_ms=0 still_ms=500 rate=30 black=0 black_ms=0",
-        "dropped=7 late_ms=81 still_ms=1500 rate=20 black=0 black_ms=0",
-        "dropped=7 late_ms=81 still_ms=2000 rate=30 black=1 black_ms=1500",
+        "dropped=0 late_ms=0 still_ms=500 changes=0 rate=30 black=0 black_ms=0",
+        "dropped=7 late_ms=81 still_ms=1500 changes=0 rate=20 black=0 black_ms=0",
+        "dropped=7 late_ms=81 still_ms=2000 changes=0 rate=30 black=1 black_ms=1500",
     ):
         assert progress.take_grabbed(line)
     assert (progress.black, progress.black_s) == (True, 1.5)
@@ -98,14 +98,14 @@ def test_words_are_left_to_the_log(progress: Progress, line: str) -> None:
 def test_encoders_one_after_another_add_up() -> None:
     """Counts are summed, the loudest of all counts, and where it is and how fast is said by the last."""
     first, second = Progress(), Progress()
-    assert first.take_grabbed("dropped=1 late_ms=250 still_ms=1500 rate=15 black=1 black_ms=700")
+    assert first.take_grabbed("dropped=1 late_ms=250 still_ms=1500 changes=4 rate=15 black=1 black_ms=700")
     read(first, "frame=20", "total_size=1000", "out_time_us=2000000", "speed=1.0x")
     first.take_relayed("level=-20.0 peak=-3.0")
-    assert second.take_grabbed("dropped=2 late_ms=40 still_ms=500 rate=30 black=0 black_ms=200")
+    assert second.take_grabbed("dropped=2 late_ms=40 still_ms=500 changes=3 rate=30 black=0 black_ms=200")
     read(second, "frame=30", "total_size=500", "out_time_us=9000000", "speed=0.5x")
     second.take_relayed("level=-inf peak=-inf")
     whole = Progress.total([first, second])
-    assert (whole.frames, whole.size_bytes, whole.dropped) == (50, 1500, 3)
+    assert (whole.frames, whole.size_bytes, whole.dropped, whole.changes) == (50, 1500, 3, 7)
     assert (whole.position_s, whole.speed, whole.level_dbfs) == (9.0, 0.5, -math.inf)
     assert (whole.loudest_dbfs, whole.heard_s, whole.measured_s) == (-3.0, 1, 2)
     assert (whole.late_s, whole.still_s, whole.rate, whole.lowest_rate) == (0.25, 2.0, 30, 15)

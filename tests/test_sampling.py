@@ -223,7 +223,7 @@ def test_capture_is_measured_between_two_looks(
     assert look(1).behind_s is None
     progress.position_s, progress.frames = 1.5, 9
     progress.take_relayed("level=-20.0 peak=-3.0")
-    progress.take_grabbed("dropped=1 late_ms=40 still_ms=0 rate=30 black=0 black_ms=0")
+    progress.take_grabbed("dropped=1 late_ms=40 still_ms=0 changes=0 rate=30 black=0 black_ms=0")
     look(1)
     assert report.facts()["measures"]["dropped_frames"] == 1  # before the capture has ended, for those who watch
     progress.position_s = 4.0

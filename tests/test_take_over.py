@@ -39,8 +39,8 @@ STEP_S = 0.1
 """Two frames: each number has room."""
 KILL_COSTS_S = 2.0
 TONE_HZ, RATE_HZ, LOUD = 500, 48_000, 8000
-QUICKER = "dropped=9 late_ms=40 still_ms=0 rate=20 black=0 black_ms=0 wish=quicker"
-SLOWER = "dropped=9 late_ms=40 still_ms=0 rate=20 black=0 black_ms=0 wish=slower"
+QUICKER = "dropped=9 late_ms=40 still_ms=0 changes=0 rate=20 black=0 black_ms=0 wish=quicker"
+SLOWER = "dropped=9 late_ms=40 still_ms=0 changes=0 rate=20 black=0 black_ms=0 wish=slower"
 UNSEEN_S = 0.001
 """Frames are shown for so short a time where others need them that come before the seam (`media.seams`)."""
 ASKED, QUICK = b" subme=2 ", b" subme=1 "

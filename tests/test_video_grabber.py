@@ -196,6 +196,19 @@ async def test_black_picture_is_told(display: Display, painter: Painter, tmp_pat
         await it.stop()
 
 
+async def test_changes_are_counted_and_repeats_are_not(display: Display, painter: Painter, tmp_path: Path) -> None:
+    """By that a video is told from a picture that stands."""
+    progress = Progress()
+    async with grabbing(display, tmp_path, on_line=progress.take_grabbed) as it:
+        await it.has(4)
+        for colour in (WHITE, GREY):
+            painter.fill(colour)
+            await it.has_more()
+        frames = await it.stop()
+    assert progress.changes == 3, "the picture of the begin, and both of these"
+    assert len(frames) > 6
+
+
 async def test_screen_that_changes_faster_gives_its_rate(display: Display, painter: Painter, tmp_path: Path) -> None:
     """As many frames as were asked for at the most, each with a time of its own."""
     async with grabbing(display, tmp_path) as it:

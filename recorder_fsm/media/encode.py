@@ -65,7 +65,7 @@ TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
 (a PNG of a frame, QuickTime) shows a dark grey of 64 as 71. Browsers show both alike."""
 GRABBED = re.compile(
-    r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) rate=(\d+) black=([01]) black_ms=(\d+)(?: wish=(\w+))?"
+    r"dropped=(\d+) late_ms=(\d+) still_ms=(\d+) changes=(\d+) rate=(\d+) black=([01]) black_ms=(\d+)(?: wish=(\w+))?"
 )
 DRIFT = re.compile(r"drift_ms=(-?[0-9.]+)")
 LEVEL = re.compile(r"level=(-?inf|-?[0-9.]+) peak=(-?inf|-?[0-9.]+)")
@@ -169,9 +169,9 @@ class Progress:
     `measured_s`, `heard_until_s` the end of the last of them; `power` the sum of their mean squares.
 
     Of the grabber: `dropped` frames that it had no time to make, `late_s` that a change waited at most, `still_s` in
-    which nothing changed, `rate` of frames per second now, `lowest_rate` so far (0: it has said nothing), `wish` of the
-    governor now; whether the picture is `black` now, and `black_s`, for how long it was. Of the relay: `drift_s` by
-    which the sound's clock ran behind ours.
+    which nothing changed, `changes`: frames in which something had, `rate` of frames per second now, `lowest_rate` so
+    far (0: it has said nothing), `wish` of the governor now; whether the picture is `black` now, and `black_s`, for how
+    long it was. Of the relay: `drift_s` by which the sound's clock ran behind ours.
     """
 
     frames: int = 0
@@ -189,6 +189,7 @@ class Progress:
     black_s: float = 0.0
     late_s: float = 0.0
     still_s: float = 0.0
+    changes: int = 0
     rate: int = 0
     lowest_rate: int = 0
     wish: str = ""
@@ -207,10 +208,10 @@ class Progress:
         match = GRABBED.fullmatch(line)
         if match is None:
             return False
-        self.dropped, late_ms, still_ms, self.rate, black, black_ms = map(int, match.groups()[:6])
+        self.dropped, late_ms, still_ms, self.changes, self.rate, black, black_ms = map(int, match.groups()[:7])
         self.late_s, self.still_s, self.black_s = late_ms / 1000, still_ms / 1000, black_ms / 1000
         self.black = bool(black)
-        self.wish = match[7] or ""
+        self.wish = match[8] or ""
         self.lowest_rate = min(self.lowest_rate or self.rate, self.rate)
         return True
 
@@ -260,6 +261,7 @@ class Progress:
             whole.size_bytes += part.size_bytes
             whole.dropped += part.dropped
             whole.still_s += part.still_s
+            whole.changes += part.changes
             whole.black_s += part.black_s
             whole.drift_s += part.drift_s
             whole.late_s = max(whole.late_s, part.late_s)

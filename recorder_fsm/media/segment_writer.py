@@ -19,7 +19,7 @@ from loguru import logger
 
 from recorder_fsm.errors import ProgramError
 from recorder_fsm.media.encode import CaptureSettings, encoder_command
-from recorder_fsm.media.grab import repeated_every_s, video_grabber_command
+from recorder_fsm.media.grab import video_grabber_command
 from recorder_fsm.media.timeline import Segment
 from recorder_fsm.system.clock import Stopwatch
 from recorder_fsm.system.process import ChildProcess, describe_exit
@@ -52,7 +52,6 @@ class SegmentWriter:
         self.grabber: ChildProcess | None = None
         self.encoder: ChildProcess | None = None
         self._settings = attrs.evolve(settings, preset=segment.preset or settings.preset)
-        segment.stills_per_s = 1 / repeated_every_s(self._settings)
         self._env = env
         self._wishes = wishes
         self._heard = heard

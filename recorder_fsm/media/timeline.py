@@ -25,15 +25,13 @@ SAMPLES_IN_A_SECOND, SAMPLES_IN_A_FRAME = 48_000, 1024
 class Segment:
     """What one encoder writes. `from_s`: where it begins; `ended` is set when nothing is added to it.
 
-    `stills_per_s`: how many frames an unchanging screen gives in a second. `stopped_at_s`: where the capture was told
-    to stop, None until then. Places count from the origin. Segments begin at the end of a frame of audio: those of two
-    encoders that hear the same can follow each other.
+    `stopped_at_s`: where the capture was told to stop, None until then. Both count from the origin. Segments begin at
+    the end of a frame of audio: those of two encoders that hear the same can follow each other.
     """
 
     path: Path
     from_s: float
     preset: str = ""
-    stills_per_s: float = 0.0
     progress: Progress = attrs.Factory(Progress)
     ended: asyncio.Event = attrs.Factory(asyncio.Event)
     stopped_at_s: float | None = None

@@ -42,17 +42,18 @@ PIPE_BYTES = 1024 * 1024
 
 
 class Tally:
-    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 rate=30 black=0 black_ms=0`, and
-    `wish=quicker` for one.
+    """Counts, and prints what it has counted: `dropped=2 late_ms=70 still_ms=0 changes=9 rate=30 black=0 black_ms=0`,
+    and `wish=quicker` for one.
 
     `dropped`: frames that would have shown a change, and for which there was no time; `late_ms`: how long a change
-    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `rate`: frames per second now;
-    `black`: whether the picture is black now; `black_ms`: for how long it was; `wish`: the governor's for another
-    preset.
+    waited to be seen at most, beyond its turn; `still_ms`: how long nothing changed; `changes`: frames in which
+    something had; `rate`: frames per second now; `black`: whether the picture is black now; `black_ms`: for how long it
+    was; `wish`: the governor's for another preset.
     """
 
     def __init__(self, rate: int) -> None:
         self.dropped = self.late_s = self.still_s = self.black_s = 0.0
+        self.changes = 0
         self.rate = rate
         self.wish = ""
         self.black = False
@@ -73,6 +74,7 @@ class Tally:
             self._told_s = now_s
             self.see(self.black, now_s)
             line = f"dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f} still_ms={self.still_s * 1000:.0f}"
+            line += f" changes={self.changes}"
             black = f"black={self.black:d} black_ms={self.black_s * 1000:.0f}"
             wish = f" wish={self.wish}" if self.wish else ""
             os.write(2, f"{line} rate={self.rate} {black}{wish}\n".encode())
@@ -154,6 +156,7 @@ class Grabber:
             if self._stamp_us >= 0:
                 drawn_s = max(drawn_s, got.drawn_s)
             self._converter.convert(self._screen.address, got.top, got.bottom, self._frame)
+            self._tally.changes += 1
             self._tally.see(self._frame.is_black(), _now_s())
         self._taken_s = drawn_s
         # A frame that is late does not make the next one late, but nothing is made up for.

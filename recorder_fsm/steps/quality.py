@@ -36,18 +36,17 @@ class Signs:
     """What was seen at one moment. Times and lengths in seconds.
 
     `energy`: audio energy that the page has received since it joined; `packets`: packets of audio and video;
-    `changes`: changes of its document; `frames`: the frames in the file; `stills_per_s`: how many of them an unchanging
-    screen makes. `unseen`: the video is black and the page is not.
+    `changes`: changes of its document; `shown`: frames so far in which something had changed. `unseen`: the video is
+    black and the page is not.
     """
 
     at_s: float
     level_dbfs: float
     black: bool
-    frames: int
+    shown: int
     behind_s: float
     energy: float
     changes: int
-    stills_per_s: float
     packets: int = 0
     unseen: bool = False
 
@@ -118,9 +117,8 @@ class Monitor:
         return text
 
     def _frozen(self, last: Signs, now: Signs) -> str | None:
-        """Compare the page's changes with the frames that are more than the repeats of a still screen."""
-        stills = now.stills_per_s * (now.at_s - last.at_s) + 1
-        if self._still is None or now.frames - last.frames > stills:
+        """Compare the page's changes with those that the video shows."""
+        if self._still is None or now.shown != last.shown:
             self._still = now
             self._told.discard("frozen")
             return None

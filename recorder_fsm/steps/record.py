@@ -122,17 +122,15 @@ class Record:
         page: PageSigns | None = await call_page.signs()
         if page is None:
             return None
-        progress, segment = self._job.timeline.progress, self._job.timeline.segments[-1]
-        black = segment.progress.black
+        progress, black = self._job.timeline.progress, self._job.timeline.segments[-1].progress.black
         return Signs(
             at_s=self._job.timeline.elapsed_s,
             level_dbfs=progress.level_dbfs,
             black=black,
             unseen=black and await call_page.is_lit(),
-            frames=progress.frames,
+            shown=progress.changes,
             behind_s=self._job.timeline.behind_s,
             energy=page.energy,
             changes=page.changes,
             packets=page.packets,
-            stills_per_s=segment.stills_per_s,
         )

@@ -14,9 +14,7 @@ from recorder_fsm.steps.plugin_watch import QUIET_AFTER_S, PluginWatch
 from recorder_fsm.steps.quality import BLIND_AFTER_S, QUIET_DBFS, VOICE_ENERGY_PER_S, Signs
 
 EVERY_S = 5.0
-EMPTY = Signs(
-    at_s=0.0, level_dbfs=-120.0, black=False, frames=0, behind_s=0.3, energy=1.0, changes=9, stills_per_s=2.0, packets=7
-)
+EMPTY = Signs(at_s=0.0, level_dbfs=-120.0, black=False, shown=0, behind_s=0.3, energy=1.0, changes=9, packets=7)
 
 
 class Plugin:

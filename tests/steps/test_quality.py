@@ -11,14 +11,15 @@ import pytest
 from recorder_fsm.steps.quality import BEHIND_S, BLACK_AFTER_S, FROZEN_AFTER_S, MUTE_AFTER_S, UNSEEN, Monitor, Signs
 
 EVERY_S = 5.0
-GOOD = Signs(at_s=0.0, level_dbfs=-20.0, black=False, frames=0, behind_s=0.3, energy=0.0, changes=0, stills_per_s=2.0)
+GOOD = Signs(at_s=0.0, level_dbfs=-20.0, black=False, shown=0, behind_s=0.3, energy=0.0, changes=0)
 
 
-def meeting(seconds: float, *, energy: float = 0.05, frames: int = 50, changes: int = 5, **more: Any) -> list[Signs]:
-    """Return the signs of a meeting, one for each look: what each gains of energy, frames and changes, and `more`."""
+def meeting(seconds: float, *, energy: float = 0.05, shown: int = 5, changes: int = 5, **more: Any) -> list[Signs]:
+    """Return the signs of a meeting, one for each look; each gains energy, frames that show something new, changes of
+    the page, and has `more`."""
     return [
         attrs.evolve(
-            GOOD, at_s=look * EVERY_S, energy=look * energy, frames=look * frames, changes=look * changes, **more
+            GOOD, at_s=look * EVERY_S, energy=look * energy, shown=look * shown, changes=look * changes, **more
         )
         for look in range(int(seconds / EVERY_S) + 1)
     ]
@@ -37,7 +38,7 @@ def test_lively_meeting_has_no_findings() -> None:
 
 def test_quiet_meeting_of_a_still_page_has_no_findings() -> None:
     """Nobody speaks and nothing changes: nothing is missing in the file."""
-    assert found(meeting(600, energy=0.0, frames=10, changes=0, level_dbfs=-120.0)) == []
+    assert found(meeting(600, energy=0.0, shown=0, changes=0, level_dbfs=-120.0)) == []
 
 
 def test_voices_that_are_not_in_the_file_are_found_once() -> None:
@@ -76,7 +77,7 @@ def test_encoder_that_is_behind_is_found_at_once() -> None:
 
 def test_page_that_changes_while_the_video_stands_still_is_found() -> None:
     """Frames that only repeat a still screen, while the page's document changes."""
-    ((at_s, text),) = found(meeting(300, frames=10, changes=1))
+    ((at_s, text),) = found(meeting(300, shown=0, changes=1))
     assert at_s == FROZEN_AFTER_S
     assert "the page changes, but the video has not for 75 s" in text
 
@@ -84,7 +85,7 @@ def test_page_that_changes_while_the_video_stands_still_is_found() -> None:
 @pytest.mark.parametrize("changes", [0, 4])
 def test_still_page_with_a_clock_is_not_frozen(changes: int) -> None:
     """A few changes may be none that can be seen."""
-    signs = [attrs.evolve(sign, changes=min(sign.changes, changes)) for sign in meeting(300, frames=10)]
+    signs = [attrs.evolve(sign, changes=min(sign.changes, changes)) for sign in meeting(300, shown=0)]
     assert found(signs) == []
 
 
