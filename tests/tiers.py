@@ -7,6 +7,8 @@ from __future__ import annotations
 
 LONG = (
     "analysis/",
+    "test_capture.py::test_audio_that_stops",
+    "test_capture.py::test_frozen_program",
     "test_certificates.py",
     "test_colours.py",
     "test_join.py::test_every_cut_of_a_segment_gives_a_whole_recording",
@@ -14,12 +16,14 @@ LONG = (
     "test_join_browser.py::test_recording_begins_with",
     "test_join_browser.py::test_recording_jumps_over_a_gap_of_minutes",
     "test_join_browser.py::test_recording_plays_over_a_gap_and_jumps_around_it[other-sets",
-    "test_page_troubles.py::test_peer_connection_works_where_there_is_only_the_loopback[with the switch]",
+    "test_page_loading.py",
+    "test_page_troubles.py",
     "test_pages.py",
     "test_post_parts.py",
     "test_questions.py",
     "test_recipes.py",
     "test_report_browser.py",
+    "test_screen_hook.py",
     "test_scripts.py",
     "test_split.py",
     "test_take_over.py::test_encoder_that_is_too_slow",
@@ -29,6 +33,7 @@ LONG = (
     "test_take_over.py::test_kill_of_everything",
     "test_take_over.py::test_stop_does_not",
     "test_take_over.py::test_stop_while",
+    "test_traffic.py",
     "test_video_grabber.py::test_encoder_that_is_too_slow",
 )
 """These are left to `make test-all`: each takes longer than a recording, and nobody changes them by chance."""
