@@ -144,7 +144,7 @@ async def our_job(
         "DEV_MODE": "true" if os.geteuid() == 0 else "false",
     }
     began_at = time.time()
-    child = await ChildProcess.spawn("recorder", list(recorder), env=environment)
+    child = await ChildProcess.spawn("recorder", recorder, env=environment)
     held = OurJob(child, standin, ids, job, folder / "jobs" / ids.recording_id, began_at)
     try:
         if wait:

@@ -125,7 +125,7 @@ def test_encoder_writes_what_was_asked_for() -> None:
 
 
 def test_live_file_can_be_cut_anywhere() -> None:
-    """Fragments of half a second, written at once."""
+    """Fragments of a quarter of a second, written at once."""
     command = COMMANDS["encoder"]
     assert after(command, "-frag_duration") == "250000"
     assert "delay_moov" in after(command, "-movflags")

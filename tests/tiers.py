@@ -74,8 +74,8 @@ PROGRAMS = (
     "test_take_over.py",
     "test_traffic.py",
     "test_video_grabber.py",
-    "test_x11_screen.py",
     "test_web_page.py",
+    "test_x11_screen.py",
 )
 """These start browsers, displays or other programs, and are left out by `make test-quick`."""
 

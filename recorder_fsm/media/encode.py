@@ -137,8 +137,7 @@ def x264_params(settings: CaptureSettings) -> str:
 
 def frames_that_wait(settings: CaptureSettings) -> int:
     """Return how many frames may wait in the encoder for later ones, at most."""
-    effort = _effort(settings)
-    return max(effort.frames, effort.b_frames) + _threads()
+    return _effort(settings).frames + _threads()
 
 
 def rate_control(settings: CaptureSettings) -> list[str]:

@@ -74,10 +74,10 @@ class Tally:
             self._told_s = now_s
             self.see(self.black, now_s)
             line = f"dropped={self.dropped:.0f} late_ms={self.late_s * 1000:.0f} still_ms={self.still_s * 1000:.0f}"
-            line += f" changes={self.changes}"
+            seen = f"changes={self.changes} rate={self.rate}"
             black = f"black={self.black:d} black_ms={self.black_s * 1000:.0f}"
             wish = f" wish={self.wish}" if self.wish else ""
-            os.write(2, f"{line} rate={self.rate} {black}{wish}\n".encode())
+            os.write(2, f"{line} {seen} {black}{wish}\n".encode())
 
 
 class Grabber:

@@ -155,7 +155,6 @@ class Control:
     async def _put_knobs(self, request: web.Request, base: Knobs) -> web.Response:
         try:
             self._state.knobs = base.patched(await _object(request))
-            self._state.changed()
         except KnobError as problem:
             raise web.HTTPBadRequest(text=str(problem)) from problem
         self._state.changed()

@@ -100,7 +100,7 @@ class Monitor:
                 holds=now.behind_s > BEHIND_S,
                 text=f"the encoder is {now.behind_s:.0f} s behind: this machine is too slow for these settings",
             ),
-            self._frozen(last, now),
+            self._frozen(now),
         ]
         return [text for text in found if text]
 
@@ -116,9 +116,9 @@ class Monitor:
         self._told.add(name)
         return text
 
-    def _frozen(self, last: Signs, now: Signs) -> str | None:
+    def _frozen(self, now: Signs) -> str | None:
         """Compare the page's changes with those that the video shows."""
-        if self._still is None or now.shown != last.shown:
+        if self._still is None or now.shown != self._still.shown:
             self._still = now
             self._told.discard("frozen")
             return None

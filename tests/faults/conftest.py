@@ -14,14 +14,14 @@ from tests.faults.scene import Row
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Callable[[str, str], Row]:
     """Makes the row of a test; it enters the table when the test has passed (tests/faults/rows.py)."""
+    made: list[Row] = []
+    request.node.stash[rows.MADE] = made  # anew for each try of a test
 
     def make(name: str, done: str) -> Row:
         row = Row(name, done)
         made.append(row)
         return row
 
-    made: list[Row] = []
-    request.node.stash[rows.MADE] = made  # anew for each try of a test
     return make
 
 

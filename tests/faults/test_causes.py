@@ -167,7 +167,7 @@ async def test_memory_that_runs_out_in_a_meeting_is_said(standin: StandIn, data:
             await run.recorded(3)
             # As on a small machine, where the page's renderer is the largest of all processes.
             Path(f"/proc/{renderer(run).pid}/oom_score_adj").write_text("1000", encoding="ascii")
-            await asyncio.to_thread(subprocess.run, [sys.executable, "-c", HOG, str(group)], check=False)
+            await asyncio.to_thread(subprocess.run, [sys.executable, "-c", HOG, str(group)], check=False, timeout=60)
             fault.inject(lambda: None)  # it ends when the kernel has killed
             await fault.noticed("browser_lost", 15.0)
             await fault.ends(0)
