@@ -41,25 +41,30 @@ RATE_WINDOW_S = 10.0
 
 class Effort(NamedTuple):
     """How many frames x264 looks ahead, and how many B-frames it may use in a row; the constant quality that it aims at
-    (its CRF); and what may be sent at once, in seconds of the rate that was asked for.
+    (its CRF); what may be sent at once, in seconds of the rate that was asked for; and what else it is told.
 
     What waits in the encoder must get out in time, in a still call too, so an unchanged frame comes again the more
     often the further it looks ahead (`grab`): that makes better files for more CPU. What may be sent at once is missing
     in the rest of a window: a slide that changes takes it, a film is the better for less of it. The same CRF says
     different things: who looks ahead spends on what stays, and saves on what is gone in a moment. docs/performance.md
-    measures all three.
+    measures all of it.
     """
 
     frames: int
     b_frames: int
     quality: float
     buffer_s: float
+    more: str
 
 
-AT_ONCE = Effort(0, 0, 18, 1.0)
-FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 11.5, 1.5), Effort(4, 1, 11.3, 2.5)
+EVEN = ":aq-strength=0.6"
+"""x264 takes bits from where much happens in a picture, for where little does. Most of a page is plain already."""
+AT_ONCE = Effort(0, 0, 18, 1.0, ":cabac=1:no-deblock=0")
+"""`ultrafast` leaves out the better entropy coding, and the filter against blocks. Where a rate is the limit both cost
+little, and give much."""
+FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 7, 1.5, EVEN), Effort(6, 1, 12, 2.5, EVEN)
 FEW_PER_S = 20
-"""Up to this frame rate the frames are few, and looking further ahead costs less."""
+"""Up to this frame rate the frames are few: looking further ahead costs less, and there are more bits for each."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
 """What `pixels` makes of the screen, said in the video and in the container: players that are told nothing
 guess by the size of the picture. The transfer is the display's own, sRGB: told BT.709's, whatever knows the difference
@@ -132,7 +137,8 @@ def x264_params(settings: CaptureSettings) -> str:
     waiting, for a thread of its own.
     """
     effort = _effort(settings)
-    return f"rc-lookahead={effort.frames}:bframes={effort.b_frames}:threads={_threads()}:sync-lookahead=0:psy=0"
+    looks = f"rc-lookahead={effort.frames}:bframes={effort.b_frames}:threads={_threads()}"
+    return f"{looks}:sync-lookahead=0:psy=0{effort.more}"
 
 
 def frames_that_wait(settings: CaptureSettings) -> int:
