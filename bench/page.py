@@ -89,8 +89,7 @@ def write() -> None:
         raise BenchError("nothing has been measured")
     page = PAGE.read_text(encoding="utf-8")
     rows: defaultdict[str, Sequence[Row]] = defaultdict(list, {result.part: result.rows for result in results})
-    sections = {part: f'\nNot measured here yet: `make bench BENCH_ARGS="--parts {part}"`.\n' for part in PARTS}
-    sections |= {result.part: section(result) for result in results}
+    sections = {result.part: section(result) for result in results}
     sections["machine"] = machine(results)
     sections["targets"] = f"\n{targets(rows, page)}\n"
     for result in results:

@@ -154,24 +154,26 @@ TARGETS = (
 )
 
 
-def kept_reasons(page: str) -> dict[str, str]:
-    """Return the last column of the table of targets on a page, which people write, by its first one."""
+NOT_MEASURED = ("", "not measured", "")
+
+
+def kept(page: str) -> dict[str, tuple[str, str, str]]:
+    """Return the last three columns of the table of targets on a page, by its first one. People write the last."""
     found = {}
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.startswith("|") and len(cells) == 7:
-            found[cells[0]] = cells[6]
+            found[cells[0]] = (cells[4], cells[5], cells[6])
     return found
 
 
 def targets(rows: Rows, page: str) -> str:
-    """Return the table of targets; the reasons that stand on `page` stay."""
-    reasons = kept_reasons(page)
+    """Return the table of targets; the reasons that stand on `page` stay, and what was not measured now."""
+    before = kept(page)
     lines = []
     for target in TARGETS:
-        found = target.found(rows)
-        met = "not measured" if found is None else "goal" if found.goal else "least" if found.least else "**no**"
-        text = found.text if found else ""
-        why = reasons.get(target.what, "")
+        text, met, why = before.get(target.what, NOT_MEASURED)
+        if found := target.found(rows):
+            text, met = found.text, "goal" if found.goal else "least" if found.least else "**no**"
         lines.append([target.what, target.original, target.least, target.goal, text, met, why])
     return table(["Measure", "Original", "Least", "Goal", "Measured", "Met", "What holds the rest back"], lines)

@@ -122,6 +122,13 @@ def test_targets_say_what_was_not_measured() -> None:
     assert targets({part: [] for part in PARTS}, "").count("not measured") == len(TARGETS)
 
 
+def test_what_was_measured_before_stays() -> None:
+    """A part alone, on a machine on which nothing else was measured, says nothing of the others."""
+    first = targets(ROWS, "")
+    again = targets({**{part: [] for part in PARTS}, "cpu": ROWS["cpu"]}, first)
+    assert again == first
+
+
 def test_page_is_filled_between_its_marks() -> None:
     """What people wrote stays, what was measured is replaced, and a part without a place is an error."""
     text = f"Before.\n{begin('cpu')}\nold\n{end('cpu')}\nAfter."
