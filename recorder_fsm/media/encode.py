@@ -62,7 +62,7 @@ EVEN = ":aq-strength=0.6"
 AT_ONCE = Effort(0, 0, 18, 1.0, ":cabac=1:no-deblock=0")
 """`ultrafast` leaves out the better entropy coding, and the filter against blocks. Where a rate is the limit both cost
 little, and give much."""
-FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 7, 1.5, EVEN), Effort(6, 1, 12, 2.5, EVEN)
+FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 7, 1.5, EVEN), Effort(5, 1, 11.6, 2.5, EVEN)
 FEW_PER_S = 20
 """Up to this frame rate the frames are few: looking further ahead costs less, and there are more bits for each."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
