@@ -62,22 +62,22 @@ def section(result: Result) -> str:
     """Return one part as the page shows it: the command, the plot, the tables."""
     commands = "\n".join(f"    {command}" for command in result.commands)
     plot = f"\n\n![{ALT[result.part]}](images/performance-{result.part}.png)" if result.part in PLOTS else ""
-    others = result.machine.get("others")
-    commands += f"\n\nOthers used {others} of the machine meanwhile." if others else ""
+    found = result.machine
+    commands += f"\n\nOn {found['date']}, {found['cores']} cores ({found['processor']})."
+    commands += f" Others used {found['others']} of the machine meanwhile." if "others" in found else ""
     return f"\n{commands}{plot}\n\n{TABLES[result.part](result.rows)}\n"
 
 
 def machine(results: Sequence[Result]) -> str:
-    """Return the machine and its versions, as the last part was measured."""
-    found = results[-1].machine
-    dates = sorted({result.machine["date"] for result in results})
+    """Return the machine and its versions, as the newest part was measured; each part names its own."""
+    found = max(results, key=lambda result: result.machine["date"]).machine
     versions = ", ".join(
         f"{name} {found[name]}"
         for name in ("Linux", "Python", "ffmpeg", "Chromium", "Xvfb", "PulseAudio")
         if name in found
     )
     return (
-        f"\nMeasured on {' and '.join(dates)}: {found['cores']} cores ({found['processor']}), {found['memory']} of "
+        f"\nLast measured on {found['date']}: {found['cores']} cores ({found['processor']}), {found['memory']} of "
         f"memory; {versions}.\n"
     )
 

@@ -18,6 +18,7 @@ from bench.targets import TARGETS, targets
 
 SHARES = {"ours": 5.0, "reference": 50.0}
 READ = {"spread_ms": 3.0, "first_frame_s": 0.0, "lost": 0.002, "beeps_moved": 0}
+MACHINE = {"date": "2026-01-02", "cores": "2", "processor": "a processor", "memory": "8 GiB"}
 POINT = {"name": "default", "preset": "fast", "height": 1080, "frame_rate": 30, "video_rate_kbps": 1500}
 
 
@@ -80,7 +81,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 )
 def test_part_becomes_a_table(part: str, shown: str) -> None:
     """Each part is shown with its command, and with medians of what its rows hold."""
-    text = section(Result(part, ROWS[part], [f"python -m bench.all --parts {part}"], {}))
+    text = section(Result(part, ROWS[part], [f"python -m bench.all --parts {part}"], MACHINE))
+    assert "On 2026-01-02, 2 cores (a processor)." in text
     assert shown in text
     assert f"\n    python -m bench.all --parts {part}\n" in text
 
@@ -127,6 +129,17 @@ def test_what_was_measured_before_stays() -> None:
     first = targets(ROWS, "")
     again = targets({**{part: [] for part in PARTS}, "cpu": ROWS["cpu"]}, first)
     assert again == first
+
+
+def test_part_measured_alone_leaves_the_others_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another machine, with nothing kept of them."""
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "load", lambda part: Result(part, ROWS[part], [], MACHINE) if part == "start" else None)
+    marked = "\n".join(f"{begin(name)}\nold {name}\n{end(name)}" for name in (*PARTS, "machine", "targets"))
+    page.PAGE.write_text(marked, encoding="utf-8")
+    page.write()
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert [part for part in PARTS if f"old {part}" not in text] == ["start"]
 
 
 def test_page_is_filled_between_its_marks() -> None:

@@ -19,6 +19,7 @@ RATE_KBPS = 500
 SECONDS = 24
 NOISE = "nullsrc=s=192x108:r=30,format=gray,noise=alls=100:allf=t,format=yuv420p"
 STILL = "color=gray:s=192x108:r=2,format=yuv420p"
+MOVING = "mandelbrot=s=640x360:rate=15,format=yuv420p,trim=duration=6"
 BURSTS = f"{NOISE},select='lt(mod(t,8),2)+not(mod(n,15))'"
 """Two seconds of noise in eight, two frames a second in between."""
 
@@ -68,6 +69,20 @@ async def test_still_picture_costs_next_to_nothing(tmp_path: Path, preset: str) 
     """Where an average rate would be spent on it."""
     sent = await packets(await encode(STILL, tmp_path / "file.mp4", preset))
     assert mean_rate_kbps(sent, SECONDS) < RATE_KBPS / 50
+
+
+async def test_quickest_preset_shows_what_moves_better_than_by_itself(tmp_path: Path) -> None:
+    """At the same limit, by more than can be chance: it leaves out what costs little there."""
+    alone = ["-c:v", "libx264", "-preset", "ultrafast", *rate_control(settings("ultrafast"))]
+    found = []
+    for number, said in enumerate((alone, words("ultrafast"))):
+        target = tmp_path / f"{number}.mp4"
+        command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", MOVING, *said, str(target)]
+        assert (await run("ffmpeg", command, env=ENV, limit_s=60)).returncode == 0
+        compare = ["ffmpeg", "-i", str(target), "-f", "lavfi", "-i", MOVING, "-lavfi", "ssim", "-f", "null", "-"]
+        told = (await run("ffmpeg", compare, env=ENV, limit_s=60)).stderr
+        found.append(float(told.rpartition("Y:")[2].split()[1].strip("()")))
+    assert found[1] > found[0] + 0.3
 
 
 @pytest.mark.parametrize("frame_rate", [10, 20, 30])

@@ -54,12 +54,12 @@ class Effort(NamedTuple):
     b_frames: int
     quality: float
     buffer_s: float
-    more: str
+    more: tuple[str, ...]
 
 
-EVEN = ":aq-strength=0.6"
+EVEN = ("aq-strength=0.6",)
 """x264 takes bits from where much happens in a picture, for where little does. Most of a page is plain already."""
-AT_ONCE = Effort(0, 0, 18, 1.0, ":cabac=1:no-deblock=0")
+AT_ONCE = Effort(0, 0, 18, 1.0, ("cabac=1", "no-deblock=0"))
 """`ultrafast` leaves out the better entropy coding, and the filter against blocks. Where a rate is the limit both cost
 little, and give much."""
 FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 7, 1.5, EVEN), Effort(5, 1, 11.6, 2.5, EVEN)
@@ -137,8 +137,8 @@ def x264_params(settings: CaptureSettings) -> str:
     waiting, for a thread of its own.
     """
     effort = _effort(settings)
-    looks = f"rc-lookahead={effort.frames}:bframes={effort.b_frames}:threads={_threads()}"
-    return f"{looks}:sync-lookahead=0:psy=0{effort.more}"
+    frames = (f"rc-lookahead={effort.frames}", f"bframes={effort.b_frames}", f"threads={_threads()}")
+    return ":".join((*frames, "sync-lookahead=0", "psy=0", *effort.more))
 
 
 def frames_that_wait(settings: CaptureSettings) -> int:
