@@ -146,7 +146,7 @@ def quality(rows: Sequence[Row], path: Path, point: str = "default") -> None:
                     )
             axes.set_title(SCENE_WORDS[scene].split(",")[0].capitalize(), fontsize=10)
             axes.set_xlabel("kbit/s (fewer is better)")
-            axes.set_xlim(left=0)
+            axes.set_xlim(0, 1.12 * axes.dataLim.x1)
             low, high = axes.get_ylim()
             room_db = max(0.0, LEAST_SPAN_DB - (high - low)) / 2
             axes.set_ylim(low - room_db, high + room_db)
