@@ -378,8 +378,8 @@ async def test_bot_that_posts_a_page_needs_no_plugin(tmp_path: Path, standin: St
     assert not [entry.path for entry in standin.requests() if "/plugins/" in entry.path or entry.method != "GET"]
 
 
-async def test_limit_below_ten_seconds_cannot_be_cut_to(tmp_path: Path, standin: StandIn, ids: CallIds) -> None:
-    """A part begins with a key frame, and there is one in ten seconds."""
+async def test_limit_below_a_group_of_pictures_cannot_be_cut_to(tmp_path: Path, standin: StandIn, ids: CallIds) -> None:
+    """A part begins with a key frame, and there is one in 20 seconds."""
     standin.state.knobs = attrs.evolve(standin.state.knobs, max_file_size=2**20)
     found = named(await server.server(machine(tmp_path, page_job(standin, ids))), "MaxFileSize")
     assert (found.mark, "MaxFileSize" in found.cure) == (Mark.BAD, True)

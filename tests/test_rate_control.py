@@ -10,16 +10,27 @@ import pytest
 
 from bench.figures import highest_rate_kbps, mean_rate_kbps
 from bench.programs import packets
+from recorder_fsm.analysis.packets import tracks
 from recorder_fsm.config.settings import PRESETS
-from recorder_fsm.media.encode import CaptureSettings, frames_that_wait, rate_control, x264_params
+from recorder_fsm.media.encode import (
+    KEY_FRAMES,
+    KEYFRAME_EVERY_FRAMES,
+    KEYFRAME_EVERY_S,
+    CaptureSettings,
+    frames_that_wait,
+    rate_control,
+    x264_params,
+)
 from recorder_fsm.system.process import run
 from tests.programs import ENV, soon
 
 RATE_KBPS = 500
 SECONDS = 24
+KEYS = ["-force_key_frames", KEY_FRAMES]
 NOISE = "nullsrc=s=192x108:r=30,format=gray,noise=alls=100:allf=t,format=yuv420p"
 STILL = "color=gray:s=192x108:r=2,format=yuv420p"
 MOVING = "mandelbrot=s=640x360:rate=15,format=yuv420p,trim=duration=6"
+MOVING_ON = "testsrc2=s=192x108:r=30,format=yuv420p"
 BURSTS = f"{NOISE},select='lt(mod(t,8),2)+not(mod(n,15))'"
 """Two seconds of noise in eight, two frames a second in between."""
 
@@ -41,7 +52,7 @@ def settings(preset: str, frame_rate: int = 30) -> CaptureSettings:
 def words(preset: str, frame_rate: int = 30) -> list[str]:
     """Return what ffmpeg is told of x264."""
     asked = settings(preset, frame_rate)
-    return ["-c:v", "libx264", "-preset", preset, "-x264-params", x264_params(asked), *rate_control(asked)]
+    return ["-c:v", "libx264", "-preset", preset, "-x264-params", x264_params(asked), *rate_control(asked), *KEYS]
 
 
 async def encode(picture: str, target: Path, preset: str, frame_rate: int = 30) -> Path:
@@ -69,6 +80,17 @@ async def test_still_picture_costs_next_to_nothing(tmp_path: Path, preset: str) 
     """Where an average rate would be spent on it."""
     sent = await packets(await encode(STILL, tmp_path / "file.mp4", preset))
     assert mean_rate_kbps(sent, SECONDS) < RATE_KBPS / 50
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast"])
+async def test_key_frames_come_by_time_where_nothing_changes_and_by_number_where_much_does(
+    tmp_path: Path, preset: str
+) -> None:
+    """A player that jumps has little to decode; and a still call has few of them, which are dear."""
+    (still,) = await tracks(await encode(STILL, tmp_path / "still.mp4", preset), 0)
+    assert still.keys_s == pytest.approx([0, KEYFRAME_EVERY_S], abs=0.01)
+    (moving,) = await tracks(await encode(MOVING_ON, tmp_path / "moving.mp4", preset), 0)
+    assert moving.keys_s == pytest.approx([0, KEYFRAME_EVERY_FRAMES / 30, 2 * KEYFRAME_EVERY_FRAMES / 30], abs=0.01)
 
 
 async def test_quickest_preset_shows_what_moves_better_than_by_itself(tmp_path: Path) -> None:

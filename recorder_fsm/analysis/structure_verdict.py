@@ -20,8 +20,8 @@ AUDIO_HOLE_S = 0.1
 CUT_S = 1.0
 DIFFER_S = (0.5, 2.0)
 """The recorder ends both streams together. Half a second is seen by nobody; two are a lost sentence."""
-KEY_INTERVAL_S = 15.0
-"""The recorder makes a key frame every ten seconds, at the next frame that comes."""
+KEY_INTERVAL_S = 25.0
+"""The recorder makes a key frame at least every 20 s (`media/encode.py`), at the next frame that comes."""
 
 
 def judge_video(found: Examination) -> Iterator[Check]:

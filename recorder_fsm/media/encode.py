@@ -20,8 +20,9 @@ import attrs
 INPUT_QUEUE_FRAMES = 8
 """Raw frames are megabytes each. Audio arrives some frames after the video of its time."""
 INPUT_QUEUE_AUDIO_PACKETS = 512
-KEYFRAME_EVERY_S = 10
-"""How finely a player can seek."""
+KEYFRAME_EVERY_S, KEYFRAME_EVERY_FRAMES = 20, 300
+"""How finely a player can seek, and how much it must decode to show what is between. A key frame costs as much CPU as a
+hundred frames in which nothing changed, and the most of their bytes."""
 FRAGMENT_US = 250_000
 """What a kill may lose."""
 INTERLEAVE_US = 200_000
@@ -39,9 +40,16 @@ RATE_WINDOW_S = 10.0
 """Over no window of this length the rate that was asked for is exceeded."""
 
 
+KEY_FRAMES = (
+    "expr:if(isnan(prev_forced_t),1,"
+    f"gte(t,prev_forced_t+{KEYFRAME_EVERY_S})+gte(n,prev_forced_n+{KEYFRAME_EVERY_FRAMES}))"
+)
+
+
 class Effort(NamedTuple):
-    """How many frames x264 looks ahead, and how many B-frames it may use in a row; the constant quality that it aims at
-    (its CRF); what may be sent at once, in seconds of the rate that was asked for; and what else it is told.
+    """How many frames x264 looks ahead, how many B-frames it may use in a row, and how many earlier frames one may
+    refer to (the presets have one to three); the constant quality that it aims at (its CRF); what may be sent at
+    once, in seconds of the rate that was asked for; and what else it is told.
 
     What waits in the encoder must get out in time, in a still call too, so an unchanged frame comes again the more
     often the further it looks ahead (`grab`): that makes better files for more CPU. What may be sent at once is missing
@@ -52,17 +60,24 @@ class Effort(NamedTuple):
 
     frames: int
     b_frames: int
+    references: int
     quality: float
     buffer_s: float
     more: tuple[str, ...]
 
 
-EVEN = ("aq-strength=0.6",)
-"""x264 takes bits from where much happens in a picture, for where little does. Most of a page is plain already."""
-AT_ONCE = Effort(0, 0, 18, 1.0, ("cabac=1", "no-deblock=0"))
+PAGE = ("aq-strength=0.6", "b-pyramid=none")
+"""x264 takes bits from where much happens in a picture, for where little does. Most of a page is plain already. And no
+B-frame waits for another."""
+AT_ONCE = Effort(0, 0, 2, 18, 1.0, ("cabac=1", "no-deblock=0"))
 """`ultrafast` leaves out the better entropy coding, and the filter against blocks. Where a rate is the limit both cost
 little, and give much."""
-FEW_FRAMES, MANY_FRAMES = Effort(8, 1, 7, 1.5, EVEN), Effort(5, 1, 11.6, 2.5, EVEN)
+FEW_FRAMES = Effort(8, 2, 3, 6.0, 1.25, (*PAGE, "qcomp=0.4"))
+MANY_FRAMES = Effort(7, 2, 3, 11.1, 1.5, (*PAGE, "qcomp=0.3"))
+"""`qcomp`: what others will refer to gets the more, the lower it is. What stands on a page stands for long."""
+REFINED = ("faster", "fast")
+"""Presets that refine their search less than `medium`, whose refinement (`subme=7`) is cheaper here, where they have
+B-frames: it finds out sooner that nothing changed in a block. Quicker ones do so little that they stay cheaper."""
 FEW_PER_S = 20
 """Up to this frame rate the frames are few: looking further ahead costs less, and there are more bits for each."""
 TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1:range=tv"
@@ -117,7 +132,7 @@ def encoder_command(
         *("-fps_mode", "passthrough", "-enc_time_base", TIME_BASE),
         *("-c:v", "libx264", "-preset", settings.preset, "-pix_fmt", "yuv420p"),
         *("-x264-params", x264_params(settings), *rate_control(settings)),
-        *("-force_key_frames", f"expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+{KEYFRAME_EVERY_S}))"),
+        *("-force_key_frames", KEY_FRAMES),
         *("-c:a", "aac", "-b:a", f"{settings.audio_rate_kbps}k"),
         # The segment keeps its place in the recording, to the sample: the place stands in the edit lists.
         *("-output_ts_offset", f"{from_s:.6f}", "-movie_timescale", "48000"),
@@ -133,12 +148,14 @@ def encoder_command(
 def x264_params(settings: CaptureSettings) -> str:
     """Return what is said to x264 beside its preset.
 
-    No `psy`: it spends bits to make noise look like noise, and a page has none. `sync-lookahead` would keep more frames
-    waiting, for a thread of its own.
+    Of its own it makes a key frame only where the picture is another at once: the others are asked for
+    (`KEY_FRAMES`). No `psy`: it spends bits to make noise look like noise, and a page has none. `sync-lookahead` would
+    keep more frames waiting, for a thread of its own.
     """
     effort = _effort(settings)
-    frames = (f"rc-lookahead={effort.frames}", f"bframes={effort.b_frames}", f"threads={_threads()}")
-    return ":".join((*frames, "sync-lookahead=0", "psy=0", *effort.more))
+    frames = (f"rc-lookahead={effort.frames}", f"bframes={effort.b_frames}", f"ref={effort.references}")
+    keys = ("keyint=infinite", "min-keyint=25")
+    return ":".join((*frames, *keys, f"threads={_threads()}", "sync-lookahead=0", "psy=0", *effort.more))
 
 
 def frames_that_wait(settings: CaptureSettings) -> int:
@@ -158,7 +175,9 @@ def _effort(settings: CaptureSettings) -> Effort:
     if settings.preset in NO_LOOK_AHEAD:
         return AT_ONCE
     effort = FEW_FRAMES if settings.frame_rate <= FEW_PER_S else MANY_FRAMES
-    return effort._replace(frames=min(effort.frames, round(LOOK_AHEAD_S * settings.frame_rate)))
+    frames = min(effort.frames, round(LOOK_AHEAD_S * settings.frame_rate))
+    more = (*effort.more, "subme=7") if settings.preset in REFINED else effort.more
+    return effort._replace(frames=frames, more=more)
 
 
 def _threads() -> int:
