@@ -38,6 +38,8 @@ async def _av(options: argparse.Namespace) -> list[Row]:
         rows += await av.together(2 * options.runs, seconds)
     if "three" in options.kinds:
         rows += await av.three(options.runs, options.encoders, seconds)
+    if "long" in options.kinds:
+        rows += await av.long(1, options.seconds or av.LONG_S)
     return rows
 
 
@@ -96,7 +98,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--points", nargs="+", choices=list(POINTS), help="quality, density: only these")
     parser.add_argument("--presets", nargs="+", default=["ultrafast", "veryfast", "fast"], help="quality: of `default`")
     parser.add_argument(
-        "--kinds", nargs="+", default=["together", "three", "one", "five"], help="av, start: only these"
+        "--kinds",
+        nargs="+",
+        default=["together", "three", "one", "five"],
+        help="av, start: only these (av: long, half an hour, only where it is named)",
     )
     parser.add_argument("--seconds", type=float, help="av, quality, density: the length of a recording")
     parser.add_argument("--minutes", type=float, default=3.0, help="memory")

@@ -23,6 +23,8 @@ SECONDS = 12.0
 SETTLE_S = 3.0
 """After several starts at once."""
 AT_ONCE = 3
+LONG_S = 1800.0
+"""How long it takes for two clocks to drift apart by what is seen."""
 POINT = Point("av", 1280, 720, 30, 1500, "veryfast")
 """Small enough for both, and the page that they record, on two cores."""
 KEYS = ("kind", "who")
@@ -58,6 +60,20 @@ async def three(
                     readings = await read_all(files, point.frame_rate, last_s=seconds)
                     rows += [_row("three", who, number, point, one) for one in readings]
                     _tell(rows[-len(files) :], runs)
+    return rows
+
+
+async def long(runs: int, seconds: float = LONG_S, point: Point = POINT) -> list[Row]:
+    """Record the pattern for half an hour with the recorder alone, `runs` times."""
+    rows: list[Row] = []
+    for number in range(1, runs + 1):
+        with tempfile.TemporaryDirectory(prefix="bench-") as name:
+            folder = Path(name).resolve()
+            async with StandIn(data_dir=folder, knobs=PATIENT) as standin:
+                files = await record(standin, folder, "ours", point, jobs=1, seconds=seconds)
+                (reading,) = await read_all(files, point.frame_rate, last_s=seconds)
+                rows.append(_row("long", "ours", number, point, reading))
+                _tell(rows[-1:], runs)
     return rows
 
 

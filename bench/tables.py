@@ -12,7 +12,11 @@ from bench.results import Row
 from bench.scenes import POINTS
 
 WHO_WORDS = {"ours": "recorder-fsm", "reference": "reference"}
-AV_WORDS = {"together": "one call, both beside each other", "three": f"{AT_ONCE} jobs at once, each alone"}
+AV_WORDS = {
+    "together": "one call, both beside each other",
+    "three": f"{AT_ONCE} jobs at once, each alone",
+    "long": "half an hour",
+}
 GROWING = ("video grabber", "encoder", "relay")
 
 
@@ -95,6 +99,7 @@ def av(rows: Sequence[Row]) -> str:
                     _spread([row["first_frame_s"] for row in those], 3),
                     _spread([100 * row["lost"] for row in those], 1),
                     str(sum(row["beeps_moved"] for row in those)),
+                    _spread([row["drift_ms_per_30_min"] for row in those]) if kind == "long" else "",
                 ]
             )
     head = [
@@ -106,7 +111,7 @@ def av(rows: Sequence[Row]) -> str:
         "First frame, s",
         "Frames lost, %",
     ]
-    return table([*head, "Beeps moved"], lines)
+    return table([*head, "Beeps moved", "Drift, ms"], lines)
 
 
 def quality(rows: Sequence[Row]) -> str:

@@ -56,6 +56,11 @@ def _offset(rows: Rows) -> Found | None:
     return Found(text, worst <= 20 and spread <= 20, worst <= 10 and spread <= 10)
 
 
+def _drift(rows: Rows) -> Found | None:
+    values = pick(rows["av"], lambda row: abs(row["drift_ms_per_30_min"]), kind="long", who="ours")
+    return Found(f"{max(values):.1f} ms", max(values) <= 10, max(values) <= 10) if values else None
+
+
 def _first_frame(rows: Rows) -> Found | None:
     values = pick(rows["av"], lambda row: row["first_frame_s"], who="ours")
     return Found(f"{max(values):.3f} s at most", max(values) < 0.001, max(values) < 0.001) if values else None
@@ -125,6 +130,7 @@ TARGETS = (
     Target(
         "A/V offset, median of a recording", "-16 to +58 ms", "within 20 ms, spread 20", "within 10, spread 10", _offset
     ),
+    Target("A/V drift in half an hour", "", "10 ms", "10 ms", _drift),
     Target("first frame after the begin of the file", "0", "0", "0", _first_frame),
     Target(
         "bytes for a shared screen with text",

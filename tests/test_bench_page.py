@@ -41,7 +41,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"kind": kind, "who": who, "offset_ms": offset, **READ}
         for kind in ("together", "three")
         for who, offset in (("ours", 4.0), ("ours", -3.0), ("reference", 60.0))
-    ],
+    ]
+    + [{"kind": "long", "who": "ours", "offset_ms": 2.0, "drift_ms_per_30_min": 12.34, **READ}],
     "quality": [
         encoded(scene, *found)
         for scene in ("document", "video")
@@ -71,7 +72,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ("part", "shown"),
     [
         ("cpu", "| nothing moves | 50 | 5 | 0.10 |"),
-        ("av", "| one call, both beside each other: recorder-fsm | 2 | 0 (-3 to 4) | 7 | 3 | 0.000 | 0.2 | 0 |"),
+        ("av", "| one call, both beside each other: recorder-fsm | 2 | 0 (-3 to 4) | 7 | 3 | 0.000 | 0.2 | 0 |  |"),
+        ("av", "| half an hour: recorder-fsm | 1 | 2 | 0 | 3 | 0.000 | 0.2 | 0 | 12 |"),
         ("quality", "| document | 1080p30 1500k fast | 1400 | 29.0 | 40.0 | 200 | 30.0 | 40.0 | 0.14 | 240 | 1.00 |"),
         ("start", "| 5 in the same second | ours | 1 | 10.0 | 1.9 |"),
         ("memory", "| recorder-fsm | all | 305 | 305 | +0.00 |"),
@@ -107,6 +109,7 @@ def test_targets_are_judged_and_reasons_stay() -> None:
     assert "5 % of a core, 0.10 of the reference | goal |" in rows["CPU of all but Chromium, nothing moves"]
     assert "200 kbit/s at 30.0 dB" in rows["bytes for a shared screen with text"]
     assert "| goal |" in rows["bytes for a shared screen with text"]
+    assert "| 12.3 ms | **no** |" in rows["A/V drift in half an hour"]
     assert rows["memory (PSS) of a whole job"].endswith("| 305 MB | goal |  |")
     told = first.replace("| 305 MB | goal |  |", "| 305 MB | goal | Chromium alone is 300 |")
     assert "| 305 MB | goal | Chromium alone is 300 |" in targets(ROWS, told)
