@@ -146,6 +146,7 @@ def xvfb_command(width: int, height: int, cookie: Path, ready_fd: int, *, abstra
         *(("-nolisten", "unix") if abstract else ()),  # the name of the kind with a file; the other is called "local"
         "-noreset",  # the server must not restart when its last client leaves
         *("-s", "0"),  # no screen saver: it would blank a long meeting
+        *("-extension", "GLX"),  # it loads Mesa and LLVM, tens of megabytes: Chromium draws by itself
     ]
 
 
