@@ -19,7 +19,7 @@ from recorder_fsm.standin.server import StandIn
 
 SETTLE_S = 4.0
 WINDOW_S = 20.0
-"""A still call has a key frame this often, and it costs as much as a hundred other frames."""
+"""From one key frame of a still call to the next."""
 SCENES: dict[str, dict[str, Any]] = {"still": GRID, "tiles": TILES, "shared": DOCUMENT}
 WORDS = {"still": "nothing moves", "tiles": "tiles move", "shared": "shared screen"}
 KEYS = ("scene", "who", "point")

@@ -86,7 +86,7 @@ async def test_still_picture_costs_next_to_nothing(tmp_path: Path, preset: str) 
 async def test_key_frames_come_by_time_where_nothing_changes_and_by_number_where_much_does(
     tmp_path: Path, preset: str
 ) -> None:
-    """A player that jumps has little to decode; and a still call has few of them, which are dear."""
+    """A player that jumps has little to decode; and a still call has few of them: they are most of its bytes."""
     (still,) = await tracks(await encode(STILL, tmp_path / "still.mp4", preset), 0)
     assert still.keys_s == pytest.approx([0, KEYFRAME_EVERY_S], abs=0.01)
     (moving,) = await tracks(await encode(MOVING_ON, tmp_path / "moving.mp4", preset), 0)

@@ -21,8 +21,8 @@ INPUT_QUEUE_FRAMES = 8
 """Raw frames are megabytes each. Audio arrives some frames after the video of its time."""
 INPUT_QUEUE_AUDIO_PACKETS = 512
 KEYFRAME_EVERY_S, KEYFRAME_EVERY_FRAMES = 20, 300
-"""How finely a player can seek, and how much it must decode to show what is between. A key frame costs as much CPU as a
-hundred frames in which nothing changed, and the most of their bytes."""
+"""How finely a player can seek, and how much it must decode to show what is between. Of a call in which nothing moves
+they are most of the bytes."""
 FRAGMENT_US = 250_000
 """What a kill may lose."""
 INTERLEAVE_US = 200_000
