@@ -18,11 +18,11 @@ import pytest
 from recorder_fsm.errors import CaptureError
 from recorder_fsm.media import audio_feed, segment_writer
 from recorder_fsm.media import timeline as timeline_module
-from recorder_fsm.media.encode import SILENCE_DBFS
 from recorder_fsm.media.fragments import inspect
 from recorder_fsm.media.grab import LONGEST_STILL_S
 from recorder_fsm.media.output_file import CLOCK_DIFFERS_S
 from recorder_fsm.media.probe import probe_command
+from recorder_fsm.media.progress import SILENCE_DBFS
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.resources import capture as capture_module
 from recorder_fsm.resources.capture import Capture

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from recorder_fsm.media.encode import Progress
+from recorder_fsm.media.progress import Progress
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from recorder_fsm import __version__
 from recorder_fsm.errors import CaptureError
-from recorder_fsm.media.encode import Progress
 from recorder_fsm.media.output_file import Verified
+from recorder_fsm.media.progress import Progress
 from recorder_fsm.plain_text import keep_secret
 from recorder_fsm.storage.report import JobReport
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from recorder_fsm.media.encode import Progress
 from recorder_fsm.media.governor import WINDOW_S
+from recorder_fsm.media.progress import Progress
 from recorder_fsm.media.raw_stream import frame_head, stream_head
 from recorder_fsm.resources.display import Display
 from recorder_fsm.system.clock import now_s

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from recorder_fsm.media.encode import Progress
+from recorder_fsm.media.progress import Progress
 from recorder_fsm.system.clock import now_s
 
 SAMPLES_IN_A_SECOND, SAMPLES_IN_A_FRAME = 48_000, 1024

@@ -14,7 +14,7 @@ import attrs
 
 from recorder_fsm.errors import RecorderError
 from recorder_fsm.machine.lifecycle import Change, Lifecycle, Resource, State, Transition
-from recorder_fsm.media.encode import Progress
+from recorder_fsm.media.progress import Progress
 from recorder_fsm.media.timeline import Timeline
 from recorder_fsm.steps.context import JobContext
 from recorder_fsm.storage.samples import Sample

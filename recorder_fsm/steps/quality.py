@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from recorder_fsm.media.encode import SILENCE_DBFS
+from recorder_fsm.media.progress import SILENCE_DBFS
 
 VOICE_ENERGY_PER_S = 1e-5
 """What a track that carries speech gains in a second (W3C webrtc-stats, totalAudioEnergy): speech at -20 dBFS gives
