@@ -79,7 +79,7 @@ class JobReport:
         logger.info("`started` was reported {:.2f} s after the start of the process", after_s)
 
     def progress(self, elapsed_s: float, facts: Facts) -> None:
-        """Write a line of the log; `facts` are those of the encoders (`media.encode.Progress.facts`)."""
+        """Write a line of the log; `facts` are those of the encoders (`media.progress.Progress.facts`)."""
         data = {"elapsed_s": round(elapsed_s, 1), **facts}
         logger.bind(data=data).debug(
             "recorded {elapsed_s} s, {frames} frames, {size_bytes} bytes, audio {mean_dbfs} dBFS, speed {speed}", **data
