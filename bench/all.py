@@ -37,9 +37,9 @@ async def _av(options: argparse.Namespace) -> list[Row]:
     if "together" in options.kinds:
         rows += await av.together(2 * options.runs, seconds)
     if "three" in options.kinds:
-        rows += await av.three(options.runs, options.encoders, seconds)
+        rows += await av.alone("three", options.runs, options.encoders, seconds, jobs=av.AT_ONCE)
     if "long" in options.kinds:
-        rows += await av.long(1, options.seconds or av.LONG_S)
+        rows += await av.alone("long", 1, ["ours"], options.seconds or av.LONG_S, jobs=1)
     return rows
 
 

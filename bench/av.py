@@ -46,10 +46,10 @@ async def together(runs: int, seconds: float = SECONDS, point: Point = POINT) ->
     return rows
 
 
-async def three(
-    runs: int, encoders: Sequence[Who], seconds: float = SECONDS, point: Point = POINT, jobs: int = AT_ONCE
+async def alone(
+    kind: str, runs: int, encoders: Sequence[Who], seconds: float, *, jobs: int, point: Point = POINT
 ) -> list[Row]:
-    """Record the pattern with three jobs at once, of either in turn, `runs` times."""
+    """Record the pattern with so many jobs at once, of either in turn, `runs` times."""
     rows: list[Row] = []
     for number in range(1, runs + 1):
         for who in encoders:
@@ -58,22 +58,8 @@ async def three(
                 async with StandIn(data_dir=folder, knobs=PATIENT) as standin:
                     files = await record(standin, folder, who, point, jobs=jobs, seconds=seconds)
                     readings = await read_all(files, point.frame_rate, last_s=seconds)
-                    rows += [_row("three", who, number, point, one) for one in readings]
+                    rows += [_row(kind, who, number, point, one) for one in readings]
                     _tell(rows[-len(files) :], runs)
-    return rows
-
-
-async def long(runs: int, seconds: float = LONG_S, point: Point = POINT) -> list[Row]:
-    """Record the pattern for half an hour with the recorder alone, `runs` times."""
-    rows: list[Row] = []
-    for number in range(1, runs + 1):
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            folder = Path(name).resolve()
-            async with StandIn(data_dir=folder, knobs=PATIENT) as standin:
-                files = await record(standin, folder, "ours", point, jobs=1, seconds=seconds)
-                (reading,) = await read_all(files, point.frame_rate, last_s=seconds)
-                rows.append(_row("long", "ours", number, point, reading))
-                _tell(rows[-1:], runs)
     return rows
 
 

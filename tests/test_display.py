@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import xcffib
+import xcffib.xproto
 
 from recorder_fsm.errors import DisplayError
 from recorder_fsm.resources import display as display_module
@@ -42,6 +44,15 @@ async def test_display_is_up_when_it_is_entered(display: Display) -> None:
     assert seen.returncode == 0
     assert f"dimensions:    {WIDTH + MARGIN_PX}x{HEIGHT + MARGIN_PX} pixels".encode() in seen.stdout
     assert b"depth of root window:    24 planes" in seen.stdout
+
+
+async def test_display_does_not_draw_in_3d(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mesa and LLVM, which it would load for that, take more memory than all of the rest of it."""
+    monkeypatch.setenv("XAUTHORITY", display.env["XAUTHORITY"])
+    connection = xcffib.connect(display.env["DISPLAY"])  # type: ignore[no-untyped-call]
+    core = connection.core  # type: ignore[has-type]
+    present = {name: bool(core.QueryExtension(len(name), name).reply().present) for name in ("GLX", "DAMAGE")}
+    assert present == {"GLX": False, "DAMAGE": True}
 
 
 async def test_display_refuses_who_has_no_cookie(display: Display, tmp_path: Path) -> None:

@@ -64,11 +64,11 @@ class Effort(NamedTuple):
 PAGE = ("aq-strength=0.6", "b-pyramid=none")
 """x264 takes bits from where much happens in a picture, for where little does. Most of a page is plain already. And no
 B-frame waits for another."""
-AT_ONCE = Effort(0, 0, 2, 18, 1.0, ("cabac=1", "no-deblock=0"))
+AT_ONCE = Effort(frames=0, b_frames=0, references=2, quality=18, buffer_s=1.0, more=("cabac=1", "no-deblock=0"))
 """`ultrafast` leaves out the better entropy coding, the filter against blocks, and a second frame to refer to. Where a
 rate is the limit they cost little, and give much."""
-FEW_FRAMES = Effort(8, 2, 3, 6.0, 1.25, (*PAGE, "qcomp=0.4"))
-MANY_FRAMES = Effort(7, 2, 3, 11.1, 1.5, (*PAGE, "qcomp=0.3"))
+FEW_FRAMES = Effort(frames=8, b_frames=2, references=3, quality=6.0, buffer_s=1.25, more=(*PAGE, "qcomp=0.4"))
+MANY_FRAMES = Effort(frames=7, b_frames=2, references=3, quality=11.1, buffer_s=1.5, more=(*PAGE, "qcomp=0.3"))
 """`qcomp`: what others will refer to gets the more, the lower it is. What stands on a page stands for long."""
 REFINED = ("faster", "fast")
 """Presets that refine their search less than `medium`, whose refinement (`subme=7`) is cheaper here, where they have
@@ -136,9 +136,9 @@ def encoder_command(
 def x264_params(settings: CaptureSettings) -> str:
     """Return what is said to x264 beside its preset.
 
-    Of its own it makes a key frame only where the picture is another at once: the others are asked for
-    (`KEY_FRAMES`). No `psy`: it spends bits to make noise look like noise, and a page has none. `sync-lookahead` would
-    keep more frames waiting, for a thread of its own.
+    Of its own it makes a key frame only where the picture is another at once, 25 frames behind one at the least: the
+    others are asked for (`KEY_FRAMES`). No `psy`: it spends bits to make noise look like noise, and a page has none.
+    `sync-lookahead` would keep more frames waiting, for a thread of its own.
     """
     effort = _effort(settings)
     frames = (f"rc-lookahead={effort.frames}", f"bframes={effort.b_frames}", f"ref={effort.references}")
